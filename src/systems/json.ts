@@ -1,0 +1,34 @@
+import Big from 'big.js'
+import { SourceError } from './failure.ts'
+import type { Decimal } from './records.ts'
+
+// Exponent notation would leave our decimals; these bounds keep `toString` plain for any amount a system sends.
+Big.PE = 1_000
+Big.NE = -1_000
+
+/**
+ * Parses JSON with every number as its decimal text: amounts never become doubles, and 18-digit ids stay whole.
+ * @throws SourceError `invalid-response`
+ */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text, ((_key: string, value: unknown, context?: { source?: string }) =>
+      typeof value === 'number' ? plainDecimal(context?.source ?? String(value)) : value) as (
+      key: string,
+      value: unknown,
+    ) => unknown)
+  } catch {
+    const start = text.slice(0, 40).replaceAll(/\s+/g, ' ')
+    throw new SourceError({ kind: 'invalid-response', detail: `${what}: not JSON, starts with "${start}"` })
+  }
+}
+
+/** Writes a JSON number or decimal text without exponent and without a plus sign; keeps trailing zeros. */
+export function plainDecimal(source: string): Decimal {
+  if (/^-?\d+(\.\d+)?$/.test(source)) return source
+  return new Big(source.replace(/^\+/, '')).toString()
+}
+
+export function isDecimal(text: string): boolean {
+  return /^-?\d+(\.\d+)?$/.test(text)
+}

@@ -1,0 +1,262 @@
+/**
+ * What an adapter offers. The paths (reading, writeback, events) know systems only through these interfaces;
+ * an adapter knows neither cache nor journal nor log, and nothing of GraphQL.
+ */
+import type { Caller } from '../caller/caller.ts'
+import type { Log } from '../observe/log.ts'
+import type { Outcome } from './failure.ts'
+import type {
+  Contact,
+  CurrencyCode,
+  CustomerLevel,
+  DateText,
+  DateTimeText,
+  Decimal,
+  Key,
+  Money,
+  OpportunityStage,
+  RecordType,
+  RecordTypes,
+} from './records.ts'
+
+/** What every call carries. */
+export interface CallContext {
+  readonly caller: Caller
+  /** Aborted when nobody waits for the answer any more; the adapter must let go of its socket. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Adapter {
+  readonly kind: string
+  /** One entry for each record type that this system holds. What is not here is `unsupported`. */
+  readonly ports: { readonly [T in RecordType]?: RecordPort<T> }
+  /** Reaches the system with its real credentials, as cheaply as the vendor allows. */
+  health(context: CallContext): Promise<Outcome<HealthReport>>
+  /** Present where the system calls us. */
+  readonly webhook?: WebhookReceiver
+  /** Logs out and closes sockets. Never throws. */
+  close(): Promise<void>
+}
+
+/** What an adapter is given besides its own configuration. */
+export interface AdapterContext {
+  readonly systemId: string
+  readonly log: Log
+  /** For one exchange with the system, connection included. */
+  readonly timeoutMs: number
+}
+
+/**
+ * A sort of system. One folder each under `src/systems`; adding one is adding a folder and a line in `kinds.ts`.
+ * `Config` is what the folder's `config.ts` parses.
+ */
+export type CreateAdapter<Config> = (config: Config, context: AdapterContext) => Adapter
+
+export interface HealthReport {
+  /** What the system says of itself, for an operator: product, version, company. Never a secret. */
+  readonly detail: string
+}
+
+export interface RecordPort<T extends RecordType> {
+  /** The most keys that one `readMany` call may carry; callers cut longer lists. */
+  readonly batchLimit: number
+  /**
+   * Reads records by key, in one call to the system wherever the vendor has such a call.
+   * @returns One outcome per key in the order of `keys`; `null` where there is no such record. Never throws for
+   * what a system may do; a record that breaks its schema fails alone.
+   */
+  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<RecordTypes[T] | null>[]>
+  /** Reads by another record's key or by another unique text, many at once. */
+  readonly lookups?: { readonly [name in LookupName]?: Lookup<T> }
+  /**
+   * One page, newest first where the vendor can sort, complete over all pages even while records are added.
+   */
+  list?(query: ListQuery, context: CallContext): Promise<Outcome<ListPage<T>>>
+  /**
+   * Records changed since `checkpoint`, oldest first, with an overlap where the vendor's clock is coarse: the
+   * caller compares and drops repetitions. Without a checkpoint: answers the present checkpoint and no records.
+   */
+  changes?(checkpoint: string | null, context: CallContext): Promise<Outcome<ChangePage<T>>>
+  readonly create?: T extends keyof CreateInputs ? WriteAction<CreateInputs[T], T> : never
+  readonly update?: T extends keyof UpdateInputs ? WriteAction<UpdateOf<UpdateInputs[T]>, T> : never
+  /** Named changes of state, for example `cancel`. */
+  readonly actions?: Readonly<Record<string, WriteAction<ActionInput, T>>>
+}
+
+/** `byNumber` finds at most one record per number; the others any number. */
+export type LookupName = 'byNumber' | 'byCustomer' | 'byOrder' | 'byOrderNumber' | 'byProduct' | 'byInvoice'
+
+export interface Lookup<T extends RecordType> {
+  readonly batchLimit: number
+  /** @returns One outcome per key, same order; an empty list where nothing belongs to that key. */
+  read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly RecordTypes[T][]>[]>
+}
+
+export interface ListQuery {
+  readonly first: number
+  /** The `position` of the last item received. */
+  readonly after?: string | undefined
+  readonly filter?: ListFilter | undefined
+}
+
+export interface ListFilter {
+  readonly customer?: Key
+  /** Free text on names and numbers, where the vendor can search. */
+  readonly search?: string
+}
+
+export interface ListPage<T extends RecordType> {
+  readonly items: readonly { readonly record: RecordTypes[T]; readonly position: string }[]
+  readonly hasMore: boolean
+}
+
+export interface ChangePage<T extends RecordType> {
+  readonly records: readonly RecordTypes[T][]
+  readonly deleted?: readonly Key[]
+  /** Where to go on; opaque, stored by the caller in the same transaction as the events it led to. */
+  readonly checkpoint: string
+  /** More is waiting: ask again at once. */
+  readonly hasMore: boolean
+}
+
+/* ---- writing ---- */
+
+export interface WriteContext {
+  /**
+   * 32 lower-case hexadecimal digits that stand for this one write; set in the vendor's configured field, so
+   * that a write whose answer was lost can be found.
+   */
+  readonly externalReference: string
+  /** Who asked for it, for the vendor's user field where one is configured. */
+  readonly onBehalfOf: string
+}
+
+export interface WriteAction<Input, T extends RecordType> {
+  /** The request that `send` would send, without credentials: for dry runs. Pure. */
+  preview(input: Input, write: WriteContext): VendorRequest
+  /**
+   * Sends the write, once. After the first byte went out, no answer means `unknown-outcome`, never `unavailable`.
+   */
+  send(input: Input, write: WriteContext, context: CallContext): Promise<Outcome<WriteResult<T>>>
+  /** Looks whether an earlier `send` of the same write took effect. */
+  verify(input: Input, write: WriteContext, context: CallContext): Promise<Outcome<Verdict<T>>>
+}
+
+export interface VendorRequest {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+export interface WriteResult<T extends RecordType> {
+  readonly key: Key
+  /** The record after the write, where the system answers with it or it was read back. */
+  readonly record?: RecordTypes[T]
+  /** How far the vendor's own procedure got; `effective` where the vendor knows no stages. */
+  readonly reached: 'saved' | 'submitted' | 'effective'
+}
+
+export type Verdict<T extends RecordType> =
+  | { readonly effect: 'done'; readonly result: WriteResult<T> }
+  /** `proven`: the vendor cannot have it and cannot get it any more; only then may it be sent again. */
+  | { readonly effect: 'none'; readonly proven: boolean; readonly evidence: string }
+
+export type UpdateOf<Changes> = {
+  readonly key: Key
+  readonly expectedVersion?: string | undefined
+  readonly changes: Changes
+}
+
+export interface ActionInput {
+  readonly key: Key
+  readonly expectedVersion?: string | undefined
+}
+
+export interface CreateInputs {
+  readonly order: OrderCreate
+  readonly opportunity: OpportunityCreate
+  readonly payment: PaymentCreate
+}
+
+export interface UpdateInputs {
+  readonly order: OrderChanges
+  readonly customer: CustomerChanges
+}
+
+/** Keys are those of the system that is written to. */
+export interface OrderCreate {
+  readonly customer: Key
+  readonly dueDate: DateText
+  readonly orderDate?: DateText | undefined
+  readonly currency?: CurrencyCode | undefined
+  readonly customerReference?: string | undefined
+  readonly comments?: string | undefined
+  readonly lines: readonly {
+    readonly product: Key
+    readonly quantity: Decimal
+    /** Net, in the order's currency, for one unit; absent: the system's price list decides. */
+    readonly unitPrice?: Decimal | undefined
+    readonly discountPercent?: Decimal | undefined
+    readonly warehouse?: Key | undefined
+  }[]
+}
+
+export interface OrderChanges {
+  readonly dueDate?: DateText | undefined
+  readonly customerReference?: string | undefined
+  readonly comments?: string | undefined
+}
+
+export interface CustomerChanges {
+  readonly name?: string | undefined
+  readonly level?: CustomerLevel | undefined
+  readonly industry?: string | undefined
+  readonly phone?: string | undefined
+  readonly email?: string | undefined
+  readonly contacts?: readonly Contact[] | undefined
+}
+
+export interface OpportunityCreate {
+  readonly name: string
+  readonly customer: Key
+  readonly stage?: OpportunityStage | undefined
+  readonly amount?: Money | undefined
+  readonly closeDate?: DateText | undefined
+}
+
+export interface PaymentCreate {
+  readonly customer: Key
+  readonly date: DateText
+  readonly amount: Money
+  readonly method?: string | undefined
+  readonly reference?: string | undefined
+  readonly applications: readonly { readonly invoice: Key; readonly amount: Decimal }[]
+}
+
+/* ---- being told ---- */
+
+export interface WebhookReceiver {
+  /** Checks signature and age, then reads the notifications. Pure but for the clock it is given. */
+  receive(request: WebhookRequest, now: Date): WebhookVerdict
+}
+
+export interface WebhookRequest {
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body: Buffer
+}
+
+export type WebhookVerdict =
+  | { readonly ok: true; readonly notifications: readonly Notification[] }
+  | { readonly ok: false; readonly reason: 'signature' | 'timestamp' | 'malformed'; readonly detail: string }
+
+/** Something changed: what, and how the system names the event. The record itself is read afresh. */
+export interface Notification {
+  /** The system's own id of the event; repeated deliveries carry the same. */
+  readonly id: string
+  readonly type: RecordType
+  readonly key: Key
+  readonly change: 'created' | 'updated' | 'deleted'
+  readonly time: DateTimeText
+}

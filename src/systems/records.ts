@@ -1,0 +1,290 @@
+/**
+ * The unified records: what every adapter maps to and from. Text for decimals, so that no amount passes through
+ * a float; `Date` is a calendar day (`2026-03-01`), `DateTime` is RFC 3339 with an offset. What a vendor does not
+ * give is absent or null, never computed.
+ */
+
+/** Plain decimal text: `-12.50`, never `1e3`. */
+export type Decimal = string
+export type DateText = string
+export type DateTimeText = string
+/** ISO 4217. */
+export type CurrencyCode = string
+/** A record's key in its own system, as text. Keys of several parts are joined by `joinKey`. */
+export type Key = string
+
+export interface Money {
+  readonly amount: Decimal
+  readonly currency: CurrencyCode
+}
+
+export interface Quantity {
+  readonly value: Decimal
+  /** UN/ECE Recommendation 20 code where the vendor's unit is known, else null. */
+  readonly unit?: string | null
+  /** The unit as the vendor writes it. */
+  readonly vendorUnit?: string | null
+}
+
+interface RecordBase {
+  readonly key: Key
+  /** What the vendor compares to detect lost updates (ETag, change counter, modification stamp); opaque. */
+  readonly version?: string | null
+  readonly createdAt?: DateTimeText | null
+  readonly updatedAt?: DateTimeText | null
+}
+
+export type CustomerLevel = 'VIP' | 'PREMIUM' | 'STANDARD' | 'BASIC' | 'UNKNOWN'
+
+export interface Contact {
+  readonly name: string
+  readonly title?: string | null
+  readonly phone?: string | null
+  readonly email?: string | null
+  readonly primary?: boolean | null
+}
+
+export interface Address {
+  readonly type: 'BILLING' | 'SHIPPING' | 'OFFICE'
+  readonly street?: string | null
+  readonly city?: string | null
+  readonly province?: string | null
+  readonly postalCode?: string | null
+  /** ISO 3166-1 alpha-2 where the vendor gives it. */
+  readonly country?: string | null
+}
+
+/** A customer's standing in one company of an ERP. */
+export interface Account {
+  readonly company?: string | null
+  /** Null where the account may be invoiced in any currency. */
+  readonly currency: CurrencyCode | null
+  readonly creditLimit?: Money | null
+  readonly paymentTerms?: string | null
+  readonly balance?: Money | null
+  readonly blocked?: boolean | null
+}
+
+export interface Customer extends RecordBase {
+  readonly name: string
+  /** A number that people use for the customer, where it differs from the key. */
+  readonly code?: string | null
+  readonly type?: 'COMPANY' | 'INDIVIDUAL' | null
+  readonly level?: CustomerLevel | null
+  readonly vendorLevel?: string | null
+  readonly industry?: string | null
+  readonly taxNumber?: string | null
+  readonly phone?: string | null
+  readonly email?: string | null
+  readonly contacts?: readonly Contact[]
+  readonly addresses?: readonly Address[]
+  /** Present where the system is an ERP. */
+  readonly account?: Account | null
+}
+
+export interface Product extends RecordBase {
+  readonly sku: string
+  readonly name: string
+  readonly foreignName?: string | null
+  readonly barcode?: string | null
+  /** Unit of the stock figures. */
+  readonly unit?: string | null
+  readonly active?: boolean | null
+}
+
+export interface Warehouse extends RecordBase {
+  readonly name?: string | null
+}
+
+/** Stock of one product in one warehouse; key = product key + warehouse key. */
+export interface InventoryLevel extends RecordBase {
+  readonly product: Key
+  readonly warehouse: Key
+  /** Physically there. */
+  readonly onHand: Quantity
+  /** Promised to orders. */
+  readonly reserved?: Quantity | null
+  /** What can still be promised, by the vendor's own rule. */
+  readonly available?: Quantity | null
+  /** Ordered from suppliers. */
+  readonly incoming?: Quantity | null
+}
+
+export type OrderStatus =
+  | 'DRAFT'
+  | 'NEW'
+  | 'PENDING_APPROVAL'
+  | 'CONFIRMED'
+  | 'IN_PROGRESS'
+  | 'SHIPPED'
+  | 'DELIVERED'
+  | 'CLOSED'
+  | 'CANCELLED'
+  | 'UNKNOWN'
+
+export type SubStatus = 'NONE' | 'PARTIAL' | 'COMPLETE' | 'NOT_RELEVANT'
+
+/** Document totals; each in the same currency. */
+export interface Totals {
+  readonly net?: Money | null
+  readonly tax?: Money | null
+  readonly gross?: Money | null
+  readonly discount?: Money | null
+  readonly freight?: Money | null
+}
+
+export interface UnitPrice {
+  readonly amount: Money
+  /** The quantity that the price is for, almost always 1. */
+  readonly per: Decimal
+  readonly taxIncluded: boolean
+}
+
+export interface OrderLine {
+  /** Identifies the line inside its order, whatever is inserted before it. */
+  readonly id: string
+  readonly lineNumber: string
+  readonly product?: Key | null
+  readonly sku?: string | null
+  readonly description?: string | null
+  readonly ordered: Quantity
+  readonly delivered?: Quantity | null
+  readonly open?: Quantity | null
+  readonly unitPrice?: UnitPrice | null
+  readonly discountPercent?: Decimal | null
+  readonly net?: Money | null
+  readonly warehouse?: Key | null
+  readonly status?: 'OPEN' | 'CLOSED' | null
+}
+
+export interface Order extends RecordBase {
+  /** The number people use, unlike `key`. */
+  readonly number: string
+  readonly company?: string | null
+  readonly customer?: Key | null
+  readonly customerName?: string | null
+  /** The customer's own reference for this order. */
+  readonly customerReference?: string | null
+  /** The reference that a writeback left behind, if this gateway made the order. */
+  readonly externalReference?: string | null
+  readonly orderDate?: DateText | null
+  readonly dueDate?: DateText | null
+  readonly postingDate?: DateText | null
+  readonly status: OrderStatus
+  /** The vendor's own status codes. */
+  readonly vendorStatus?: string | null
+  readonly fulfilmentStatus?: SubStatus | null
+  /** In document currency. */
+  readonly totals?: Totals | null
+  /** In the currency of the company that keeps the books. */
+  readonly companyTotals?: Totals | null
+  /** Company currency units for one unit of document currency. */
+  readonly exchangeRate?: Decimal | null
+  readonly comments?: string | null
+  readonly lines: readonly OrderLine[]
+}
+
+export interface DeliveryLine {
+  readonly id: string
+  readonly product?: Key | null
+  readonly description?: string | null
+  readonly quantity: Quantity
+  readonly warehouse?: Key | null
+  readonly order?: Key | null
+  readonly orderLine?: string | null
+}
+
+export interface Delivery extends RecordBase {
+  readonly number: string
+  readonly customer?: Key | null
+  readonly orders: readonly Key[]
+  readonly date?: DateText | null
+  readonly status: 'OPEN' | 'CLOSED' | 'CANCELLED' | 'UNKNOWN'
+  readonly vendorStatus?: string | null
+  readonly lines: readonly DeliveryLine[]
+}
+
+export interface Invoice extends RecordBase {
+  readonly number: string
+  readonly type: 'STANDARD' | 'CREDIT_NOTE' | 'DOWN_PAYMENT' | 'CANCELLATION' | 'PRO_FORMA' | 'UNKNOWN'
+  readonly customer?: Key | null
+  /** Numbers of the orders that it bills, as the ordering system prints them. */
+  readonly orderNumbers: readonly string[]
+  readonly issueDate?: DateText | null
+  readonly dueDate?: DateText | null
+  readonly status: 'OPEN' | 'PARTIALLY_PAID' | 'PAID' | 'CANCELLED' | 'UNKNOWN'
+  readonly vendorStatus?: string | null
+  readonly totals: Totals
+  readonly paid?: Money | null
+  readonly open?: Money | null
+}
+
+export interface PaymentApplication {
+  readonly invoice: Key
+  readonly amount: Money
+}
+
+export interface Payment extends RecordBase {
+  readonly number: string
+  readonly customer?: Key | null
+  readonly date?: DateText | null
+  readonly amount: Money
+  readonly method?: string | null
+  readonly reference?: string | null
+  readonly externalReference?: string | null
+  readonly status: 'POSTED' | 'CANCELLED' | 'UNKNOWN'
+  readonly vendorStatus?: string | null
+  readonly applications: readonly PaymentApplication[]
+  readonly unapplied?: Money | null
+}
+
+/** What one customer owes, a balance per currency; key = customer key. */
+export interface Receivable extends RecordBase {
+  readonly customer: Key
+  readonly asOf: DateText
+  readonly balances: readonly { readonly open: Money; readonly overdue?: Money | null }[]
+}
+
+export type OpportunityStage =
+  | 'PROSPECTING'
+  | 'QUALIFICATION'
+  | 'PROPOSAL'
+  | 'NEGOTIATION'
+  | 'WON'
+  | 'LOST'
+  | 'UNKNOWN'
+
+export interface Opportunity extends RecordBase {
+  readonly name: string
+  readonly customer?: Key | null
+  readonly stage: OpportunityStage
+  readonly vendorStage?: string | null
+  readonly amount?: Money | null
+  readonly probability?: Decimal | null
+  readonly closeDate?: DateText | null
+  readonly owner?: string | null
+  readonly externalReference?: string | null
+}
+
+export interface RecordTypes {
+  readonly customer: Customer
+  readonly product: Product
+  readonly warehouse: Warehouse
+  readonly inventoryLevel: InventoryLevel
+  readonly order: Order
+  readonly delivery: Delivery
+  readonly invoice: Invoice
+  readonly payment: Payment
+  readonly receivable: Receivable
+  readonly opportunity: Opportunity
+}
+export type RecordType = keyof RecordTypes
+
+/** Joins the parts of a key so that no two different lists of parts give the same text. */
+export function joinKey(parts: readonly string[]): Key {
+  return parts.map((part) => part.replaceAll('~', '~0').replaceAll('/', '~1')).join('/')
+}
+
+export function splitKey(key: Key): string[] {
+  return key.split('/').map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
