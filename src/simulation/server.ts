@@ -86,8 +86,8 @@ export async function startSimulatorServer(options: SimulatorServerOptions): Pro
   const serve = async (incoming: IncomingMessage, response: ServerResponse) => {
     const [path = '/', rawQuery = ''] = splitOnce(incoming.url ?? '/', '?')
     if (path.startsWith('/-/')) {
-      const body = await readBody(incoming)
-      return control(path, incoming.method ?? 'GET', body, response, setFaults, () => calls)
+      send(response, control(path, incoming.method ?? 'GET', await readBody(incoming), setFaults, calls))
+      return
     }
     const line = `${incoming.method} ${incoming.url}`
     const fault = takeFault(line)
@@ -111,14 +111,15 @@ export async function startSimulatorServer(options: SimulatorServerOptions): Pro
       return
     }
     if (fault?.kind === 'delay') await delay(fault.ms)
-    if (fault?.kind === 'html') return send(response, HTML_PAGE)
-    if (fault?.kind === 'status' && !fault.afterwards) return send(response, fault)
+    if (fault?.kind === 'html' || (fault?.kind === 'status' && !fault.afterwards)) {
+      send(response, fault.kind === 'html' ? HTML_PAGE : fault)
+      return
+    }
     const answer = await options.handle(request)
     if (fault?.kind === 'drop-after') {
       incoming.socket.destroy()
       return
     }
-    if (fault?.kind === 'status') return send(response, fault)
     if (fault?.kind === 'truncate') {
       const whole = Buffer.from(answer.body ?? '')
       response.writeHead(answer.status, { ...answer.headers, 'content-length': whole.length })
@@ -126,7 +127,7 @@ export async function startSimulatorServer(options: SimulatorServerOptions): Pro
       setTimeout(() => incoming.socket.destroy(), 20)
       return
     }
-    send(response, answer)
+    send(response, fault?.kind === 'status' ? fault : answer)
   }
 
   const server = createServer((incoming, response) => {
@@ -163,17 +164,15 @@ function control(
   path: string,
   method: string,
   body: Buffer,
-  response: ServerResponse,
   setFaults: (list: readonly Fault[]) => void,
-  calls: () => readonly string[],
-): void {
-  const json = (status: number, value: unknown) =>
-    send(response, {
-      status,
-      headers: { 'content-type': 'application/json' },
-      body: `${JSON.stringify(value)}\n`,
-    })
-  if (path === '/-/calls' && method === 'GET') return json(200, calls())
+  calls: readonly string[],
+): SimulatedResponse {
+  const json = (status: number, value: unknown): SimulatedResponse => ({
+    status,
+    headers: { 'content-type': 'application/json' },
+    body: `${JSON.stringify(value)}\n`,
+  })
+  if (path === '/-/calls' && method === 'GET') return json(200, calls)
   if (path === '/-/faults' && method === 'POST') {
     try {
       const list: Fault[] = [JSON.parse(body.toString('utf8'))].flat()
@@ -186,7 +185,7 @@ function control(
       })
     }
   }
-  json(404, { error: 'Use POST /-/faults or GET /-/calls.' })
+  return json(404, { error: 'Use POST /-/faults or GET /-/calls.' })
 }
 
 function send(response: ServerResponse, answer: SimulatedResponse): void {
