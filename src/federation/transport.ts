@@ -7,13 +7,18 @@ export interface SubgraphRequest<TContext = unknown> {
   /** The same document as text: printed once when the plan was compiled. */
   readonly query: string
   readonly operationName?: string | undefined
+  /** What the operation does. Only queries may be repeated or shared. */
+  readonly operationKind: 'query' | 'mutation' | 'subscription'
   readonly variables?: Readonly<Record<string, unknown>> | undefined
+  /** `variables` as JSON text: representations were serialised when they were deduplicated. */
+  readonly variablesJson?: string | undefined
   /** Whatever the host put into the request: who is asking, loaders, headers. The engine never looks inside. */
   readonly context: TContext
   /** Aborted when the client has left or the time for this subgraph is over. */
   readonly signal?: AbortSignal | undefined
 }
 
+/** The engine takes `data` over and writes into it: nobody else may hold on to its objects. */
 export interface SubgraphResponse {
   readonly data?: Record<string, unknown> | null
   readonly errors?: readonly GraphQLFormattedError[]
@@ -21,8 +26,26 @@ export interface SubgraphResponse {
 }
 
 export interface SubgraphTransport<TContext = unknown> {
+  /** @throws SubgraphFailure when there is no GraphQL answer at all. */
   execute(request: SubgraphRequest<TContext>): Promise<SubgraphResponse>
   /** Ends when the source ends; the consumer's `return()` closes the upstream stream. */
-  subscribe(request: SubgraphRequest<TContext>): Promise<AsyncIterableIterator<SubgraphResponse> | SubgraphResponse>
+  subscribe(
+    request: SubgraphRequest<TContext>,
+  ): Promise<AsyncIterableIterator<SubgraphResponse> | SubgraphResponse>
   close?(): Promise<void>
+}
+
+/** Why a subgraph gave no answer. For operators the cause; clients see only the reason. */
+export type SubgraphFailureReason = 'unreachable' | 'timeout' | 'status' | 'malformed'
+
+export class SubgraphFailure extends Error {
+  readonly reason: SubgraphFailureReason
+  /** HTTP status where there was one. */
+  readonly status: number | undefined
+  constructor(reason: SubgraphFailureReason, options: { cause?: unknown; status?: number } = {}) {
+    super(`subgraph gave no answer (${reason})`, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = 'SubgraphFailure'
+    this.reason = reason
+    this.status = options.status
+  }
 }

@@ -1,0 +1,162 @@
+/**
+ * From a client's document to the operation that is planned: one operation, only its fragments, and no
+ * conditions left in it.
+ *
+ * `@skip` and `@include` are decided before planning. Each combination of the booleans that an operation really
+ * uses is planned as an operation of its own, so a skipped field never costs a fetch and nothing downstream has to
+ * know that conditions exist. The plan cache bounds how many combinations are kept.
+ */
+import {
+  type DirectiveNode,
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  GraphQLError,
+  Kind,
+  type OperationDefinitionNode,
+  type SelectionNode,
+  type SelectionSetNode,
+  visit,
+} from 'graphql'
+
+/** One operation of a document with the fragments it reaches. */
+export interface SelectedOperation {
+  readonly definition: OperationDefinitionNode
+  readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
+  /** Variables that decide `@skip` or `@include` anywhere in the operation, sorted. */
+  readonly conditionVariables: readonly string[]
+}
+
+/** @throws GraphQLError as graphql-js words it, when the name is missing or unknown. */
+export function selectOperation(
+  document: DocumentNode,
+  operationName: string | null | undefined,
+): SelectedOperation {
+  let definition: OperationDefinitionNode | undefined
+  const all = new Map<string, FragmentDefinitionNode>()
+  for (const node of document.definitions) {
+    if (node.kind === Kind.FRAGMENT_DEFINITION) all.set(node.name.value, node)
+    else if (node.kind === Kind.OPERATION_DEFINITION) {
+      if (operationName == null) {
+        if (definition) {
+          throw new GraphQLError('Must provide operation name if query contains multiple operations.')
+        }
+        definition = node
+      } else if (node.name?.value === operationName) definition = node
+    }
+  }
+  if (!definition) {
+    throw new GraphQLError(
+      operationName == null ? 'Must provide an operation.' : `Unknown operation named "${operationName}".`,
+    )
+  }
+
+  const fragments = new Map<string, FragmentDefinitionNode>()
+  const conditionVariables = new Set<string>()
+  const reach = (node: OperationDefinitionNode | FragmentDefinitionNode): void => {
+    visit(node, {
+      FragmentSpread({ name: { value: name } }) {
+        const fragment = all.get(name)
+        if (fragment && !fragments.has(name)) {
+          fragments.set(name, fragment)
+          reach(fragment)
+        }
+      },
+      Directive(directive) {
+        const condition = conditionOf(directive)
+        if (typeof condition === 'string') conditionVariables.add(condition)
+      },
+    })
+  }
+  reach(definition)
+  return { definition, fragments, conditionVariables: [...conditionVariables].sort() }
+}
+
+/** The operation with its conditions decided. */
+export interface ConcreteOperation {
+  readonly definition: OperationDefinitionNode
+  readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
+  /**
+   * The same operation for the planner: where every field of a selection was skipped it asks for `__typename`, as
+   * a selection must not be empty.
+   */
+  readonly planned: DocumentNode
+}
+
+export function decideConditions(
+  operation: SelectedOperation,
+  variables: Readonly<Record<string, unknown>>,
+): ConcreteOperation {
+  const settled = operation.conditionVariables.length === 0 && !hasLiteralConditions(operation)
+  const filtered = settled ? operation : filter(operation, variables, false)
+  const planned = settled ? operation : filter(operation, variables, true)
+  return {
+    definition: filtered.definition,
+    fragments: filtered.fragments,
+    planned: {
+      kind: Kind.DOCUMENT,
+      definitions: [planned.definition, ...planned.fragments.values()],
+    },
+  }
+}
+
+type Definitions = Pick<ConcreteOperation, 'definition' | 'fragments'>
+
+const typename: SelectionNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } }
+
+function filter(
+  operation: Definitions,
+  variables: Readonly<Record<string, unknown>>,
+  fillEmpty: boolean,
+): Definitions {
+  const keeps = (directive: DirectiveNode): boolean => {
+    const condition = conditionOf(directive)
+    if (condition === undefined) return true
+    const value = typeof condition === 'string' ? variables[condition] === true : condition
+    return value === (directive.name.value === 'include')
+  }
+  const filterSet = (set: SelectionSetNode): SelectionSetNode => {
+    const selections: SelectionNode[] = []
+    for (const selection of set.selections) {
+      if (!selection.directives?.every(keeps)) continue
+      const directives = selection.directives.filter((d) => conditionOf(d) === undefined)
+      if (selection.kind === Kind.FRAGMENT_SPREAD) selections.push({ ...selection, directives })
+      else if (!selection.selectionSet) selections.push({ ...selection, directives } as SelectionNode)
+      else {
+        const selectionSet = filterSet(selection.selectionSet)
+        if (selection.kind === Kind.INLINE_FRAGMENT && selectionSet.selections.length === 0) continue
+        selections.push({ ...selection, directives, selectionSet } as SelectionNode)
+      }
+    }
+    if (fillEmpty && selections.length === 0) selections.push(typename)
+    return { kind: Kind.SELECTION_SET, selections }
+  }
+  const fragments = new Map<string, FragmentDefinitionNode>()
+  for (const [name, fragment] of operation.fragments) {
+    fragments.set(name, { ...fragment, selectionSet: filterSet(fragment.selectionSet) })
+  }
+  const { definition } = operation
+  return { definition: { ...definition, selectionSet: filterSet(definition.selectionSet) }, fragments }
+}
+
+/** The variable's name or the constant of a `@skip` or `@include`; undefined for every other directive. */
+function conditionOf(directive: DirectiveNode): string | boolean | undefined {
+  const { value: name } = directive.name
+  if (name !== 'skip' && name !== 'include') return undefined
+  const value = directive.arguments?.[0]?.value
+  if (value?.kind === Kind.VARIABLE) return value.name.value
+  return value?.kind === Kind.BOOLEAN ? value.value : undefined
+}
+
+function hasLiteralConditions(operation: Definitions): boolean {
+  let found = false
+  const look = (node: OperationDefinitionNode | FragmentDefinitionNode): void => {
+    visit(node, {
+      Directive(directive) {
+        if (conditionOf(directive) !== undefined) found = true
+      },
+    })
+  }
+  look(operation.definition)
+  for (const fragment of operation.fragments.values()) look(fragment)
+  return found
+}

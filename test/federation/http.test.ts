@@ -1,0 +1,221 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parse } from 'graphql'
+import { describe, expect, it } from 'vitest'
+import { createEngine } from '../../src/federation/engine.ts'
+import { httpTransport } from '../../src/federation/http.ts'
+import { asker, compose, plain, type SubgraphSource, schemaOf, serve } from './kit.ts'
+
+/** Pushes to whoever listens; ends streams on return. */
+function channel() {
+  const listeners = new Set<(value: unknown) => void>()
+  return {
+    listeners,
+    push(value: unknown) {
+      for (const listener of listeners) listener(value)
+    },
+    stream(): AsyncIterableIterator<unknown> {
+      const queue: unknown[] = []
+      let wake: (() => void) | undefined
+      let over = false
+      const listener = (value: unknown) => {
+        queue.push(value)
+        wake?.()
+      }
+      listeners.add(listener)
+      return {
+        async next() {
+          while (queue.length === 0 && !over) {
+            await new Promise<void>((resolve) => {
+              wake = resolve
+            })
+          }
+          return over ? { done: true, value: undefined } : { done: false, value: queue.shift() }
+        },
+        async return() {
+          over = true
+          listeners.delete(listener)
+          wake?.()
+          return { done: true, value: undefined }
+        },
+        [Symbol.asyncIterator]() {
+          return this
+        },
+      }
+    },
+  }
+}
+
+const moved = channel()
+
+const sources: Record<string, SubgraphSource> = {
+  wms: {
+    sdl: `
+      type Query { stock: [Level!] }
+      type Subscription { stockMoved: Level, whoAsks: String }
+      type Level @key(fields: "id") { id: ID! onHand: Int }
+    `,
+    resolvers: {
+      Query: {
+        stock: () => [
+          { id: 1, onHand: 3 },
+          { id: 2, onHand: 4 },
+        ],
+      },
+      Subscription: {
+        stockMoved: { subscribe: () => moved.stream(), resolve: (event: unknown) => event },
+        whoAsks: {
+          subscribe: () => moved.stream(),
+          resolve: (_: unknown, __: unknown, context: { extensions?: { headers?: { caller?: string } } }) =>
+            context.extensions?.headers?.caller,
+        },
+      },
+    },
+  },
+  erp: {
+    sdl: `type Level @key(fields: "id") { id: ID! product: String caller: String }`,
+    resolvers: {
+      Level: {
+        product: ({ id }: { id: string }) => `p${id}`,
+        caller: (_: unknown, __: unknown, { headers }: { headers: { caller?: string } }) => headers.caller,
+      },
+    },
+  },
+}
+
+async function start(intercept?: Parameters<typeof serve>[1]) {
+  const [wms, erp] = await Promise.all([
+    serve(schemaOf(sources.wms as SubgraphSource)),
+    serve(schemaOf(sources.erp as SubgraphSource), intercept),
+  ])
+  const engine = createEngine<unknown>({
+    supergraphSdl: compose(sources, { wms: wms.url, erp: erp.url }),
+    transports: ({ url }) =>
+      httpTransport({
+        url,
+        headers: (context) => ({ caller: (context as { caller?: string }).caller ?? 'nobody' }),
+      }),
+  })
+  return {
+    wms,
+    erp,
+    engine,
+    ask: asker(engine),
+    async [Symbol.asyncDispose]() {
+      await engine.close()
+      await wms[Symbol.asyncDispose]()
+      await erp[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe('subgraphs over HTTP', () => {
+  it('asks them with the headers of the caller', async () => {
+    await using world = await start()
+    const result = await world.ask('{ stock { onHand product caller } }', {}, { context: { caller: 'ada' } })
+    expect(plain(result)).toEqual({
+      data: {
+        stock: [
+          { onHand: 3, product: 'p1', caller: 'ada' },
+          { onHand: 4, product: 'p2', caller: 'ada' },
+        ],
+      },
+    })
+  })
+
+  it.each([
+    ['a page instead of an answer', { body: '<html>nginx db-7</html>' }, 'malformed'],
+    ['a refusal', { status: 502, body: 'upstream 10.0.0.7' }, 'status'],
+    ['a truncated answer', { body: '{"data":{"_entities":[' }, 'malformed'],
+    ['too few entities', { body: '{"data":{"_entities":[]}}' }, 'malformed'],
+    ['no data', { body: '{"data":null}' }, 'malformed'],
+    ['another shape', { body: '{"data":{"_entities":{}}}' }, 'malformed'],
+  ])('tells the reason and nothing else of %s', async (_, answer, reason) => {
+    await using world = await start(() => answer)
+    expect(plain(await world.ask('{ stock { onHand product } }'))).toEqual({
+      data: {
+        stock: [
+          { onHand: 3, product: null },
+          { onHand: 4, product: null },
+        ],
+      },
+      errors: [
+        {
+          message: 'Subgraph "erp" is unavailable.',
+          path: ['stock'],
+          extensions: { code: 'SUBGRAPH_UNAVAILABLE', subgraph: 'erp', reason },
+        },
+      ],
+    })
+  })
+
+  it('reports wrong types inside an answer at their places', async () => {
+    await using world = await start(() => ({ body: '{"data":{"_entities":[{"product":7},"x"]}}' }))
+    const result = await world.ask('{ stock { product } }')
+    expect(plain(result.data)).toEqual({ stock: [{ product: null }, { product: null }] })
+    expect(result.errors?.map((e) => e.path)).toEqual([['stock', 0, 'product']])
+  })
+
+  it('lets go of the subgraph when the client leaves', async () => {
+    await using world = await start(async () => {
+      await sleep(5_000)
+      return { body: '{}' }
+    })
+    const leaving = new AbortController()
+    const answer = world.ask('{ stock { product } }', {}, { signal: leaving.signal })
+    await sleep(50)
+    leaving.abort()
+    expect((await answer).errors?.[0]?.extensions.code).toBe('REQUEST_CANCELLED')
+  })
+})
+
+describe('subscriptions over one connection', () => {
+  const events = async (world: Awaited<ReturnType<typeof start>>, query: string, context: unknown = {}) => {
+    const stream = await world.engine.subscribe({ document: parse(query), context })
+    if (!(Symbol.asyncIterator in stream)) throw new Error(JSON.stringify(stream))
+    return stream
+  }
+  const until = async (condition: () => boolean) => {
+    for (let i = 0; i < 200 && !condition(); i++) await sleep(10)
+    expect(condition()).toBe(true)
+  }
+
+  it('evaluates the rest of the plan for each event', async () => {
+    await using world = await start()
+    const stream = await events(world, 'subscription { m: stockMoved { onHand product } }')
+    const first = stream.next()
+    await until(() => moved.listeners.size === 1)
+    moved.push({ id: 7, onHand: 1 })
+    expect(plain((await first).value)).toEqual({ data: { m: { onHand: 1, product: 'p7' } } })
+    await stream.return?.()
+    await until(() => moved.listeners.size === 0)
+  })
+
+  it('serves callers side by side, each under their own headers', async () => {
+    await using world = await start()
+    const streams = await Promise.all(
+      ['ada', 'bo'].map((caller) => events(world, 'subscription { whoAsks }', { caller })),
+    )
+    const firsts = streams.map((stream) => stream.next())
+    await until(() => moved.listeners.size === 2)
+    expect(world.wms.sockets()).toBe(1)
+    moved.push({})
+    expect(plain(await Promise.all(firsts)).map(({ value }) => value.data)).toEqual([
+      { whoAsks: 'ada' },
+      { whoAsks: 'bo' },
+    ])
+    for (const stream of streams) await stream.return?.()
+  })
+
+  it('comes back after a lost connection', async () => {
+    await using world = await start()
+    const stream = await events(world, 'subscription { stockMoved { onHand } }')
+    const first = stream.next()
+    await until(() => moved.listeners.size === 1)
+    world.wms.dropSockets()
+    await until(() => moved.listeners.size === 0)
+    await until(() => moved.listeners.size === 1)
+    moved.push({ id: 7, onHand: 9 })
+    expect(plain((await first).value)).toEqual({ data: { stockMoved: { onHand: 9 } } })
+    await stream.return?.()
+  })
+})
