@@ -32,6 +32,11 @@ export interface Adapter {
   readonly ports: { readonly [T in RecordType]?: RecordPort<T> }
   /** Reaches the system with its real credentials, as cheaply as the vendor allows. */
   health(context: CallContext): Promise<Outcome<HealthReport>>
+  /**
+   * Opens a session ahead of a write, where the vendor has sessions: what fails here has sent nothing. Cheap when
+   * one is open.
+   */
+  connect?(context: CallContext): Promise<Outcome<void>>
   /** Present where the system calls us. */
   readonly webhook?: WebhookReceiver
   /** Logs out and closes sockets. Never throws. */

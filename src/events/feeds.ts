@@ -1,0 +1,218 @@
+/**
+ * Where changes come from: asking the systems, and being told by them. Each feed is run by one process of the
+ * store at a time; what it finds goes into the log in the same transaction as how far it has read.
+ */
+import { gatewayCaller } from '../caller/caller.ts'
+import type { Log } from '../observe/log.ts'
+import { type Store, takeLease } from '../store/store.ts'
+import { failureText } from '../systems/failure.ts'
+import type { CallContext, Notification, RecordPort, WebhookRequest } from '../systems/port.ts'
+import type { RecordType, RecordTypes } from '../systems/records.ts'
+import { portOf, type System, type Systems } from '../systems/registry.ts'
+import type { EventLog, Sighting } from './log.ts'
+
+export interface Feeds {
+  /** Asks every system that can tell, until `close`. */
+  start(): void
+  /** Asks one system now; for tests and for those who cannot wait. */
+  pollOnce(system: System): Promise<void>
+  receive(system: System, request: WebhookRequest): Promise<WebhookOutcome>
+  close(): Promise<void>
+}
+
+export type WebhookOutcome =
+  | { readonly ok: true; readonly received: number }
+  | { readonly ok: false; readonly status: 400 | 401 | 404 | 503; readonly message: string }
+
+export interface FeedOptions {
+  readonly store: Store
+  readonly systems: Systems
+  readonly log: EventLog
+  readonly owner: string
+  readonly logger: Log
+  /** Told of every record a feed has read: identities grow with it. */
+  readonly onRecords?: (
+    system: System,
+    type: RecordType,
+    records: readonly RecordTypes[RecordType][],
+  ) => Promise<void>
+}
+
+/** Longer than any gap between two polls that are on time. */
+const LEASE_MS = 15_000
+const PAGE = 100
+
+export function createFeeds(options: FeedOptions): Feeds {
+  const { store, systems, log, logger } = options
+  const stop = new AbortController()
+  const context: CallContext = { caller: gatewayCaller, signal: stop.signal }
+  const running = new Set<Promise<void>>()
+  const timers = new Set<NodeJS.Timeout>()
+
+  const append = async (sightings: readonly Sighting[], checkpoint?: { feed: string; value: string }) => {
+    const appended = await store.transact(async (tx) => {
+      const events = await log.record(tx, sightings)
+      if (checkpoint) {
+        await tx
+          .insertInto('checkpoint')
+          .values(checkpoint)
+          .onConflict((conflict) => conflict.column('feed').doUpdateSet({ value: checkpoint.value }))
+          .execute()
+      }
+      return events
+    })
+    if (appended.length > 0) log.announce()
+  }
+
+  const pollChanges = async <T extends RecordType>(system: System, type: T, port: RecordPort<T>) => {
+    const feed = `changes/${system.id}/${type}`
+    for (;;) {
+      const since = await checkpointOf(store, feed)
+      const page = await port.changes?.(since, context)
+      if (!page) return
+      if (!page.ok) {
+        logger.warn(
+          { system: system.id, record: type },
+          `changes could not be read: ${failureText(page.failure)}`,
+        )
+        return
+      }
+      const { records, checkpoint, hasMore } = page.value
+      await options.onRecords?.(system, type, records)
+      const sightings = records.map((value) => sightingOf(system, type, value, since))
+      await append(sightings, { feed, value: checkpoint })
+      if (!hasMore || stop.signal.aborted) return
+    }
+  }
+
+  /** For figures that change without a trace in the system: compares everything, page by page. */
+  const sweep = async <T extends RecordType>(system: System, type: T, port: RecordPort<T>) => {
+    const feed = `sweep/${system.id}/${type}`
+    const baseline = (await checkpointOf(store, feed)) === null
+    let after: string | undefined
+    for (;;) {
+      const page = await port.list?.({ first: PAGE, after }, context)
+      if (!page) return
+      if (!page.ok) {
+        logger.warn(
+          { system: system.id, record: type },
+          `could not be compared: ${failureText(page.failure)}`,
+        )
+        return
+      }
+      const values = page.value.items.map((item) => item.record)
+      await append(values.map((value) => ({ system: system.id, record: type, value, baseline })))
+      after = page.value.items.at(-1)?.position
+      if (!page.value.hasMore || after === undefined || stop.signal.aborted) break
+    }
+    if (baseline && !stop.signal.aborted) await append([], { feed, value: new Date().toISOString() })
+  }
+
+  const pollOnce = async (system: System) => {
+    if (!(await takeLease(store, `poll/${system.id}`, options.owner, system.pollEveryMs + LEASE_MS))) return
+    for (const type of Object.keys(system.adapter.ports) as RecordType[]) {
+      const port = portOf(system, type)
+      if (!port || stop.signal.aborted) continue
+      if (port.changes) await pollChanges(system, type, port)
+      else if (type === 'inventoryLevel') await sweep(system, type, port)
+    }
+  }
+
+  const keepPolling = (system: System) => {
+    const round = async () => {
+      try {
+        await pollOnce(system)
+      } catch (error) {
+        if (!stop.signal.aborted) logger.error({ system: system.id, err: error }, 'polling failed')
+      }
+      if (stop.signal.aborted) return
+      const timer = setTimeout(() => {
+        timers.delete(timer)
+        track(round())
+      }, system.pollEveryMs)
+      timers.add(timer)
+    }
+    track(round())
+  }
+
+  const track = (work: Promise<void>) => {
+    running.add(work)
+    work.finally(() => running.delete(work))
+  }
+
+  return {
+    start() {
+      for (const system of systems.all()) if (system.pollEveryMs > 0) keepPolling(system)
+    },
+
+    pollOnce,
+
+    async receive(system, request) {
+      const receiver = system.adapter.webhook
+      if (!receiver) return { ok: false, status: 404, message: `System "${system.id}" sends no webhooks.` }
+      const verdict = receiver.receive(request, new Date())
+      if (!verdict.ok) {
+        const status = verdict.reason === 'malformed' ? 400 : 401
+        return { ok: false, status, message: verdict.detail }
+      }
+      // The notification says what to look at; the record itself is asked for, so that no order of arrival matters.
+      const sightings: Sighting[] = []
+      for (const notification of verdict.notifications) {
+        const found = await readNotified(system, notification, context)
+        if (!found.ok)
+          return { ok: false, status: 503, message: 'The record could not be read now; send it again.' }
+        if (found.sighting) sightings.push(found.sighting)
+      }
+      for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
+      await append(sightings)
+      return { ok: true, received: verdict.notifications.length }
+    },
+
+    async close() {
+      stop.abort()
+      for (const timer of timers) clearTimeout(timer)
+      await Promise.allSettled([...running])
+    },
+  }
+}
+
+/** New is what was made after this feed began to look. */
+function sightingOf<T extends RecordType>(
+  system: System,
+  type: T,
+  value: RecordTypes[T],
+  since: string | null,
+): Sighting<T> {
+  const isNew = since !== null && value.createdAt !== null && value.createdAt === value.updatedAt
+  return { system: system.id, record: type, value, isNew }
+}
+
+async function readNotified(
+  system: System,
+  notification: Notification,
+  context: CallContext,
+): Promise<{ ok: true; sighting: Sighting | null } | { ok: false }> {
+  const { type, key, id, time, change } = notification
+  const [outcome] = (await portOf(system, type)?.readMany([key], context)) ?? []
+  if (!outcome) return { ok: true, sighting: null }
+  if (!outcome.ok) return { ok: false }
+  if (!outcome.value) return { ok: true, sighting: null }
+  const sighting: Sighting = {
+    system: system.id,
+    record: type,
+    value: outcome.value,
+    eventId: id,
+    time,
+    isNew: change === 'created',
+  }
+  return { ok: true, sighting }
+}
+
+async function checkpointOf(store: Store, feed: string): Promise<string | null> {
+  const row = await store.read
+    .selectFrom('checkpoint')
+    .select('value')
+    .where('feed', '=', feed)
+    .executeTakeFirst()
+  return row?.value ?? null
+}

@@ -1,0 +1,46 @@
+/**
+ * Ids as clients see them: opaque text that names a record type, a system and a key. A customer or product keeps
+ * the id of the first key under which it was known; other keys of the same thing resolve to it.
+ */
+import type { Key, RecordType } from '../systems/records.ts'
+
+export interface RecordRef {
+  readonly type: RecordType
+  readonly system: string
+  readonly key: Key
+}
+
+/** One letter per record type; changing one breaks the ids that clients hold. */
+const LETTERS: Readonly<Record<RecordType, string>> = {
+  customer: 'c',
+  product: 'p',
+  warehouse: 'w',
+  inventoryLevel: 's',
+  order: 'o',
+  delivery: 'd',
+  invoice: 'i',
+  payment: 'y',
+  receivable: 'r',
+  opportunity: 'q',
+}
+const TYPES = new Map(Object.entries(LETTERS).map(([type, letter]) => [letter, type as RecordType]))
+
+/** The first character is the version of this encoding. */
+const VERSION = '1'
+
+export function encodeId(ref: RecordRef): string {
+  const text = `${LETTERS[ref.type]}${ref.system}\n${ref.key}`
+  return VERSION + Buffer.from(text, 'utf8').toString('base64url')
+}
+
+/** @returns null where the text was not made by `encodeId`. */
+export function decodeId(id: string): RecordRef | null {
+  if (!id.startsWith(VERSION)) return null
+  const text = Buffer.from(id.slice(1), 'base64url').toString('utf8')
+  const type = TYPES.get(text.charAt(0))
+  const at = text.indexOf('\n')
+  if (!type || at < 2 || at === text.length - 1) return null
+  const ref = { type, system: text.slice(1, at), key: text.slice(at + 1) }
+  // Base64 ignores strange characters; only the one spelling that we made is accepted.
+  return encodeId(ref) === id ? ref : null
+}

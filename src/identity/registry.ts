@@ -1,0 +1,346 @@
+/**
+ * Which keys of which systems mean the same customer or product. A record that stands alone is its own identity;
+ * when records are linked, the identity that was there first keeps its id and takes the others' keys, and every
+ * id that was ever given out still leads to it.
+ */
+import type { ExpressionBuilder } from 'kysely'
+import type { Database, Store } from '../store/store.ts'
+import type { IdentityKeyTable, Tables } from '../store/tables.ts'
+import { decodeId, encodeId } from './ids.ts'
+
+/** Record types that have one identity over all systems; all others belong to the system that holds them. */
+export type IdentityType = 'customer' | 'product'
+
+export interface SystemKey {
+  readonly system: string
+  readonly company: string
+  readonly key: string
+}
+
+export interface Identity {
+  readonly id: string
+  /** Never empty; the founding key first. */
+  readonly keys: readonly SystemKey[]
+}
+
+export interface ObservedRecord {
+  readonly key: string
+  readonly company?: string | null
+  readonly label: string
+  /** Values of the configured match fields, as the system has them. */
+  readonly match: Readonly<Record<string, string | null | undefined>>
+  /** One customer may have several accounts in one ERP; two records of a CRM with one tax number are a question. */
+  readonly severalPerSystem: boolean
+}
+
+export interface LinkRequest {
+  readonly type: IdentityType
+  readonly key: SystemKey
+  /** Any key of the identity that it shall belong to. */
+  readonly sameAs: SystemKey
+}
+
+export interface Unmapped {
+  readonly key: SystemKey
+  readonly id: string
+  readonly label: string
+  readonly reason: string
+  readonly seenAt: string
+}
+
+export interface IdentityRegistry {
+  /** One identity per id, same order; null where the text is no id of that type. */
+  byIds(type: IdentityType, ids: readonly string[]): Promise<readonly (Identity | null)[]>
+  /** One identity per key, same order. A key that was never seen is an identity of its own. */
+  byKeys(type: IdentityType, keys: readonly Pick<SystemKey, 'system' | 'key'>[]): Promise<readonly Identity[]>
+  /** Takes note of records that were read, and links those that match. */
+  observe(type: IdentityType, system: string, records: readonly ObservedRecord[]): Promise<void>
+  /** All or nothing. @returns How many changed something. */
+  link(requests: readonly LinkRequest[], how: 'manual' | 'import'): Promise<number>
+  /** Records that stand alone, by system and key. */
+  unmapped(
+    type: IdentityType,
+    page: UnmappedPage,
+  ): Promise<{ readonly items: readonly Unmapped[]; readonly total: number }>
+}
+
+export interface UnmappedPage {
+  readonly first: number
+  readonly after?: { readonly system: string; readonly key: string } | undefined
+  readonly system?: string | undefined
+}
+
+export function createIdentityRegistry(store: Store): IdentityRegistry {
+  const byKeys: IdentityRegistry['byKeys'] = async (type, keys) => {
+    if (keys.length === 0) return []
+    const rows = await rowsOfKeys(store.read, type, keys)
+    const groups = await rowsOfEntities(store.read, type, [...new Set(rows.values())])
+    return keys.map(({ system, key }) => {
+      const own = encodeId({ type, system, key })
+      const id = rows.get(own) ?? own
+      return { id, keys: groups.get(id) ?? [{ system, company: '', key }] }
+    })
+  }
+
+  return {
+    byKeys,
+
+    async byIds(type, ids) {
+      const refs = ids.map((id) => {
+        const ref = decodeId(id)
+        return ref?.type === type ? ref : null
+      })
+      const found = await byKeys(
+        type,
+        refs.filter((ref) => ref !== null),
+      )
+      let next = 0
+      return refs.map((ref) => (ref ? (found[next++] ?? null) : null))
+    },
+
+    async observe(type, system, records) {
+      if (records.length === 0) return
+      await store.transact(async (tx) => {
+        for (const record of records) await observeOne(tx, type, system, record)
+      })
+    },
+
+    async link(requests, how) {
+      return store.transact(async (tx) => {
+        let changed = 0
+        for (const { type, key, sameAs } of requests) {
+          const target = (await ensureRow(tx, type, sameAs)).entity
+          const row = await ensureRow(tx, type, key)
+          if (row.entity === target) continue
+          await merge(tx, type, row.entity, target, how)
+          changed++
+        }
+        return changed
+      })
+    },
+
+    async unmapped(type, page) {
+      let query = store.read
+        .selectFrom('identity_key')
+        .where('type', '=', type)
+        .where('linked_by', '=', 'none')
+      if (page.system) query = query.where('system', '=', page.system)
+      const { total } = await query
+        .select((of) => of.fn.countAll<number>().as('total'))
+        .executeTakeFirstOrThrow()
+      const { after } = page
+      if (after) {
+        query = query.where((where) =>
+          where.or([
+            where('system', '>', after.system),
+            where.and([where('system', '=', after.system), where('key', '>', after.key)]),
+          ]),
+        )
+      }
+      const rows = await query.selectAll().orderBy('system').orderBy('key').limit(page.first).execute()
+      const items = rows.map((row) => ({
+        key: { system: row.system, company: row.company, key: row.key },
+        id: row.entity,
+        label: row.label,
+        reason: row.reason,
+        seenAt: row.seen_at,
+      }))
+      return { items, total: Number(total) }
+    },
+  }
+}
+
+/** Makes values comparable that people write differently: full-width digits, spaces, hyphens, case. */
+export function normaliseMatch(value: string): string {
+  return value
+    .normalize('NFKC')
+    .replaceAll(/[\s\-./]/g, '')
+    .toUpperCase()
+}
+
+const STANDS_ALONE = 'no record of another system has the same match value'
+
+async function observeOne(
+  tx: Database,
+  type: IdentityType,
+  system: string,
+  record: ObservedRecord,
+): Promise<void> {
+  const key: SystemKey = { system, company: record.company ?? '', key: record.key }
+  const row = await ensureRow(tx, type, key, record.label)
+  if (row.label !== record.label) {
+    await tx.updateTable('identity_key').set({ label: record.label }).where(isKey(type, key)).execute()
+  }
+  const fresh = await noteMatchValues(tx, type, key, record.match)
+  if (!fresh || row.linked_by !== 'none') return
+  for (const [field, raw] of Object.entries(record.match)) {
+    const value = normaliseMatch(raw ?? '')
+    if (value === '') continue
+    const others = await tx
+      .selectFrom('identity_match as m')
+      .innerJoin('identity_key as k', (join) =>
+        join
+          .onRef('k.type', '=', 'm.type')
+          .onRef('k.system', '=', 'm.system')
+          .onRef('k.company', '=', 'm.company')
+          .onRef('k.key', '=', 'm.key'),
+      )
+      .where('m.type', '=', type)
+      .where('m.field', '=', field)
+      .where('m.value', '=', value)
+      .where('k.entity', '!=', row.entity)
+      .select(['k.entity', 'k.system', 'k.key'])
+      .execute()
+    const entities = [...new Set(others.map((other) => other.entity))]
+    const [target] = entities
+    if (target === undefined) continue
+    const twin = record.severalPerSystem ? undefined : others.find((other) => other.system === system)
+    if (entities.length > 1 || twin) {
+      const names = others.map((other) => `${other.system} ${other.key}`).join(', ')
+      const reason = `${field} is shared with ${names}: link it by hand`
+      await tx.updateTable('identity_key').set({ reason }).where(isKey(type, key)).execute()
+      continue
+    }
+    await merge(tx, type, row.entity, target, `match:${field}`)
+    return
+  }
+}
+
+/** @returns Whether a value is new for this key. */
+async function noteMatchValues(
+  tx: Database,
+  type: IdentityType,
+  key: SystemKey,
+  match: ObservedRecord['match'],
+): Promise<boolean> {
+  let fresh = false
+  for (const [field, raw] of Object.entries(match)) {
+    const value = normaliseMatch(raw ?? '')
+    const known = await tx
+      .selectFrom('identity_match')
+      .select('value')
+      .where('type', '=', type)
+      .where('field', '=', field)
+      .where('system', '=', key.system)
+      .where('company', '=', key.company)
+      .where('key', '=', key.key)
+      .executeTakeFirst()
+    if (value === '' || known?.value === value) continue
+    fresh = true
+    await tx
+      .insertInto('identity_match')
+      .values({ type, field, value, ...key })
+      .onConflict((conflict) =>
+        conflict.columns(['type', 'field', 'system', 'company', 'key']).doUpdateSet({ value }),
+      )
+      .execute()
+  }
+  return fresh
+}
+
+/** Everything of `from` belongs to `into` from now on; the keys stay as they are, so old ids still lead here. */
+async function merge(
+  tx: Database,
+  type: IdentityType,
+  from: string,
+  into: string,
+  how: string,
+): Promise<void> {
+  await tx
+    .updateTable('identity_key')
+    .set({ entity: into, linked_by: how, reason: '' })
+    .where('type', '=', type)
+    .where('entity', '=', from)
+    .execute()
+  await tx
+    .updateTable('identity_key')
+    .set({ linked_by: how, reason: '' })
+    .where('type', '=', type)
+    .where('entity', '=', into)
+    .where('linked_by', '=', 'none')
+    .execute()
+}
+
+async function ensureRow(
+  tx: Database,
+  type: IdentityType,
+  key: SystemKey,
+  label = '',
+): Promise<IdentityKeyTable> {
+  const known = await tx.selectFrom('identity_key').selectAll().where(isKey(type, key)).executeTakeFirst()
+  if (known) return known
+  const row: IdentityKeyTable = {
+    type,
+    ...key,
+    entity: encodeId({ type, system: key.system, key: key.key }),
+    label,
+    linked_by: 'none',
+    reason: STANDS_ALONE,
+    seen_at: new Date().toISOString(),
+  }
+  await tx.insertInto('identity_key').values(row).execute()
+  return row
+}
+
+function isKey(type: IdentityType, key: SystemKey) {
+  return (where: ExpressionBuilder<Tables, 'identity_key'>) =>
+    where.and([
+      where('type', '=', type),
+      where('system', '=', key.system),
+      where('company', '=', key.company),
+      where('key', '=', key.key),
+    ])
+}
+
+/** SQLite takes 32,766 parameters; lists are cut well below. */
+const CHUNK = 500
+
+/** From a key's own id to the id of the identity it belongs to. */
+async function rowsOfKeys(
+  db: Database,
+  type: IdentityType,
+  keys: readonly Pick<SystemKey, 'system' | 'key'>[],
+): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  const bySystem = Map.groupBy(keys, (key) => key.system)
+  for (const [system, list] of bySystem) {
+    const wanted = [...new Set(list.map(({ key }) => key))]
+    for (let at = 0; at < wanted.length; at += CHUNK) {
+      const rows = await db
+        .selectFrom('identity_key')
+        .select(['key', 'entity'])
+        .where('type', '=', type)
+        .where('system', '=', system)
+        .where('key', 'in', wanted.slice(at, at + CHUNK))
+        .execute()
+      for (const row of rows) found.set(encodeId({ type, system, key: row.key }), row.entity)
+    }
+  }
+  return found
+}
+
+async function rowsOfEntities(
+  db: Database,
+  type: IdentityType,
+  entities: readonly string[],
+): Promise<Map<string, SystemKey[]>> {
+  const groups = new Map<string, SystemKey[]>()
+  for (let at = 0; at < entities.length; at += CHUNK) {
+    const rows = await db
+      .selectFrom('identity_key')
+      .select(['system', 'company', 'key', 'entity'])
+      .where('type', '=', type)
+      .where('entity', 'in', entities.slice(at, at + CHUNK))
+      .orderBy('seen_at')
+      .orderBy('key')
+      .execute()
+    for (const { entity, ...key } of rows) {
+      const group = groups.get(entity)
+      // The founding key is the one that the id names.
+      if (!group) groups.set(entity, [key])
+      else if (encodeId({ type, system: key.system, key: key.key }) === entity) group.unshift(key)
+      else group.push(key)
+    }
+  }
+  return groups
+}
