@@ -1,5 +1,5 @@
 /** A plan becomes functions once; executing it is calling them. */
-import type { FetchNode, PlanNode, QueryPlanSelectionNode } from '@apollo/query-planner'
+import type { FetchNode, PlanNode } from '@apollo/query-planner'
 import {
   type DocumentNode,
   type GraphQLError,
@@ -13,7 +13,7 @@ import type { Path } from './complete.ts'
 import { anyItem, type Explanations, type FormatSubgraphError, subgraphError, unavailable } from './errors.ts'
 import { mergeObject, type Shape, shapeOf } from './merge.ts'
 import { isObject, type Json } from './property.ts'
-import { objectsAt, placesOf, represent } from './representations.ts'
+import { objectsAt, placesOf, type Required, represent, requirements } from './representations.ts'
 import { applyRewrites, originalKeys, type TypeMatch } from './rewrites.ts'
 import { SubgraphFailure, type SubgraphRequest, type SubgraphResponse } from './transport.ts'
 
@@ -38,6 +38,8 @@ export interface Surroundings<TContext> {
   readonly formatError: FormatSubgraphError
   possibleTypes(typeCondition: string): ReadonlySet<string>
   isObject(typeName: string): boolean
+  /** Of a required field with arguments, which has a name of its own in plans. */
+  realName(standIn: string): string
 }
 
 export function compilePlan<TContext>(
@@ -62,7 +64,7 @@ export function compilePlan<TContext>(
       return compilePlan(node.node, surroundings, [...path, ...node.path])
     case 'Fetch': {
       const fetch = compileFetch(node, path, surroundings)
-      return fetch.requires ? entityFetch(fetch, fetch.requires) : rootFetch(fetch)
+      return fetch.required ? entityFetch(fetch, fetch.required) : rootFetch(fetch)
     }
     case 'Condition': {
       // Conditions are decided before planning; a planner may still make its own.
@@ -88,7 +90,7 @@ export interface Fetch<TContext> {
   readonly operationName: string | undefined
   readonly kind: 'query' | 'mutation' | 'subscription'
   readonly variableNames: readonly string[]
-  readonly requires: readonly QueryPlanSelectionNode[] | undefined
+  readonly required: readonly Required[] | undefined
   readonly node: FetchNode
   /** Of the data for a root fetch, of one entity otherwise. */
   readonly shape: Shape
@@ -119,7 +121,7 @@ export function compileFetch<TContext>(
     operationName: node.operationName,
     kind: definition.operation,
     variableNames: node.variableUsages ?? [],
-    requires: node.requires,
+    required: node.requires && requirements(node.requires, surroundings.realName),
     node,
     shape,
     matches: (condition, typename) =>
@@ -205,16 +207,13 @@ export function takeRoot<TContext>(
   }
 }
 
-function entityFetch<TContext>(
-  fetch: Fetch<TContext>,
-  requires: readonly QueryPlanSelectionNode[],
-): Step<TContext> {
+function entityFetch<TContext>(fetch: Fetch<TContext>, required: readonly Required[]): Step<TContext> {
   const { node, surroundings, matches } = fetch
   const limit = surroundings.maxRepresentations(fetch.subgraph)
   return async (run) => {
     const groups = new Map<string, { representation: Json; targets: Json[] }>()
     for (const target of objectsAt(run.data, fetch.path)) {
-      const representation = represent(target, requires, node.inputRewrites, matches)
+      const representation = represent(target, required, node.inputRewrites, matches)
       if (!representation) continue
       const text = JSON.stringify(representation)
       const group = groups.get(text)

@@ -37,6 +37,7 @@ export interface Completed {
 /**
  * @param raw The merged answers; null when nothing could be had.
  * @param isExplained Whether a null at this path has its error already, so that one cause makes one error.
+ * @returns Errors with paths of travelling keys.
  */
 export function complete(
   schema: GraphQLSchema,
@@ -64,19 +65,19 @@ export function complete(
     const result: Json = {}
     for (const field of chosen.fields(type)) {
       if (field.name === '__typename') {
-        set(result, field.key, type.name)
+        set(result, field.clientKey, type.name)
         continue
       }
       const value = get(object, field.key)
       if (field.name === '__schema' || field.name === '__type') {
-        set(result, field.key, value ?? null)
+        set(result, field.clientKey, value ?? null)
         continue
       }
       path.push(field.key)
       const completed = completeValue(field.type, field, value ?? null)
       path.pop()
       if (completed === failed && isNonNullType(field.type)) return failed
-      set(result, field.key, completed === failed ? null : completed)
+      set(result, field.clientKey, completed === failed ? null : completed)
     }
     return result
   }

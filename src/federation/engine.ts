@@ -9,14 +9,13 @@ import {
   GraphQLError,
   type GraphQLSchema,
   getVariableValues,
-  Kind,
   print,
 } from 'graphql'
 import { LRUCache } from 'lru-cache'
 import { failFetch, type Run, requestOf, type Surroundings, takeRoot } from './compile.ts'
 import { Explanations, exposeCodes, type FormatSubgraphError } from './errors.ts'
 import { type Executable, prepareExecutable } from './executable.ts'
-import { decideConditions, type SelectedOperation, selectOperation } from './operation.ts'
+import { decideConditions, documentOf, type SelectedOperation, selectOperation } from './operation.ts'
 import { type LoadedSupergraph, loadSupergraph, type Subgraph } from './supergraph.ts'
 import { SubgraphFailure, type SubgraphResponse, type SubgraphTransport } from './transport.ts'
 
@@ -173,6 +172,7 @@ function createGeneration<TContext>(
       formatError: options.formatSubgraphError ?? exposeCodes(options.exposedCodes ?? new Set()),
       possibleTypes: supergraph.possibleTypes,
       isObject: supergraph.isObject,
+      realName: supergraph.realName,
     },
     executables: new LRUCache({ max: options.planCacheSize ?? 1000 }),
     documents: new WeakMap(),
@@ -240,11 +240,9 @@ function findExecutable<TContext>(
   selected: SelectedOperation,
   variables: Readonly<Record<string, unknown>>,
 ): Executable<TContext> {
-  const operation = decideConditions(selected, variables)
-  const key = print({
-    kind: Kind.DOCUMENT,
-    definitions: [operation.definition, ...operation.fragments.values()],
-  })
+  const operation = decideConditions(selected, variables, generation.supergraph.reservedKeys)
+  // Two clients' keys can travel alike.
+  const key = `${print(documentOf(operation))}${JSON.stringify([...operation.clientKeys])}`
   let executable = generation.executables.get(key)
   if (!executable) {
     executable = prepareExecutable(generation.supergraph, operation, generation.surroundings)

@@ -3,6 +3,7 @@ import {
   type ExecutionResult,
   executeSync,
   type FieldNode,
+  GraphQLError,
   type GraphQLObjectType,
   type GraphQLSchema,
   Kind,
@@ -11,7 +12,7 @@ import {
 } from 'graphql'
 import { compileFetch, compilePlan, type Fetch, type Run, type Step, type Surroundings } from './compile.ts'
 import { complete } from './complete.ts'
-import type { ConcreteOperation } from './operation.ts'
+import { type ConcreteOperation, documentOf } from './operation.ts'
 import { set } from './property.ts'
 import { Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
@@ -32,14 +33,14 @@ export function prepareExecutable<TContext>(
   surroundings: Surroundings<TContext>,
 ): Executable<TContext> {
   const { schema } = supergraph
-  const { definition, fragments } = operation
+  const { definition, clientKeys } = operation
   const root = schema.getRootType(definition.operation)
   if (!root) throw new Error(`The schema has no ${definition.operation} type`)
-  const selection = new Selection(schema, root, [definition.selectionSet], fragments)
+  const selection = new Selection(schema, root, [definition.selectionSet], operation)
   const introspect = introspection(schema, root, operation, selection)
   const onlyTypename = selection.fields(root).every((field) => field.name.startsWith('__'))
 
-  const plan = onlyTypename ? undefined : supergraph.plan(operation.planned, definition.name?.value).node
+  const plan = onlyTypename ? undefined : supergraph.plan(documentOf(operation))
   const subscription =
     plan?.kind === 'Subscription' ? compileFetch(plan.primary, [], surroundings) : undefined
   const body = plan?.kind === 'Subscription' ? plan.rest : plan
@@ -53,10 +54,20 @@ export function prepareExecutable<TContext>(
       const { data, errors } = complete(schema, root, selection, run.data, (path) =>
         run.explanations.covers(path),
       )
+      if (run.errors.length === 0 && errors.length === 0) return { data }
       const all = [...run.errors, ...errors]
-      return all.length > 0 ? { errors: all, data } : { data }
+      return { errors: clientKeys.size > 0 ? all.map((error) => atClientKeys(error, clientKeys)) : all, data }
     },
   }
+}
+
+function atClientKeys(error: GraphQLError, clientKeys: ConcreteOperation['clientKeys']): GraphQLError {
+  const { message, path, extensions } = error
+  if (!path) return error
+  return new GraphQLError(message, {
+    path: path.map((element) => clientKeys.get(String(element)) ?? element),
+    extensions,
+  })
 }
 
 /** Answers `__schema` and `__type` from the public schema; nothing for operations that do not ask. */

@@ -17,6 +17,7 @@ import {
   type SelectionSetNode,
   visit,
 } from 'graphql'
+import { type TravelKeys, travelKeys } from './client-keys.ts'
 
 /** One operation of a document with the fragments it reaches. */
 export interface SelectedOperation {
@@ -71,72 +72,75 @@ export function selectOperation(
   return { definition, fragments, conditionVariables: [...conditionVariables].sort() }
 }
 
-/** The operation with its conditions decided. */
+const fillerKey = 'nothing__asked'
+
+/** The operation as it is planned: conditions decided, keys that the planner would mix up replaced. */
 export interface ConcreteOperation {
   readonly definition: OperationDefinitionNode
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
-  /**
-   * The same operation for the planner: where every field of a selection was skipped it asks for `__typename`, as
-   * a selection must not be empty.
-   */
-  readonly planned: DocumentNode
+  readonly clientKeys: TravelKeys['clientKeys']
+  /** Stands where every field of a selection was skipped, as a selection must not be empty; not in the answer. */
+  readonly fillerKey: string
 }
 
+/** @param reserved Keys that the planner may use on its own. */
 export function decideConditions(
   operation: SelectedOperation,
   variables: Readonly<Record<string, unknown>>,
+  reserved: ReadonlySet<string>,
 ): ConcreteOperation {
-  const settled = operation.conditionVariables.length === 0 && !hasLiteralConditions(operation)
-  const filtered = settled ? operation : filter(operation, variables, false)
-  const planned = settled ? operation : filter(operation, variables, true)
-  return {
-    definition: filtered.definition,
-    fragments: filtered.fragments,
-    planned: {
-      kind: Kind.DOCUMENT,
-      definitions: [planned.definition, ...planned.fragments.values()],
-    },
+  const { definition, fragments } = operation
+  const sets = [definition, ...fragments.values()].map(({ selectionSet }) => selectionSet)
+  const keys = travelKeys(sets, reserved)
+  const filler: SelectionNode = {
+    kind: Kind.FIELD,
+    alias: { kind: Kind.NAME, value: fillerKey },
+    name: { kind: Kind.NAME, value: '__typename' },
   }
-}
 
-type Definitions = Pick<ConcreteOperation, 'definition' | 'fragments'>
-
-const typename: SelectionNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } }
-
-function filter(
-  operation: Definitions,
-  variables: Readonly<Record<string, unknown>>,
-  fillEmpty: boolean,
-): Definitions {
   const keeps = (directive: DirectiveNode): boolean => {
     const condition = conditionOf(directive)
     if (condition === undefined) return true
     const value = typeof condition === 'string' ? variables[condition] === true : condition
     return value === (directive.name.value === 'include')
   }
-  const filterSet = (set: SelectionSetNode): SelectionSetNode => {
+  const concrete = (set: SelectionSetNode): SelectionSetNode => {
     const selections: SelectionNode[] = []
     for (const selection of set.selections) {
       if (!selection.directives?.every(keeps)) continue
       const directives = selection.directives.filter((d) => conditionOf(d) === undefined)
       if (selection.kind === Kind.FRAGMENT_SPREAD) selections.push({ ...selection, directives })
-      else if (!selection.selectionSet) selections.push({ ...selection, directives } as SelectionNode)
-      else {
-        const selectionSet = filterSet(selection.selectionSet)
-        if (selection.kind === Kind.INLINE_FRAGMENT && selectionSet.selections.length === 0) continue
-        selections.push({ ...selection, directives, selectionSet } as SelectionNode)
+      else if (selection.kind === Kind.INLINE_FRAGMENT) {
+        selections.push({ ...selection, directives, selectionSet: concrete(selection.selectionSet) })
+      } else {
+        const { selectionSet } = selection
+        selections.push({
+          ...keys.rename(selection),
+          directives,
+          ...(selectionSet ? { selectionSet: concrete(selectionSet) } : {}),
+        })
       }
     }
-    if (fillEmpty && selections.length === 0) selections.push(typename)
+    if (selections.length === 0) selections.push(filler)
     return { kind: Kind.SELECTION_SET, selections }
   }
-  const fragments = new Map<string, FragmentDefinitionNode>()
-  for (const [name, fragment] of operation.fragments) {
-    fragments.set(name, { ...fragment, selectionSet: filterSet(fragment.selectionSet) })
+  return {
+    definition: { ...definition, selectionSet: concrete(definition.selectionSet) },
+    fragments: new Map(
+      [...fragments].map(([name, fragment]) => [
+        name,
+        { ...fragment, selectionSet: concrete(fragment.selectionSet) },
+      ]),
+    ),
+    clientKeys: keys.clientKeys,
+    fillerKey,
   }
-  const { definition } = operation
-  return { definition: { ...definition, selectionSet: filterSet(definition.selectionSet) }, fragments }
 }
+
+export const documentOf = ({ definition, fragments }: ConcreteOperation): DocumentNode => ({
+  kind: Kind.DOCUMENT,
+  definitions: [definition, ...fragments.values()],
+})
 
 /** The variable's name or the constant of a `@skip` or `@include`; undefined for every other directive. */
 function conditionOf(directive: DirectiveNode): string | boolean | undefined {
@@ -145,18 +149,4 @@ function conditionOf(directive: DirectiveNode): string | boolean | undefined {
   const value = directive.arguments?.[0]?.value
   if (value?.kind === Kind.VARIABLE) return value.name.value
   return value?.kind === Kind.BOOLEAN ? value.value : undefined
-}
-
-function hasLiteralConditions(operation: Definitions): boolean {
-  let found = false
-  const look = (node: OperationDefinitionNode | FragmentDefinitionNode): void => {
-    visit(node, {
-      Directive(directive) {
-        if (conditionOf(directive) !== undefined) found = true
-      },
-    })
-  }
-  look(operation.definition)
-  for (const fragment of operation.fragments.values()) look(fragment)
-  return found
 }

@@ -1,4 +1,5 @@
 /** All subscriptions to one remote subgraph, multiplexed over one `graphql-transport-ws` connection. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { GraphQLFormattedError } from 'graphql'
 import { type Client, createClient } from 'graphql-ws'
 import { WebSocket } from 'ws'
@@ -28,6 +29,7 @@ export function subscriptionClient(url: string): SubscriptionClient {
     keepAlive: 15_000,
     // Lost connections come back and subscribe again. Only the server's explicit refusal is final.
     retryAttempts: 10,
+    retryWait: (retries) => sleep(Math.min(100 * 2 ** retries, 10_000) * (0.5 + Math.random())),
     shouldRetry: () => true,
   })
 

@@ -49,10 +49,43 @@ function walk(
   }
 }
 
+/** What a representation is made of. */
+export type Required =
+  | {
+      readonly kind: 'field'
+      readonly source: string
+      readonly key: string
+      readonly nested: readonly Required[] | undefined
+    }
+  | {
+      readonly kind: 'fragment'
+      readonly typeCondition: string | undefined
+      readonly nested: readonly Required[]
+    }
+
+/** @param realName The field a stand-in stands for: the subgraph knows it by this name. */
+export function requirements(
+  selections: readonly QueryPlanSelectionNode[],
+  realName: (standIn: string) => string,
+): Required[] {
+  return selections.map((selection): Required => {
+    if (selection.kind === 'InlineFragment') {
+      const { typeCondition } = selection
+      return { kind: 'fragment', typeCondition, nested: requirements(selection.selections, realName) }
+    }
+    return {
+      kind: 'field',
+      source: selection.alias ?? selection.name,
+      key: realName(selection.name),
+      nested: selection.selections && requirements(selection.selections, realName),
+    }
+  })
+}
+
 /** @returns null when a required field is missing: the subgraph could not resolve such a representation. */
 export function represent(
   entity: Json,
-  requires: readonly QueryPlanSelectionNode[],
+  requires: readonly Required[],
   inputRewrites: readonly FetchDataRewrite[] | undefined,
   matches: TypeMatch,
 ): Json | null {
@@ -62,21 +95,16 @@ export function represent(
   return representation
 }
 
-function pick(source: Json, selections: readonly QueryPlanSelectionNode[], matches: TypeMatch): Json | null {
+function pick(source: Json, required: readonly Required[], matches: TypeMatch): Json | null {
   const result: Json = {}
-  for (const selection of selections) {
-    if (selection.kind === 'Field') {
-      const key = selection.alias ?? selection.name
-      const value = get(source, key)
-      if (value === undefined) return null
-      const picked = selection.selections ? pickValue(value, selection.selections, matches) : value
+  for (const part of required) {
+    if (part.kind === 'field') {
+      const value = get(source, part.source)
+      const picked = value !== undefined && part.nested ? pickValue(value, part.nested, matches) : value
       if (picked === undefined) return null
-      assign(result, key, picked)
-    } else if (
-      selection.typeCondition === undefined ||
-      matches(selection.typeCondition, get(source, '__typename'))
-    ) {
-      const picked = pick(source, selection.selections, matches)
+      assign(result, part.key, picked)
+    } else if (part.typeCondition === undefined || matches(part.typeCondition, get(source, '__typename'))) {
+      const picked = pick(source, part.nested, matches)
       if (!picked) continue
       for (const key of Object.keys(picked)) assign(result, key, picked[key])
     }
@@ -85,22 +113,18 @@ function pick(source: Json, selections: readonly QueryPlanSelectionNode[], match
 }
 
 /** @returns undefined when something beneath is missing. */
-function pickValue(
-  value: unknown,
-  selections: readonly QueryPlanSelectionNode[],
-  matches: TypeMatch,
-): unknown {
+function pickValue(value: unknown, required: readonly Required[], matches: TypeMatch): unknown {
   if (value === null) return null
   if (Array.isArray(value)) {
     const items: unknown[] = []
     for (const item of value) {
-      const picked = pickValue(item, selections, matches)
+      const picked = pickValue(item, required, matches)
       if (picked === undefined) return undefined
       items.push(picked)
     }
     return items
   }
-  return isObject(value) ? (pick(value, selections, matches) ?? undefined) : undefined
+  return isObject(value) ? (pick(value, required, matches) ?? undefined) : undefined
 }
 
 /** Two fragments may select different parts of one nested object. */

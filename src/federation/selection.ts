@@ -22,10 +22,13 @@ import {
   TypeMetaFieldDef,
   TypeNameMetaFieldDef,
 } from 'graphql'
+import type { ConcreteOperation } from './operation.ts'
 
 export interface FieldPlan {
-  /** The key in the answer: alias or name. */
+  /** The key under which the value travels. */
   readonly key: string
+  /** The key in the answer. */
+  readonly clientKey: string
   readonly name: string
   readonly parent: string
   readonly type: GraphQLOutputType
@@ -37,7 +40,7 @@ export class Selection {
   readonly type: GraphQLCompositeType
   readonly #schema: GraphQLSchema
   readonly #sets: readonly SelectionSetNode[]
-  readonly #fragments: ReadonlyMap<string, FragmentDefinitionNode>
+  readonly #operation: ConcreteOperation
   readonly #byType = new Map<string, readonly FieldPlan[]>()
   #dependsOnType: boolean | undefined
 
@@ -45,12 +48,12 @@ export class Selection {
     schema: GraphQLSchema,
     type: GraphQLCompositeType,
     sets: readonly SelectionSetNode[],
-    fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+    operation: ConcreteOperation,
   ) {
     this.#schema = schema
     this.type = type
     this.#sets = sets
-    this.#fragments = fragments
+    this.#operation = operation
   }
 
   /** @param type A possible type of this selection's type, or the interface itself where no type is known. */
@@ -67,11 +70,12 @@ export class Selection {
       const named = getNamedType(definition.type)
       fields.push({
         key,
+        clientKey: this.#operation.clientKeys.get(key) ?? key,
         name,
         parent: type.name,
         type: definition.type,
         selection: isCompositeType(named)
-          ? new Selection(this.#schema, named, sets, this.#fragments)
+          ? new Selection(this.#schema, named, sets, this.#operation)
           : undefined,
       })
     }
@@ -87,7 +91,9 @@ export class Selection {
 
   #looksAtType(set: SelectionSetNode, visited: Set<string>): boolean {
     return set.selections.some((selection) => {
-      if (selection.kind === Kind.FIELD) return selection.name.value === '__typename'
+      if (selection.kind === Kind.FIELD) {
+        return selection.name.value === '__typename' && selection.alias?.value !== this.#operation.fillerKey
+      }
       const fragment =
         selection.kind === Kind.INLINE_FRAGMENT ? selection : this.#spread(selection.name.value, visited)
       if (!fragment) return false
@@ -112,7 +118,7 @@ export class Selection {
   #spread(name: string, visited: Set<string>): FragmentDefinitionNode | undefined {
     if (visited.has(name)) return undefined
     visited.add(name)
-    return this.#fragments.get(name)
+    return this.#operation.fragments.get(name)
   }
 
   #collect(
@@ -124,6 +130,7 @@ export class Selection {
     for (const selection of set.selections) {
       if (selection.kind === Kind.FIELD) {
         const key = selection.alias?.value ?? selection.name.value
+        if (key === this.#operation.fillerKey) continue
         let group = groups.get(key)
         if (!group) {
           group = { name: selection.name.value, sets: [] }

@@ -1,6 +1,6 @@
 /** A supergraph as the engine needs it: what clients may ask, where the subgraphs are, and who plans. */
-import { type Operation, operationFromDocument, type Schema, Supergraph } from '@apollo/federation-internals'
-import { type QueryPlan, QueryPlanner } from '@apollo/query-planner'
+import { operationFromDocument, type Schema, Supergraph } from '@apollo/federation-internals'
+import { type PlanNode, QueryPlanner, type SubscriptionNode } from '@apollo/query-planner'
 import {
   type DocumentNode,
   type GraphQLSchema,
@@ -8,7 +8,9 @@ import {
   isInterfaceType,
   isObjectType,
   parse,
+  visit,
 } from 'graphql'
+import { separateRequiredArguments } from './required-arguments.ts'
 
 export interface Subgraph {
   readonly name: string
@@ -21,11 +23,18 @@ export interface LoadedSupergraph {
   /** What clients see: no join directives, nothing inaccessible. */
   readonly schema: GraphQLSchema
   readonly subgraphs: readonly Subgraph[]
-  /** @throws GraphQLError when the operation is beyond the planner's bounds. */
-  plan(document: DocumentNode, operationName: string | undefined): QueryPlan
+  /** Names of fields in keys and requirements: the planner asks for them whether the client did or not. */
+  readonly reservedKeys: ReadonlySet<string>
+  /**
+   * @param operation A document with one operation, valid by `schema`. Nothing is to be asked when no plan comes.
+   * @throws GraphQLError when the operation is beyond the planner's bounds.
+   */
+  plan(operation: DocumentNode): PlanNode | SubscriptionNode | undefined
   /** Object types that satisfy a type condition in any subgraph, inaccessible ones included. */
   possibleTypes(typeCondition: string): ReadonlySet<string>
   isObject(typeName: string): boolean
+  /** The field that a name in a plan's requirements stands for. */
+  realName(name: string): string
 }
 
 export interface PlannerLimits {
@@ -38,9 +47,16 @@ export interface PlannerLimits {
 
 /** @throws when the SDL is no Federation 2 supergraph; nothing is kept then. */
 export function loadSupergraph(sdl: string, limits: PlannerLimits): LoadedSupergraph {
-  const supergraph = Supergraph.build(parse(sdl, { noLocation: true }))
-  const apiSchema: Schema = supergraph.apiSchema()
-  const schema = apiSchema.toGraphQLJSSchema()
+  const document = parse(sdl, { noLocation: true })
+  const required = separateRequiredArguments(document)
+  const original = Supergraph.build(document)
+  const schema = original.apiSchema().toGraphQLJSSchema()
+  // The planner's version has external fields that nothing requires by their own name any more.
+  const supergraph =
+    required.document === document
+      ? original
+      : Supergraph.build(required.document, { validateSupergraph: false })
+  const plannerSchema: Schema = supergraph.apiSchema()
   const full = supergraph.schema.toGraphQLJSSchema()
   const planner = new QueryPlanner(supergraph, {
     exposeDocumentNodeInFetchNode: true,
@@ -67,14 +83,36 @@ export function loadSupergraph(sdl: string, limits: PlannerLimits): LoadedSuperg
     sdl,
     schema,
     subgraphs: supergraph.subgraphsMetadata(),
-    plan(document, operationName) {
-      const operation: Operation = operationFromDocument(apiSchema, document, {
-        validate: false,
-        ...(operationName === undefined ? {} : { operationName }),
-      })
-      return planner.buildQueryPlan(operation)
+    reservedKeys: new Set(['__typename', ...required.fields.keys(), ...fieldsInFieldSets(document)]),
+    plan(operation) {
+      const { node } = planner.buildQueryPlan(
+        operationFromDocument(plannerSchema, operation, { validate: false }),
+      )
+      return node && required.restore(node)
     },
     possibleTypes: (typeCondition) => possible.get(typeCondition) ?? nothing,
     isObject: (typeName) => isObjectType(full.getType(typeName)),
+    realName: (name) => required.fields.get(name)?.name ?? name,
   }
 }
+
+/** All field names in the field sets of the join directives: `@key`, `@requires`, `@provides`. */
+function fieldsInFieldSets(supergraph: DocumentNode): Set<string> {
+  const names = new Set<string>()
+  visit(supergraph, {
+    Directive(directive) {
+      if (directive.name.value !== 'join__type' && directive.name.value !== 'join__field') return
+      for (const { name, value } of directive.arguments ?? []) {
+        if (!fieldSets.has(name.value) || value.kind !== 'StringValue') continue
+        visit(parse(`{${value.value}}`, { noLocation: true }), {
+          Field(field) {
+            names.add(field.name.value)
+          },
+        })
+      }
+    },
+  })
+  return names
+}
+
+const fieldSets = new Set(['key', 'requires', 'provides'])

@@ -1,0 +1,38 @@
+import { execute, NoUnusedVariablesRule, parse, specifiedRules, validate } from 'graphql'
+import { describe, expect, it } from 'vitest'
+import { fleet, plain } from './kit.ts'
+import { randomOperation, seeded } from './random-operations.ts'
+import { monolith, world } from './world.ts'
+
+const rules = specifiedRules.filter((rule) => rule !== NoUnusedVariablesRule)
+const argumentOf = (name: string): string | undefined =>
+  ({ first: '2', upc: '"u3"', id: '"m1"', text: '"x"' })[name]
+
+describe('random operations', () => {
+  const { engine, ask } = fleet(world)
+  const { schema, rootValue } = monolith(engine.schema)
+  const seeds = Number(process.env.SEEDS ?? 150)
+  const first = Number(process.env.SEED ?? 1)
+
+  it(`get the answer that one schema over the same data gives (${seeds} operations)`, async () => {
+    let compared = 0
+    for (let seed = first; seed < first + seeds; seed++) {
+      const { query, variables } = randomOperation(engine.schema, seeded(seed), argumentOf)
+      const document = parse(query)
+      if (validate(schema, document, rules).length > 0) continue
+      compared++
+      const expected = await execute({ schema, document, variableValues: variables, rootValue })
+      const actual = await engine.execute({ document, variables, context: {} })
+      // Also the order of keys: clients read JSON.
+      expect(JSON.stringify(actual), `seed ${seed}: ${query}\n${JSON.stringify(variables)}`).toBe(
+        JSON.stringify(expected),
+      )
+    }
+    expect(compared).toBeGreaterThan(seeds / 3)
+  })
+
+  it('are answered alike when asked again', async () => {
+    const query = '{ products { name shipping related { upc discount } } }'
+    expect(plain(await ask(query))).toEqual(plain(await ask(query)))
+  })
+})
