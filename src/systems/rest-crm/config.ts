@@ -1,0 +1,151 @@
+import { z } from 'zod'
+
+const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
+const path = (standard: string, what: string) =>
+  z
+    .string()
+    .regex(/^\/[^?#]*[^/?#]$/, 'starts with "/", ends without "/", has no query')
+    .default(standard)
+    .describe(what)
+const secret = (what: string) => z.string().min(1).meta({ secret: true }).describe(what)
+
+const auth = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
+    token: secret('The token, without the word Bearer'),
+  }),
+  z.strictObject({
+    type: z.literal('basic').describe('HTTP Basic'),
+    username: z.string().min(1).describe('The technical user'),
+    password: secret('Its password'),
+  }),
+  z.strictObject({
+    type: z.literal('apiKey').describe('A key in a header of its own'),
+    header: z
+      .string()
+      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a header name')
+      .default('X-API-Key')
+      .describe('The header that carries the key'),
+    key: secret('The key'),
+  }),
+])
+
+const customerFields = z.strictObject({
+  id: name('customerId', 'Key of the customer'),
+  name: name('customerName', 'Name'),
+  level: name('level', 'VIP, PREMIUM, STANDARD or BASIC; other values are passed on as vendorLevel'),
+  industry: name('industry', 'Industry'),
+  taxNumber: name('taxNumber', 'Tax number; other systems recognise the customer by it'),
+  phone: name('phone', 'Telephone'),
+  email: name('email', 'E-mail address'),
+  address: name('address', 'One address: an object, or one line of text'),
+  contacts: name('contacts', 'List of contacts'),
+  createdAt: name('createDate', 'Date and time of creation'),
+  updatedAt: name('updateDate', 'Date and time of the last change'),
+  revision: name('revision', 'Counter or mark that changes with every change'),
+})
+
+const addressFields = z.strictObject({
+  street: name('street', 'Street and number'),
+  city: name('city', 'City'),
+  province: name('province', 'Province or state'),
+  postalCode: name('postalCode', 'Postal code'),
+  country: name('country', 'ISO 3166-1 alpha-2'),
+})
+
+const contactFields = z.strictObject({
+  name: name('name', 'Name'),
+  title: name('title', 'Position'),
+  phone: name('phone', 'Telephone'),
+  email: name('email', 'E-mail address'),
+  primary: name('primary', 'Whether this is the first person to talk to'),
+})
+
+const opportunityFields = z.strictObject({
+  id: name('opportunityId', 'Key of the opportunity'),
+  name: name('name', 'Title'),
+  customer: name('customerId', 'Key of the customer'),
+  stage: name('stage', 'Stage; values that are not ours are passed on as vendorStage'),
+  amount: name('amount', 'Expected amount'),
+  currency: name('currency', 'ISO 4217 code of the amount'),
+  probability: name('probability', 'Per cent'),
+  closeDate: name('closeDate', 'Expected day of the decision'),
+  owner: name('owner', 'Who works on it'),
+  externalRef: name('externalRef', 'Receives the reference by which a lost answer is looked up'),
+  createdAt: name('createDate', 'Date and time of creation'),
+  updatedAt: name('updateDate', 'Date and time of the last change'),
+})
+
+/** What a CRM of the kind `rest-crm` needs to be told. The defaults are the contract in `openapi.yaml`. */
+export const restCrmConfig = z.strictObject({
+  baseUrl: z
+    .url({ protocol: /^https?$/, error: 'is an http or https address' })
+    .describe('Address of the CRM; the paths below are appended to it'),
+  auth: auth.describe('How the gateway makes itself known'),
+  webhook: z
+    .strictObject({
+      secret: secret('Shared with the CRM; with the prefix whsec_ the rest is base64, otherwise plain text'),
+    })
+    .optional()
+    .describe('The CRM sends signed webhooks; without this only polling finds changes'),
+  verifyCertificate: z.boolean().default(true).describe('Refuse certificates that no known authority signed'),
+  batchLimit: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(100)
+    .describe(
+      'Most keys in one `ids` parameter; 1: the CRM has no such parameter, each is read by its own path',
+    ),
+  pageLimit: z.int().min(1).max(1000).default(100).describe('Most records in one page'),
+  paging: z
+    .enum(['after', 'page'])
+    .default('after')
+    .describe('`after`: by place in the order, as the contract offers; `page`: by page number'),
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .default(10)
+    .describe('Polling looks back this far, for changes that became visible late'),
+  utcOffset: z
+    .string()
+    .regex(/^(Z|[+-]\d\d:\d\d)$/, 'is Z or like +08:00')
+    .default('Z')
+    .describe('Offset of date-times that the CRM gives without one'),
+  conditionalUpdates: z
+    .boolean()
+    .default(true)
+    .describe(
+      'The CRM honours If-Match with the revision; otherwise updates that expect a version are refused',
+    ),
+  uniqueExternalRef: z
+    .boolean()
+    .default(true)
+    .describe('The CRM refuses a second opportunity with the same reference, so that sending again is safe'),
+  onBehalfOfHeader: z
+    .string()
+    .regex(/^[A-Za-z0-9-]+$/, 'is not a header name')
+    .nullable()
+    .default('X-On-Behalf-Of')
+    .describe('Tells the CRM for whom a write is made, percent-encoded UTF-8; null: it is not told'),
+  paths: z
+    .strictObject({
+      customers: path('/api/customers', 'Customers; one of them is at /ID below it'),
+      opportunities: path('/api/opportunities', 'Opportunities; one of them is at /ID below it'),
+    })
+    .prefault({})
+    .describe('Where the CRM keeps what'),
+  fields: z
+    .strictObject({
+      customer: customerFields.prefault({}).describe('Names in a customer'),
+      address: addressFields.prefault({}).describe('Names in an address'),
+      contact: contactFields.prefault({}).describe('Names in a contact'),
+      opportunity: opportunityFields.prefault({}).describe('Names in an opportunity'),
+    })
+    .prefault({})
+    .describe('How the CRM names its fields'),
+})
+
+export type RestCrmConfig = z.infer<typeof restCrmConfig>
+export type RestCrmFields = RestCrmConfig['fields']
