@@ -164,6 +164,14 @@ describe('customers are read', () => {
     expect(crm.calls).toHaveLength(3)
   })
 
+  test('long and broken keys do not spoil the answers for the others', async () => {
+    const { customer, crm } = await start()
+    const long = Array.from({ length: 60 }, (_, index) => `${index}`.padStart(190, 'x'))
+    const outcomes = await customer.readMany(['70007', 'y'.repeat(50_000), '\ud842', ...long], context)
+    expect(outcomes.map((outcome) => given(outcome)?.key ?? null)).toEqual(['70007', ...Array(62).fill(null)])
+    expect(crm.calls).toHaveLength(2)
+  })
+
   test('a CRM without the ids parameter is asked for each customer by its path', async () => {
     const { customer, crm } = await start({ settings: { batchLimit: 1 } })
     const outcomes = await customer.readMany(['70014', '1'], context)
@@ -412,6 +420,23 @@ describe('a customer is updated', () => {
     expect(failureOf(await customer.update.send(level, write, context))).toMatchObject({ field: 'level' })
   })
 
+  test('a version that no CRM could have is a conflict, and nothing is sent', async () => {
+    const { customer, crm } = await start()
+    for (const expectedVersion of ['1\r\nX-Evil: 1', '版本', '']) {
+      const input = { key: '70007', expectedVersion, changes: { phone: '1' } }
+      expect(failureOf(await customer.update.send(input, write, context))?.kind).toBe('conflict')
+    }
+    expect(crm.calls).toEqual([])
+  })
+
+  test('half a character in a name is refused, in the name of the one who asks it is replaced', async () => {
+    const { customer } = await start()
+    const half = '\ud842'
+    const input = { key: '70007', changes: { name: half } }
+    const outcome = await customer.update.send(input, { ...write, onBehalfOf: half }, context)
+    expect(failureOf(outcome)).toMatchObject({ kind: 'rejected', field: 'customerName' })
+  })
+
   test('an unknown customer is not found', async () => {
     const { customer } = await start()
     for (const key of ['12345', '..', '']) {
@@ -557,6 +582,34 @@ describe('an opportunity is created', () => {
     const { opportunity } = await start()
     const outcome = await opportunity.create.send({ ...input, customer: '1' }, write, context)
     expect(failureOf(outcome)).toMatchObject({ kind: 'rejected', code: '40001', field: 'customerId' })
+  })
+})
+
+describe('a CRM that ignores what it is asked', () => {
+  test.each(['after', 'page'])('is not asked for ever (%s)', async (paging) => {
+    const items = ['1', '2'].map((id) => ({
+      customerId: id,
+      customerName: id,
+      opportunityId: id,
+      name: id,
+      createDate: '2026-03-01T00:00:00Z',
+      updateDate: '2026-03-01T00:00:00Z',
+    }))
+    const server = await startSimulatorServer({
+      handle: () => ({
+        status: 200,
+        body: JSON.stringify({ code: 0, data: { items, pagination: { hasMore: true } }, timestamp: 1 }),
+      }),
+    })
+    cleanups.push(() => server.close())
+    const { customer, opportunity } = connect(server.url, { paging, pageLimit: 2 })
+    expect(failureOf(await customer.list({ first: 10 }, context))?.kind).toBe('invalid-response')
+    const [outcome] = await opportunity.byCustomer.read(['7'], context)
+    expect(failureOf(outcome)?.kind).toBe('invalid-response')
+    expect(server.calls.length).toBeLessThan(8)
+    // A reference that it did not look for is not taken for ours.
+    const input = { name: 'x', customer: '1' }
+    expect(given(await opportunity.create.verify(input, write, context)).effect).toBe('none')
   })
 })
 

@@ -24,7 +24,7 @@ import type { Key, Opportunity, RecordTypes } from '../records.ts'
 import { verifyWebhook } from '../signature.ts'
 import { CODE_DUPLICATE_REFERENCE, type CrmPage, createRestCrmClient } from './client.ts'
 import type { RestCrmConfig } from './config.ts'
-import { createMapping, fieldText, missingChanges, readEvent } from './mapping.ts'
+import { createMapping, fieldText, missingChanges, readEvent, toDateTime } from './mapping.ts'
 
 type Held = 'customer' | 'opportunity'
 
@@ -184,8 +184,10 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
       const { items, hasMore } = await client.getPage(source.path, { ...query, ...paging }, context)
       const placed = items.map((raw) => ({ raw, position: placeOf(source, raw, 'createdAt') }))
       yield { items: placed, hasMore }
-      place = placed.at(-1)?.position
-      if (!hasMore || place === undefined) return
+      if (!hasMore || placed.length === 0) return
+      const last = placed.at(-1)?.position
+      if (last === place) throw standsStill(source.path)
+      place = last
     }
   }
 
@@ -244,6 +246,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         .map((raw, index) => ({ raw, id: idOf(raw), position: `${base + index}:${idOf(raw)}` }))
         .slice(offset)
         .filter(({ id }) => !seen.has(id))
+      if (items.length > 0 && items.every((raw) => seen.has(idOf(raw)))) throw standsStill(source.path)
       for (const { id } of placed) seen.add(id)
       yield { items: placed, hasMore }
       offset = 0
@@ -284,16 +287,19 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
       if (config.paging === 'after') return { since: from.since, after: placeOf(source, last, 'updatedAt') }
       // Page numbers shift when a record changes again and moves to the end: go on from the last time, and count
       // pages only through records that changed in the same moment.
-      if (lastTime !== undefined && lastTime !== from.since) return { since: lastTime }
+      if (lastTime !== undefined && momentOf(lastTime) > momentOf(from.since)) return { since: lastTime }
       return { since: from.since, page: (from.page ?? 1) + 1 }
     }
+    const following = JSON.stringify(next())
+    if (hasMore && following === checkpoint) throw standsStill(source.path)
     return {
       records: items.flatMap((raw) => readable(source, raw)),
-      checkpoint: JSON.stringify(next()),
+      checkpoint: following,
       hasMore: hasMore && last !== undefined,
     }
   }
 
+  const momentOf = (text: string): number => Date.parse(toDateTime(text, config.utcOffset) ?? '')
   const overlapped = (at: number): string => new Date(at - config.overlapSeconds * 1000).toISOString()
 
   const byCustomer: Lookup<'opportunity'> = {
@@ -343,7 +349,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     'content-type': 'application/json; charset=utf-8',
     ...(config.onBehalfOfHeader === null
       ? {}
-      : { [config.onBehalfOfHeader.toLowerCase()]: encodeURIComponent(write.onBehalfOf) }),
+      : { [config.onBehalfOfHeader.toLowerCase()]: encodeURIComponent(write.onBehalfOf.toWellFormed()) }),
   })
 
   const updateCustomer: WriteAction<UpdateOf<CustomerChanges>, 'customer'> = {
@@ -362,6 +368,11 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
       if (input.expectedVersion !== undefined && !config.conditionalUpdates) {
         const message = 'This CRM cannot check the version of a customer: leave expectedVersion out.'
         return fail({ kind: 'unsupported', message })
+      }
+      // What fits into no header was never a version of this CRM: nothing is sent.
+      if (input.expectedVersion !== undefined && !/^[!#-~]+$/.test(input.expectedVersion)) {
+        const message = `Customer "${input.key}" never had the version that is expected.`
+        return fail({ kind: 'conflict', message })
       }
       return outcomeOf(async (): Promise<WriteResult<'customer'>> => {
         const { data } = await client.write(updateCustomer.preview(input, write), context)
@@ -510,13 +521,35 @@ const pathOf = (source: { readonly path: string }, key: Key): string =>
 const noSuchCustomer = (key: Key): Outcome<never> =>
   fail({ kind: 'not-found', message: `There is no customer "${key}".` })
 
+/** A CRM that answers every page with the same one would be asked for ever. */
+const standsStill = (path: string): SourceError =>
+  new SourceError({
+    kind: 'invalid-response',
+    detail: `GET ${path}: the next page is the same again; does this CRM know the parameter of the setting "paging"?`,
+  })
+
 /** Commas separate keys in a list and dots climb in a path: no record of the contract has such a key. */
-const isAddressable = (key: Key): boolean => /^[^,\s]+$/.test(key) && !/^\.{1,2}$/.test(key)
+const isAddressable = (key: Key): boolean =>
+  /^[^,\s]{1,200}$/u.test(key) && !/^\.{1,2}$/.test(key) && key.isWellFormed()
+
+/** Longer addresses are refused by servers and proxies, often without a word. */
+const MAX_LIST_LENGTH = 6_000
 
 /** Each distinct key that can exist once, cut to what one call may carry. */
 function batchesOf(keys: readonly Key[], limit: number): Key[][] {
-  const distinct = [...new Set(keys)].filter(isAddressable)
-  return Array.from({ length: Math.ceil(distinct.length / limit) }, (_, index) =>
-    distinct.slice(index * limit, (index + 1) * limit),
-  )
+  const batches: Key[][] = []
+  let length = 0
+  for (const key of new Set(keys)) {
+    if (!isAddressable(key)) continue
+    const batch = batches.at(-1)
+    const more = encodeURIComponent(key).length + '%2C'.length
+    if (batch && batch.length < limit && length + more <= MAX_LIST_LENGTH) {
+      batch.push(key)
+      length += more
+    } else {
+      batches.push([key])
+      length = more
+    }
+  }
+  return batches
 }

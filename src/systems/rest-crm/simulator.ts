@@ -388,6 +388,7 @@ const text =
   (maximum: number, pattern?: RegExp, hint = 'is not valid'): Check =>
   (value, field) => {
     if (typeof value !== 'string') throw badField(field, `"${field}" must be a text.`)
+    if (!value.isWellFormed()) throw badField(field, `"${field}" holds half a character.`)
     if ([...value].length > maximum) throw badField(field, `"${field}" is too long.`, { maximum })
     if (pattern && !pattern.test(value)) throw badField(field, `"${field}" ${hint}.`)
   }
