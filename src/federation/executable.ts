@@ -1,14 +1,22 @@
 /** One operation, ready to run: planned, compiled, and knowing how to complete its answer. */
+import type { FetchNode } from '@apollo/query-planner'
 import {
+  type ArgumentNode,
   type ExecutionResult,
   executeSync,
   type FieldNode,
   GraphQLError,
   type GraphQLObjectType,
   type GraphQLSchema,
+  getNamedType,
+  isObjectType,
   Kind,
   type OperationTypeNode,
+  parse,
+  print,
   type SelectionSetNode,
+  stripIgnoredCharacters,
+  visit,
 } from 'graphql'
 import { compileFetch, compilePlan, type Fetch, type Run, type Step, type Surroundings } from './compile.ts'
 import { complete } from './complete.ts'
@@ -21,16 +29,38 @@ export interface Executable<TContext> {
   readonly kind: OperationTypeNode
   /** Asks the subgraphs. For a subscription: what follows each event; undefined where the event says it all. */
   readonly step: Step<TContext> | undefined
-  readonly subscription: Fetch<TContext> | undefined
+  readonly subscription: SubscriptionPlan<TContext> | undefined
   /** From what was gathered to the answer. */
   finish(run: Run<TContext>): ExecutionResult
 }
+
+/** How a subscription begins, and who may share its stream. */
+export interface SubscriptionPlan<TContext> {
+  readonly fetch: Fetch<TContext>
+  /** The key of the one root field. */
+  readonly rootKey: string
+  /** Equal for operations whose events and answers are equal, whatever event they begin with. */
+  readonly identity: string
+  /** @param variables Coerced. */
+  withoutReplay(variables: Readonly<Record<string, unknown>>): {
+    /** Those that the events depend on, sorted by name. */
+    readonly common: Readonly<Record<string, unknown>>
+    /** Whether the stream begins before now. */
+    readonly isReplay: boolean
+    /** Whether asking with `common` alone would begin now: no literal says otherwise. */
+    readonly canBeginNow: boolean
+  }
+}
+
+/** Under this key an event's cursor travels, whether the client asked for it or not. */
+export const eventCursorKey = 'event__cursor'
 
 /** @throws whatever the planner throws for an operation it cannot plan. */
 export function prepareExecutable<TContext>(
   supergraph: LoadedSupergraph,
   operation: ConcreteOperation,
   surroundings: Surroundings<TContext>,
+  replay: { readonly arguments: readonly string[]; readonly cursorField: string },
 ): Executable<TContext> {
   const { schema } = supergraph
   const { definition, clientKeys } = operation
@@ -42,7 +72,9 @@ export function prepareExecutable<TContext>(
 
   const plan = onlyTypename ? undefined : supergraph.plan(documentOf(operation))
   const subscription =
-    plan?.kind === 'Subscription' ? compileFetch(plan.primary, [], surroundings) : undefined
+    plan?.kind === 'Subscription'
+      ? planSubscription(schema, operation, plan.primary, surroundings, replay)
+      : undefined
   const body = plan?.kind === 'Subscription' ? plan.rest : plan
 
   return {
@@ -68,6 +100,87 @@ function atClientKeys(error: GraphQLError, clientKeys: ConcreteOperation['client
     path: path.map((element) => clientKeys.get(String(element)) ?? element),
     extensions,
   })
+}
+
+function planSubscription<TContext>(
+  schema: GraphQLSchema,
+  operation: ConcreteOperation,
+  primary: FetchNode,
+  surroundings: Surroundings<TContext>,
+  replay: { readonly arguments: readonly string[]; readonly cursorField: string },
+): SubscriptionPlan<TContext> {
+  const isReplayArgument = (argument: ArgumentNode): boolean => replay.arguments.includes(argument.name.value)
+  const isNothing = ({ value }: ArgumentNode): boolean =>
+    value.kind === Kind.NULL || (value.kind === Kind.BOOLEAN && !value.value)
+
+  const document = primary.operationDocumentNode ?? parse(primary.operation, { noLocation: true })
+  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
+  // Validation allows one root field; in the subgraph's operation fragments are expanded.
+  const field = definition?.selectionSet.selections.find((s) => s.kind === Kind.FIELD)
+  if (!definition || !field) throw new Error('A subscription without a field')
+  const fieldDefinition = schema.getSubscriptionType()?.getFields()[field.name.value]
+  const canReplay = fieldDefinition?.args.some(({ name }) => replay.arguments.includes(name)) ?? false
+  const payload = fieldDefinition && getNamedType(fieldDefinition.type)
+  const hasCursor = canReplay && isObjectType(payload) && replay.cursorField in payload.getFields()
+
+  let fetched = primary
+  if (hasCursor && field.selectionSet) {
+    const cursor: FieldNode = {
+      kind: Kind.FIELD,
+      alias: { kind: Kind.NAME, value: eventCursorKey },
+      name: { kind: Kind.NAME, value: replay.cursorField },
+    }
+    const selections = [...field.selectionSet.selections, cursor]
+    const withCursor = visit(document, {
+      Field: (node) =>
+        node === field ? { ...node, selectionSet: { kind: Kind.SELECTION_SET, selections } } : undefined,
+    })
+    fetched = {
+      ...primary,
+      operationDocumentNode: withCursor,
+      operation: stripIgnoredCharacters(print(withCursor)),
+    }
+  }
+
+  // The operation as all see it who differ only in where they begin.
+  const replayVariables = new Set<string>()
+  let literalReplay = false
+  const common = visit(documentOf(operation), {
+    VariableDefinition: () => null,
+    OperationDefinition: (node) => ({ ...node, name: undefined }),
+    Field: (node) => {
+      if (node.name.value !== field.name.value || !node.arguments?.some(isReplayArgument)) return undefined
+      for (const argument of node.arguments.filter(isReplayArgument)) {
+        if (argument.value.kind === Kind.VARIABLE) replayVariables.add(argument.value.name.value)
+        else if (!isNothing(argument)) literalReplay = true
+      }
+      return { ...node, arguments: node.arguments.filter((argument) => !isReplayArgument(argument)) }
+    },
+  })
+  visit(common, {
+    Variable(variable) {
+      // It says more than where to begin.
+      replayVariables.delete(variable.name.value)
+    },
+  })
+  return {
+    fetch: compileFetch(fetched, [], surroundings),
+    rootKey: field.alias?.value ?? field.name.value,
+    identity: `${stripIgnoredCharacters(print(common))}${JSON.stringify([...operation.clientKeys])}`,
+    withoutReplay(variables) {
+      const entries = Object.entries(variables)
+      const begins = entries.some(
+        ([name, value]) => replayVariables.has(name) && value != null && value !== false,
+      )
+      return {
+        common: Object.fromEntries(
+          entries.filter(([name]) => !replayVariables.has(name)).sort(([a], [b]) => (a < b ? -1 : 1)),
+        ),
+        isReplay: literalReplay || begins,
+        canBeginNow: !literalReplay,
+      }
+    },
+  }
 }
 
 /** Answers `__schema` and `__type` from the public schema; nothing for operations that do not ask. */

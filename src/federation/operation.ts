@@ -142,6 +142,32 @@ export const documentOf = ({ definition, fragments }: ConcreteOperation): Docume
   definitions: [definition, ...fragments.values()],
 })
 
+/** Selections after fragments are expanded: what the planner will have to look at. */
+export function countSelections({ definition, fragments }: SelectedOperation): number {
+  const counted = new Map<string, number>()
+  const count = (set: SelectionSetNode): number => {
+    let sum = 0
+    for (const selection of set.selections) {
+      if (selection.kind !== Kind.FRAGMENT_SPREAD) {
+        sum += 1 + (selection.selectionSet ? count(selection.selectionSet) : 0)
+        continue
+      }
+      const name = selection.name.value
+      let inside = counted.get(name)
+      if (inside === undefined) {
+        const fragment = fragments.get(name)
+        // Until it is known: validation has refused fragments that contain themselves.
+        counted.set(name, 0)
+        inside = fragment ? count(fragment.selectionSet) : 0
+        counted.set(name, inside)
+      }
+      sum += inside
+    }
+    return sum
+  }
+  return count(definition.selectionSet)
+}
+
 /** The variable's name or the constant of a `@skip` or `@include`; undefined for every other directive. */
 function conditionOf(directive: DirectiveNode): string | boolean | undefined {
   const { value: name } = directive.name

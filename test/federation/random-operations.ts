@@ -37,7 +37,22 @@ export function randomOperation(
 ): RandomOperation {
   const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T
   const fragments: string[] = []
-  const aliases = ['id', 'upc', 'price', 'weight', 'a', 'b', 'constructor', 'sku', 'name', 'c', 'd', 'e', 'f', 'weight__client']
+  const aliases = [
+    'id',
+    'upc',
+    'price',
+    'weight',
+    'a',
+    'b',
+    'constructor',
+    'sku',
+    'name',
+    'c',
+    'd',
+    'e',
+    'f',
+    'weight__client',
+  ]
 
   const condition = (): string => {
     const dice = random()

@@ -1,0 +1,125 @@
+/** Around every call to a subgraph: a deadline, another try where that is safe, and what was measured. */
+import {
+  SubgraphFailure,
+  type SubgraphFailureReason,
+  type SubgraphRequest,
+  type SubgraphResponse,
+  type SubgraphTransport,
+} from './transport.ts'
+
+/** One call to a subgraph, all tries together. */
+export interface Measured<TContext> {
+  readonly subgraph: string
+  readonly operationKind: SubgraphRequest['operationKind']
+  readonly milliseconds: number
+  /** `errors`: an answer with errors in it. `cancelled`: the client left. */
+  readonly outcome: 'ok' | 'errors' | 'cancelled' | SubgraphFailureReason
+  /** For operators: what the failure or the first error really was. */
+  readonly cause?: unknown
+  readonly context: TContext
+}
+
+export interface UpstreamOptions<TContext> {
+  /** For all tries of one call. Default 30 s. */
+  readonly timeoutMs?: number | Readonly<Record<string, number>> | undefined
+  /** Further tries of a query that got no answer. Mutations are never sent twice. Default 1. */
+  readonly retries?: number | Readonly<Record<string, number>> | undefined
+  readonly onFetch?: ((measured: Measured<TContext>) => void) | undefined
+}
+
+export type Send<TContext> = (request: SubgraphRequest<TContext>) => Promise<SubgraphResponse>
+
+export function upstream<TContext>(
+  subgraph: string,
+  transport: SubgraphTransport<TContext>,
+  options: UpstreamOptions<TContext>,
+): Send<TContext> {
+  const timeoutMs = forSubgraph(options.timeoutMs, subgraph) ?? 30_000
+  const retries = forSubgraph(options.retries, subgraph) ?? 1
+  const { onFetch } = options
+
+  const send: Send<TContext> = (request) =>
+    withDeadline(request, timeoutMs, async (limited) => {
+      const tries = request.operationKind === 'query' ? retries : 0
+      for (let attempt = 0; ; attempt++) {
+        try {
+          return await transport.execute(limited)
+        } catch (error) {
+          if (attempt >= tries || limited.signal?.aborted || !mayRetry(error)) throw error
+        }
+      }
+    })
+  if (!onFetch) return send
+
+  return async (request) => {
+    const started = performance.now()
+    const measured = (outcome: Measured<TContext>['outcome'], cause?: unknown): void =>
+      onFetch({
+        subgraph,
+        operationKind: request.operationKind,
+        milliseconds: performance.now() - started,
+        outcome,
+        ...(cause === undefined ? {} : { cause }),
+        context: request.context,
+      })
+    try {
+      const response = await send(request)
+      const [error] = response.errors ?? []
+      measured(error ? 'errors' : 'ok', error)
+      return response
+    } catch (error) {
+      if (request.signal?.aborted) measured('cancelled')
+      else measured(error instanceof SubgraphFailure ? error.reason : 'unreachable', error)
+      throw error
+    }
+  }
+}
+
+/** A refused connection or a restarting proxy; a babbling or slow server will not do better for being asked again. */
+function mayRetry(error: unknown): boolean {
+  if (!(error instanceof SubgraphFailure)) return false
+  return error.reason === 'unreachable' || (error.reason === 'status' && retryable.has(error.status ?? 0))
+}
+const retryable = new Set([502, 503, 504])
+
+function forSubgraph(
+  value: number | Readonly<Record<string, number>> | undefined,
+  subgraph: string,
+): number | undefined {
+  return typeof value === 'object' ? value[subgraph] : value
+}
+
+function withDeadline<TContext>(
+  request: SubgraphRequest<TContext>,
+  milliseconds: number,
+  call: Send<TContext>,
+): Promise<SubgraphResponse> {
+  const { signal } = request
+  return new Promise((resolve, reject) => {
+    const controller = new AbortController()
+    // A transport need not know the signal: whoever waits is let go in any case.
+    const give = (reason: unknown): void => {
+      settle()
+      controller.abort(reason)
+      reject(reason)
+    }
+    const timer = setTimeout(() => give(new SubgraphFailure('timeout')), milliseconds)
+    const leave = (): void => give(signal?.reason)
+    const settle = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', leave)
+    }
+    if (signal?.aborted) return leave()
+    signal?.addEventListener('abort', leave)
+    call({ ...request, signal: controller.signal }).then(
+      (response) => {
+        settle()
+        resolve(response)
+      },
+      (error) => {
+        settle()
+        reject(error)
+      },
+    )
+  })
+}
