@@ -50,10 +50,8 @@ export function placeOrder(world: World, draft: OrderDraft): ErpOrder {
     const discount = line.discountPercent ?? '0'
     const list = line.price ?? new Big(item?.price ?? '0').div(rate)
     // Four digits survive in unit prices, so that sums of rounded lines and rounded sums differ as in real books.
-    const price = new Big(list)
-      .times(new Big(100).minus(discount))
-      .div(100)
-      .toFixed(draft.currency === 'JPY' ? 2 : 4)
+    const digits = draft.currency === 'JPY' ? 2 : 4
+    const price = new Big(list).times(new Big(100).minus(discount)).div(100).toFixed(digits)
     const exact = new Big(price).times(line.quantity)
     const total = round(exact, draft.currency)
     return {
@@ -62,6 +60,7 @@ export function placeOrder(world: World, draft: OrderDraft): ErpOrder {
       description: line.description ?? item?.name ?? line.item,
       quantity: line.quantity,
       open: line.quantity,
+      unitPrice: new Big(list).toFixed(digits),
       price,
       discountPercent: discount,
       currency: draft.currency,

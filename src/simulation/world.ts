@@ -94,7 +94,9 @@ export interface ErpOrderLine {
   description: string
   quantity: string
   open: string
-  /** Net, document currency, after discount. */
+  /** Net, document currency, before discount. */
+  unitPrice: string
+  /** The same after discount. */
   price: string
   discountPercent: string
   currency: string

@@ -1,0 +1,361 @@
+/**
+ * The Service Layer's protocol: sessions by cookie, OData v4 queries, pages, errors in four shapes.
+ * @see Working with SAP Business One Service Layer (user manual 1.26)
+ */
+import { z } from 'zod'
+import { SourceError, type SourceFailure } from '../failure.ts'
+import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
+import { parseJson } from '../json.ts'
+import type { AdapterContext, CallContext } from '../port.ts'
+import type { SapB1Config } from './config.ts'
+import { type Session, SessionPool } from './sessions.ts'
+
+export const SERVICE_ROOT = '/b1s/v2'
+
+/** The vendor's page where nothing is asked for; a `Prefer` header asks for another size. */
+const MAX_PAGE = 10_000
+/** A logout must not hold up the end of the process. */
+const LOGOUT_MS = 2_000
+
+export interface Query {
+  readonly entity: string
+  readonly select: readonly string[]
+  readonly filter?: string
+  readonly orderby: string
+  /** At most so many rows in all; default: every row. */
+  readonly top?: number
+  readonly pageSize: number
+}
+
+export interface WriteRequest {
+  readonly method: 'POST' | 'PATCH'
+  /** Below the service root, without a leading slash. */
+  readonly path: string
+  readonly body?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface ServiceLayer {
+  /** Every row, page by page. @throws SourceError */
+  rows(query: Query, context: CallContext): Promise<unknown[]>
+  /**
+   * Rows of a join over the lines of a document, which no filter on the document itself can reach.
+   * @param option `$expand=…&$filter=…&$orderby=…`, not encoded.
+   * @see manual, "Row-Level Filter" (9.2 PL11 on HANA, 10.0 elsewhere)
+   */
+  crossJoin(entities: readonly string[], option: string, context: CallContext): Promise<unknown[]>
+  /** One whole record and its ETag: only a read without `$select` has one that can be used. `null`: not there. */
+  whole(path: string, context: CallContext): Promise<{ row: unknown; etag: string | undefined } | null>
+  /** Sends a write and answers what the vendor says; 4xx and 5xx are left to `writeFailure`. @throws SourceError */
+  write(request: WriteRequest, context: CallContext): Promise<HttpAnswer>
+  /** What an answer that is no success to a write means. */
+  writeFailure(answer: HttpAnswer): SourceFailure
+  /** The vendor's version as in `10.00.290`; empty before the first login. */
+  version(): string
+  close(): Promise<void>
+}
+
+export function createServiceLayer(config: SapB1Config, context: AdapterContext): ServiceLayer {
+  const connection = { baseUrl: config.baseUrl, verifyCertificate: config.verifyCertificate }
+  const http = createHttpClient({
+    ...connection,
+    timeoutMs: context.timeoutMs,
+    maxSockets: config.maxSessions,
+  })
+  const loginHttp = createHttpClient({ ...connection, timeoutMs: config.loginTimeoutSeconds * 1000 })
+  const logoutHttp = createHttpClient({ ...connection, timeoutMs: LOGOUT_MS })
+  const tidy = createTidy([config.password])
+
+  const sessions = new SessionPool({
+    max: config.maxSessions,
+    waitMs: context.timeoutMs,
+    async login() {
+      const body = JSON.stringify({
+        CompanyDB: config.companyDb,
+        UserName: config.username,
+        Password: config.password,
+        ...(config.language === undefined ? {} : { Language: config.language }),
+      })
+      const answer = await loginHttp.request({
+        method: 'POST',
+        path: `${SERVICE_ROOT}/Login`,
+        headers: { 'content-type': 'application/json' },
+        body,
+        // It opens a session at worst, which ends by itself: nothing to reconcile.
+        writes: false,
+      })
+      if (answer.status !== 200) throw new SourceError(loginFailure(answer, tidy))
+      context.log.debug({ system: context.systemId }, 'logged in')
+      return readSession(answer)
+    },
+    async logout(session) {
+      const request: HttpRequest = {
+        method: 'POST',
+        path: `${SERVICE_ROOT}/Logout`,
+        headers: { cookie: session.cookie },
+        writes: false,
+      }
+      await logoutHttp.request(request).catch(() => {
+        context.log.debug({ system: context.systemId }, 'no logout: the session ends by its timeout')
+      })
+    },
+  })
+
+  /** One exchange in a session; a session that turns out to be gone is replaced once. */
+  const exchange = async (request: HttpRequest): Promise<HttpAnswer> => {
+    for (;;) {
+      const session = await sessions.acquire(request.signal)
+      let answer: HttpAnswer
+      try {
+        answer = await http.request({ ...request, headers: { ...request.headers, cookie: session.cookie } })
+      } catch (error) {
+        sessions.release(session)
+        throw error
+      }
+      if (answer.status === 401) {
+        sessions.discard()
+        // Refused before anything was done, writes included. A session that never worked will not the next time.
+        if (session.proven) continue
+        throw new SourceError({ kind: 'unauthorized', detail: `a new session was refused: ${tidy(answer)}` })
+      }
+      if (isSickNode(answer)) {
+        // The cookie ties the session to that node: the next login may be led to another.
+        sessions.discard()
+        if (session.proven && !request.writes) continue
+        return answer
+      }
+      session.proven = true
+      sessions.release(session)
+      return answer
+    }
+  }
+
+  const read = async (
+    request: Omit<HttpRequest, 'writes' | 'path'> & { path: string },
+  ): Promise<HttpAnswer> => {
+    const answer = await exchange({ ...request, path: `${SERVICE_ROOT}/${request.path}`, writes: false })
+    if (answer.status >= 300) throw new SourceError(readFailure(answer, tidy))
+    return answer
+  }
+
+  /** Follows the pages. The next link may be relative and may have lost filter and columns: only `$skip` is used. */
+  const pages = async (
+    top: number,
+    ask: (skip: number, left: number) => Promise<HttpAnswer>,
+    what: string,
+  ): Promise<unknown[]> => {
+    const rows: unknown[] = []
+    let skip = 0
+    for (;;) {
+      const answer = await ask(skip, top - rows.length)
+      const page = readPage(answer, what)
+      rows.push(...page.value)
+      const next = page['@odata.nextLink'] ?? page['odata.nextLink']
+      if (!next || rows.length >= top) return rows.slice(0, top)
+      const onwards = Number(/[?&](?:\$|%24)skip=(\d+)/i.exec(next)?.[1] ?? skip + page.value.length)
+      if (onwards <= skip)
+        throw new SourceError({ kind: 'invalid-response', detail: `${what}: pages go round` })
+      skip = onwards
+    }
+  }
+
+  return {
+    rows(query, { signal }) {
+      const base = queryPath(query)
+      const top = query.top ?? Number.POSITIVE_INFINITY
+      const headers = { prefer: `odata.maxpagesize=${Math.min(query.pageSize, top, MAX_PAGE)}` }
+      const ask = (skip: number, left: number) => {
+        const place = `${Number.isFinite(left) ? `&$top=${left}` : ''}${skip > 0 ? `&$skip=${skip}` : ''}`
+        return read({ method: 'GET', path: base + place, headers, signal })
+      }
+      return pages(top, ask, query.entity)
+    },
+
+    crossJoin(entities, option, { signal }) {
+      const ask = (skip: number) =>
+        read({
+          method: 'POST',
+          path: 'QueryService_PostQuery',
+          headers: {
+            'content-type': 'application/json',
+            prefer: `odata.maxpagesize=${config.pageLimit}`,
+          },
+          body: JSON.stringify({
+            QueryPath: `$crossjoin(${entities.join(',')})`,
+            QueryOption: skip > 0 ? `${option}&$skip=${skip}` : option,
+          }),
+          signal,
+        })
+      return pages(Number.POSITIVE_INFINITY, ask, entities.join(','))
+    },
+
+    async whole(path, { signal }) {
+      const answer = await exchange({ method: 'GET', path: `${SERVICE_ROOT}/${path}`, signal, writes: false })
+      if (answer.status === 404) return null
+      if (answer.status >= 300) throw new SourceError(readFailure(answer, tidy))
+      const etag = answer.headers.etag
+      return { row: parseJson(answer.text, path), etag: typeof etag === 'string' ? etag : undefined }
+    },
+
+    write(request, { signal }) {
+      return exchange({
+        method: request.method,
+        path: `${SERVICE_ROOT}/${request.path}`,
+        headers: { 'content-type': 'application/json', ...request.headers },
+        ...(request.body === undefined ? {} : { body: request.body }),
+        signal,
+        writes: true,
+      })
+    },
+
+    writeFailure: (answer) => writeFailure(answer, tidy),
+    version: () => sessions.version.replace(/^(\d{2})(\d{2})(\d+)$/, '$1.$2.$3'),
+
+    async close() {
+      await sessions.close(LOGOUT_MS)
+      for (const client of [http, loginHttp, logoutHttp]) client.close()
+    },
+  }
+}
+
+/* ---- queries ---- */
+
+/** A text in a filter or a key; quotes are doubled. */
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+export function queryPath(query: Query): string {
+  const filter = query.filter === undefined ? '' : `&$filter=${encodeURIComponent(query.filter)}`
+  return `${query.entity}?$select=${query.select.join(',')}${filter}&$orderby=${encodeURIComponent(query.orderby)}`
+}
+
+const pageSchema = z.object({
+  value: z.array(z.unknown()),
+  '@odata.nextLink': z.string().optional(),
+  'odata.nextLink': z.string().optional(),
+})
+
+function readPage(answer: HttpAnswer, what: string): z.infer<typeof pageSchema> {
+  const page = pageSchema.safeParse(parseJson(answer.text, what))
+  if (page.success) return page.data
+  throw new SourceError({ kind: 'invalid-response', detail: `${what}: ${z.prettifyError(page.error)}` })
+}
+
+/* ---- sessions ---- */
+
+const loginSchema = z.object({ SessionId: z.string().min(1), Version: z.string().catch('') })
+
+/**
+ * Both cookies, read by hand: B1SESSION comes without a path and with a trailing semicolon, which strict cookie
+ * jars drop or file under the wrong path. ROUTEID leads back to the node that knows the session.
+ */
+function readSession(answer: HttpAnswer): Session {
+  const login = loginSchema.safeParse(parseJson(answer.text, 'Login'))
+  if (!login.success) {
+    throw new SourceError({ kind: 'invalid-response', detail: 'Login: the answer has no SessionId' })
+  }
+  const cookies = new Map([['B1SESSION', login.data.SessionId]])
+  for (const header of [answer.headers['set-cookie'] ?? []].flat()) {
+    const [, name, value] = /^\s*([^=;\s]+)=([^;]*)/.exec(header) ?? []
+    if ((name === 'B1SESSION' || name === 'ROUTEID') && value) cookies.set(name, value)
+  }
+  const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+  return { cookie, version: login.data.Version, proven: false }
+}
+
+/* ---- errors ---- */
+
+/** `code` comes as a number or a text, `message` as a text or with its language: all four are read. */
+const errorSchema = z.object({
+  error: z.object({
+    code: z.coerce.string(),
+    message: z.union([z.string(), z.object({ value: z.string() }).transform((message) => message.value)]),
+  }),
+})
+
+interface VendorError {
+  readonly code: string
+  readonly message: string
+}
+
+export function vendorError(answer: HttpAnswer): VendorError | undefined {
+  try {
+    const parsed = errorSchema.safeParse(parseJson(answer.text, 'error'))
+    return parsed.success ? parsed.data.error : undefined
+  } catch {
+    return undefined // a proxy's page, or half an answer
+  }
+}
+
+/** One line without secrets, short enough for a log. */
+type Tidy = (answer: HttpAnswer) => string
+
+function createTidy(secrets: readonly string[]): Tidy {
+  return (answer) => {
+    const error = vendorError(answer)
+    let text = error ? error.message : `HTTP ${answer.status}`
+    for (const secret of secrets) text = text.replaceAll(secret, '***')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not pass
+    return text.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 500)
+  }
+}
+
+/** A node that has lost its table definitions answers 500 with code 407 to everything. */
+function isSickNode(answer: HttpAnswer): boolean {
+  return answer.status === 500 && vendorError(answer)?.code === '407'
+}
+
+function loginFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
+  const detail = `Login: HTTP ${answer.status} ${vendorError(answer)?.code ?? ''} ${tidy(answer)}`
+  if (answer.status >= 500 || answer.status === 429) {
+    return { kind: 'unavailable', reason: 'overloaded', detail, ...retryAfter(answer) }
+  }
+  if (answer.status < 400) return { kind: 'invalid-response', detail }
+  // Wrong password, locked user, unknown company, no licence: all of them need a person.
+  return { kind: 'unauthorized', detail }
+}
+
+function readFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
+  const error = vendorError(answer)
+  const detail = `HTTP ${answer.status} ${error?.code ?? ''} ${tidy(answer)}`
+  if (answer.status === 429)
+    return { kind: 'unavailable', reason: 'rate-limited', detail, ...retryAfter(answer) }
+  if (answer.status >= 500)
+    return { kind: 'unavailable', reason: 'overloaded', detail, ...retryAfter(answer) }
+  if (answer.status === 403) return { kind: 'unauthorized', detail }
+  if (error) return rejection(error, tidy(answer))
+  return { kind: 'invalid-response', detail }
+}
+
+function writeFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
+  const error = vendorError(answer)
+  const detail = `HTTP ${answer.status} ${error?.code ?? ''} ${tidy(answer)}`
+  if (answer.status === 429)
+    return { kind: 'unavailable', reason: 'rate-limited', detail, ...retryAfter(answer) }
+  // The vendor's 5xx do not say whether the transaction went through.
+  if (answer.status >= 500 || !error) return { kind: 'unknown-outcome', detail }
+  if (answer.status === 403) return { kind: 'unauthorized', detail }
+  if (answer.status === 412 || error.code === '-2039') return { kind: 'conflict', message: tidy(answer) }
+  if (answer.status === 404) return { kind: 'not-found', message: tidy(answer) }
+  return rejection(error, tidy(answer))
+}
+
+/**
+ * A business answer. The vendor names the place inside the message, as in
+ * `10001069 - Quantity falls into negative inventory  [RDR1.ItemCode][line: 2]`.
+ */
+function rejection(error: VendorError, message: string): SourceFailure {
+  const line = /\[line:\s*(\d+)\]/i.exec(message)?.[1]
+  const field = /\[[A-Z0-9]{3,8}\.(\w+)\]/.exec(message)?.[1]
+  return {
+    kind: 'rejected',
+    code: error.code,
+    message,
+    ...(line === undefined ? {} : { line }),
+    ...(field === undefined ? {} : { field }),
+  }
+}
+
+function retryAfter(answer: HttpAnswer): { retryAfterMs?: number } {
+  const ms = retryAfterMs(answer.headers)
+  return ms === undefined ? {} : { retryAfterMs: ms }
+}

@@ -1,0 +1,101 @@
+import { z } from 'zod'
+
+/** A fixed offset, or a name of the IANA time zone database. */
+function isTimeZone(text: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text })
+    return true
+  } catch {
+    return false
+  }
+}
+
+const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
+const userField = z
+  .string()
+  .regex(/^U_\w{1,50}$/, 'is a user-defined field of marketing documents, named U_…')
+
+/** What a SAP Business One company needs to be told; see README.md. */
+export const sapB1Config = z.strictObject({
+  baseUrl: z
+    .url({ protocol: /^https?$/, error: 'is an http or https address' })
+    .describe('Address of the Service Layer without /b1s/v2, usually https://HOST:50000'),
+  companyDb: z.string().min(1).describe('Company database to log in to; also names the company in records'),
+  username: z.string().min(1).describe('User with a licence for the Service Layer'),
+  password: z.string().min(1).meta({ secret: true }).describe('Password of that user'),
+  language: z
+    .int()
+    .positive()
+    .optional()
+    .describe("Business One's number of the language of error messages; absent: the user's own"),
+  verifyCertificate: z
+    .boolean()
+    .default(true)
+    .describe('Refuse self-signed certificates, which are common on premises'),
+  maxSessions: z
+    .int()
+    .min(1)
+    .max(32)
+    .default(2)
+    .describe('Sessions held at most; each counts against the licences, and carries one request at a time'),
+  loginTimeoutSeconds: z
+    .number()
+    .positive()
+    .max(300)
+    .default(30)
+    .describe('How long a login may take (3 to 8 s are usual); a login outlives the request that needed it'),
+  companyCurrency: currency
+    .default('CNY')
+    .describe('Currency in which the company keeps its books, as ISO 4217 says it'),
+  currencyCodes: z
+    .record(z.string().min(1).max(3), currency)
+    .default({})
+    .describe("The company's own currency codes that differ from ISO 4217, for example RMB: CNY"),
+  accountAmounts: z
+    .enum(['company', 'account'])
+    .default('company')
+    .describe("Currency of a customer's credit limit and balance: the company's, or that of the account"),
+  unitCodes: z
+    .record(z.string().min(1), z.string().regex(/^[A-Z0-9]{2,3}$/, 'is a code of UN/ECE Recommendation 20'))
+    .default({})
+    .describe("The company's units of measure, with their code of UN/ECE Recommendation 20"),
+  timeZone: z
+    .string()
+    .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Europe/Berlin')
+    .default('+08:00')
+    .describe('Time zone of the server, whose clock stamps records without saying a zone'),
+  batchLimit: z
+    .int()
+    .min(1)
+    .max(200)
+    .default(25)
+    .describe('Most keys in one filter; the vendor names no limit, 20 to 50 are known to pass'),
+  maxUrlLength: z
+    .int()
+    .min(1000)
+    .max(8000)
+    .default(4000)
+    .describe('Longest request line; long keys are cut into more requests than batchLimit alone would'),
+  pageLimit: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(100)
+    .describe('Rows asked for per page where a number of keys does not say it'),
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .default(120)
+    .describe('Polling looks back this far, for documents that were stamped before they became visible'),
+  externalReferenceField: z
+    .union([z.literal('NumAtCard'), userField])
+    .default('U_TributaryRef')
+    .describe('Field of orders and drafts that takes the reference by which a lost answer is looked up'),
+  onBehalfOfField: userField
+    .nullable()
+    .default(null)
+    .describe('Field of orders that takes the name of the person who asked; null: it is not passed on'),
+})
+
+export type SapB1Config = z.infer<typeof sapB1Config>
