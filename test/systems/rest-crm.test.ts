@@ -637,6 +637,9 @@ describe('credentials', () => {
     const outcomes = await refused.customer.readMany(['70007', '70014', '70021'], context)
     expect(outcomes.map((outcome) => failureOf(outcome)?.kind)).toEqual(Array(3).fill('unauthorized'))
     expect(crm.calls).toHaveLength(1)
+    const oneByOne = connect(crm.url, { auth: wrong, batchLimit: 1 })
+    await oneByOne.customer.readMany(['70007', '70014'], context)
+    expect(crm.calls).toHaveLength(2)
     expect(JSON.stringify(outcomes)).not.toContain('wrong-secret')
     const update = await refused.customer.update.send(
       { key: '70007', changes: { phone: '1' } },

@@ -66,7 +66,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
 
   /* ---- reading ---- */
 
-  /** The record, or null where the CRM says that there is none. @throws SourceError */
+  /** The record, or null where the CRM says that there is none. */
   const readOne = async <T extends Held>(
     source: Source<T>,
     key: Key,
@@ -93,23 +93,14 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     return found
   }
 
-  const readMany = async <T extends Held>(source: Source<T>, keys: readonly Key[], context: CallContext) => {
-    const outcomes = new Map<Key, Outcome<RecordTypes[T] | null>>()
-    for (const batch of batchesOf(keys, config.batchLimit)) {
+  const readMany = <T extends Held>(source: Source<T>, keys: readonly Key[], context: CallContext) =>
+    inBatches<RecordTypes[T] | null>(keys, config.batchLimit, null, async (batch) => {
       const [only] = batch
-      if (only !== undefined && config.batchLimit === 1) {
-        outcomes.set(only, await readOne(source, only, context))
-        continue
-      }
-      const read = await outcomeOf(() => readBatch(source, batch, context))
-      for (const key of batch) outcomes.set(key, read.ok ? (read.value.get(key) ?? ok(null)) : read)
-      // More attempts with refused credentials would only lock the account.
-      if (!read.ok && read.failure.kind === 'unauthorized') {
-        return keys.map((key) => (isAddressable(key) ? (outcomes.get(key) ?? read) : ok(null)))
-      }
-    }
-    return keys.map((key) => outcomes.get(key) ?? ok(null))
-  }
+      if (only === undefined || config.batchLimit > 1) return readBatch(source, batch, context)
+      const one = await readOne(source, only, context)
+      if (!one.ok) throw new SourceError(one.failure)
+      return new Map([[only, one]])
+    })
 
   /** What cannot be read is left out of lists, and said to the operator: one bad record must not hide the rest. */
   const readable = <T extends Held>(source: Source<T>, raw: unknown): RecordTypes[T][] => {
@@ -304,22 +295,15 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
 
   const byCustomer: Lookup<'opportunity'> = {
     batchLimit: config.batchLimit,
-    async read(keys, context) {
-      const outcomes = new Map<Key, Outcome<readonly Opportunity[]>>()
-      for (const batch of batchesOf(keys, config.batchLimit)) {
-        const read = await outcomeOf(() => readByCustomers(batch, context))
-        for (const key of batch) outcomes.set(key, read.ok ? (read.value.get(key) ?? ok([])) : read)
-        if (!read.ok && read.failure.kind === 'unauthorized') {
-          return keys.map((key) => (isAddressable(key) ? (outcomes.get(key) ?? read) : ok([])))
-        }
-      }
-      return keys.map((key) => outcomes.get(key) ?? ok([]))
-    },
+    read: (keys, context) =>
+      inBatches<readonly Opportunity[]>(keys, config.batchLimit, [], (batch) =>
+        readByCustomers(batch, context),
+      ),
   }
 
   /** @throws SourceError */
   const readByCustomers = async (keys: readonly Key[], context: CallContext) => {
-    const found = new Map<Key, Outcome<Opportunity[]>>()
+    const found = new Map<Key, Outcome<readonly Opportunity[]>>()
     const walk = config.paging === 'after' ? walkByPlace : walkByPage
     const query = { customerIds: keys.join(',') }
     const seen = new Set<Key>()
@@ -520,6 +504,29 @@ const pathOf = (source: { readonly path: string }, key: Key): string =>
 
 const noSuchCustomer = (key: Key): Outcome<never> =>
   fail({ kind: 'not-found', message: `There is no customer "${key}".` })
+
+/**
+ * Reads batch by batch, each distinct key once.
+ * @param absent What a key has that the CRM did not mention.
+ * @param read May throw SourceError: then every key of the batch fails alike.
+ * @returns One outcome per key, same order.
+ */
+async function inBatches<V>(
+  keys: readonly Key[],
+  limit: number,
+  absent: V,
+  read: (batch: readonly Key[]) => Promise<ReadonlyMap<Key, Outcome<V>>>,
+): Promise<Outcome<V>[]> {
+  const outcomes = new Map<Key, Outcome<V>>()
+  let refused: Outcome<never> | undefined
+  for (const batch of batchesOf(keys, limit)) {
+    // More attempts with refused credentials would only lock the account.
+    const found = refused ?? (await outcomeOf(() => read(batch)))
+    for (const key of batch) outcomes.set(key, found.ok ? (found.value.get(key) ?? ok(absent)) : found)
+    if (!found.ok && found.failure.kind === 'unauthorized') refused = found
+  }
+  return keys.map((key) => outcomes.get(key) ?? ok(absent))
+}
 
 /** A CRM that answers every page with the same one would be asked for ever. */
 const standsStill = (path: string): SourceError =>
