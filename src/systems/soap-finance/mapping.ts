@@ -1,0 +1,277 @@
+/** Records of the contract to ours, and a payment to the contract. Pure; what the answer lacks stays null. */
+import { z } from 'zod'
+import { fail, type Outcome, ok, type Rejection } from '../failure.ts'
+import type { PaymentCreate, WriteContext } from '../port.ts'
+import type {
+  Customer,
+  DateText,
+  DateTimeText,
+  Decimal,
+  Invoice,
+  Money,
+  Payment,
+  Product,
+  Receivable,
+} from '../records.ts'
+import type { Fields } from './client.ts'
+import { MAX_NUMBER_LENGTH } from './contract.ts'
+import { isXmlText } from './xml.ts'
+
+/* ---- simple types of XML Schema ---- */
+
+const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? null)
+const text = z.string()
+const number = z.string().min(1)
+const currency = z
+  .string()
+  .transform((value) => value.trim())
+  .pipe(z.string().regex(/^[A-Z]{3}$/, 'is not an ISO 4217 code'))
+const decimal = simpleType(readDecimal, 'is not an xs:decimal')
+const date = simpleType(readDate, 'is not an xs:date')
+
+function simpleType(read: (value: string) => string | undefined, message: string) {
+  return z.string().transform((value, context) => {
+    const result = read(value.trim())
+    if (result !== undefined) return result
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  })
+}
+
+/** xs:decimal may have a plus sign, leading zeros, or no digit on one side of the point; trailing zeros are kept. */
+export function readDecimal(value: string): Decimal | undefined {
+  const match = /^([+-]?)(\d*)(?:\.(\d*))?$/.exec(value)
+  if (!match || !(match[2] || match[3])) return undefined
+  const whole = (match[2] ?? '').replace(/^0+(?=\d)/, '') || '0'
+  const digits = match[3] ? `${whole}.${match[3]}` : whole
+  return match[1] === '-' && /[1-9]/.test(digits) ? `-${digits}` : digits
+}
+
+/** The calendar day as it is written: a zone behind it names where that day is, and must not move it. */
+export function readDate(value: string): DateText | undefined {
+  const day = /^(\d{4}-\d{2}-\d{2})(?:Z|[+-]\d{2}:\d{2})?$/.exec(value)?.[1]
+  return day && new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day) ? day : undefined
+}
+
+/** @param timeZone Of times without one, IANA name or offset. */
+export function readDateTime(value: string, timeZone: string): DateTimeText | undefined {
+  const match = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:\d{2})?$/.exec(value)
+  const local = match?.[1]
+  if (!local || Number.isNaN(Date.parse(`${local}Z`))) return undefined
+  return local + (match[2] ?? offsetAt(local, timeZone))
+}
+
+/** The zone's offset at a local time; of a time that a clock change makes twice, either. */
+function offsetAt(local: string, timeZone: string): string {
+  const format = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' })
+  const offset = (utc: number) => {
+    const name = format.formatToParts(utc).find((part) => part.type === 'timeZoneName')?.value ?? ''
+    return /[+-]\d{2}:\d{2}/.exec(name)?.[0] ?? '+00:00'
+  }
+  const guess = Date.parse(`${local}Z`)
+  return offset(Date.parse(`${local}${offset(guess)}`))
+}
+
+/* ---- records ---- */
+
+/** Kept for the record alone: schemas below are made once for each time zone. */
+export function createMapping(timeZone: string) {
+  const dateTime = simpleType((value) => readDateTime(value, timeZone), 'is not an xs:dateTime')
+
+  const customer = z
+    .object({ CustomerNo: number, Name: text, TaxNumber: optional(text), ChangedAt: dateTime })
+    .transform(
+      (raw): Customer => ({
+        key: raw.CustomerNo,
+        name: raw.Name,
+        // Empty means none: it must never match another customer's missing number.
+        taxNumber: raw.TaxNumber?.trim() || null,
+        updatedAt: raw.ChangedAt,
+        version: raw.ChangedAt,
+      }),
+    )
+
+  const product = z.object({ ProductNo: number, Name: text, Barcode: optional(text) }).transform(
+    (raw): Product => ({
+      key: raw.ProductNo,
+      sku: raw.ProductNo,
+      name: raw.Name,
+      barcode: raw.Barcode?.trim() || null,
+    }),
+  )
+
+  const invoice = z
+    .object({
+      InvoiceNo: number,
+      Kind: optional(text),
+      CustomerNo: optional(text),
+      OrderNo: z.array(text),
+      IssueDate: optional(date),
+      DueDate: optional(date),
+      Currency: currency,
+      NetAmount: optional(decimal),
+      TaxAmount: optional(decimal),
+      GrossAmount: optional(decimal),
+      PaidAmount: optional(decimal),
+      OpenAmount: optional(decimal),
+      Status: optional(text),
+      CreatedAt: optional(dateTime),
+      ChangedAt: optional(dateTime),
+    })
+    .transform((raw): Invoice => {
+      const money = moneyIn(raw.Currency)
+      return {
+        key: raw.InvoiceNo,
+        number: raw.InvoiceNo,
+        type: INVOICE_TYPES.get(raw.Kind ?? '') ?? 'UNKNOWN',
+        customer: raw.CustomerNo,
+        orderNumbers: raw.OrderNo,
+        issueDate: raw.IssueDate,
+        dueDate: raw.DueDate,
+        status: INVOICE_STATUSES.get(raw.Status ?? '') ?? 'UNKNOWN',
+        vendorStatus: raw.Status,
+        totals: { net: money(raw.NetAmount), tax: money(raw.TaxAmount), gross: money(raw.GrossAmount) },
+        paid: money(raw.PaidAmount),
+        open: money(raw.OpenAmount),
+        createdAt: raw.CreatedAt,
+        updatedAt: raw.ChangedAt,
+        version: raw.ChangedAt,
+      }
+    })
+
+  const payment = z
+    .object({
+      PaymentNo: number,
+      CustomerNo: optional(text),
+      PaymentDate: optional(date),
+      Currency: currency,
+      Amount: decimal,
+      Method: optional(text),
+      Reference: optional(text),
+      ExternalReference: optional(text),
+      Application: z.array(z.object({ InvoiceNo: number, Amount: decimal })),
+      UnappliedAmount: optional(decimal),
+      Status: optional(text),
+      CreatedAt: optional(dateTime),
+      ChangedAt: optional(dateTime),
+    })
+    .transform(
+      (raw): Payment => ({
+        key: raw.PaymentNo,
+        number: raw.PaymentNo,
+        customer: raw.CustomerNo,
+        date: raw.PaymentDate,
+        amount: { amount: raw.Amount, currency: raw.Currency },
+        method: raw.Method,
+        reference: raw.Reference,
+        externalReference: raw.ExternalReference,
+        status: PAYMENT_STATUSES.get(raw.Status ?? '') ?? 'UNKNOWN',
+        vendorStatus: raw.Status,
+        applications: raw.Application.map((one) => ({
+          invoice: one.InvoiceNo,
+          amount: { amount: one.Amount, currency: raw.Currency },
+        })),
+        unapplied: moneyIn(raw.Currency)(raw.UnappliedAmount),
+        createdAt: raw.CreatedAt,
+        updatedAt: raw.ChangedAt,
+        version: raw.ChangedAt,
+      }),
+    )
+
+  const receivable = z
+    .object({
+      CustomerNo: number,
+      AsOf: date,
+      Balance: z.array(
+        z.object({ Currency: currency, OpenAmount: decimal, OverdueAmount: optional(decimal) }),
+      ),
+    })
+    .transform(
+      (raw): Receivable => ({
+        key: raw.CustomerNo,
+        customer: raw.CustomerNo,
+        asOf: raw.AsOf,
+        balances: raw.Balance.map((one) => ({
+          open: { amount: one.OpenAmount, currency: one.Currency },
+          overdue: moneyIn(one.Currency)(one.OverdueAmount),
+        })),
+      }),
+    )
+
+  return {
+    customer: (raw: unknown) => check(customer, raw, 'customer'),
+    product: (raw: unknown) => check(product, raw, 'product'),
+    invoice: (raw: unknown) => check(invoice, raw, 'invoice'),
+    payment: (raw: unknown) => check(payment, raw, 'payment'),
+    receivable: (raw: unknown) => check(receivable, raw, 'receivable'),
+  }
+}
+
+const moneyIn =
+  (currency: string) =>
+  (amount: Decimal | null): Money | null =>
+    amount === null ? null : { amount, currency }
+
+const INVOICE_TYPES: ReadonlyMap<string, Invoice['type']> = new Map(
+  (['STANDARD', 'CREDIT_NOTE', 'DOWN_PAYMENT', 'CANCELLATION', 'PRO_FORMA'] as const).map((type) => [
+    type,
+    type,
+  ]),
+)
+const INVOICE_STATUSES: ReadonlyMap<string, Invoice['status']> = new Map([
+  ['OPEN', 'OPEN'],
+  ['PART_PAID', 'PARTIALLY_PAID'],
+  ['PAID', 'PAID'],
+  ['CANCELLED', 'CANCELLED'],
+])
+const PAYMENT_STATUSES: ReadonlyMap<string, Payment['status']> = new Map([
+  ['POSTED', 'POSTED'],
+  ['CANCELLED', 'CANCELLED'],
+])
+
+function check<T>(schema: z.ZodType<T>, raw: unknown, what: string): Outcome<T> {
+  const result = schema.safeParse(raw)
+  if (result.success) return ok(result.data)
+  const [issue] = result.error.issues
+  const detail = `${what}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'unreadable'}`
+  return fail({ kind: 'invalid-response', detail })
+}
+
+/* ---- requests ---- */
+
+/** Whether a record can have this key at all; others need not, and could not, be asked for. */
+export function isNumber(key: string): boolean {
+  return key.length > 0 && key.length <= MAX_NUMBER_LENGTH && isXmlText(key)
+}
+
+export function paymentFields(input: PaymentCreate, write: WriteContext): Fields {
+  return {
+    ExternalReference: write.externalReference,
+    CustomerNo: input.customer,
+    PaymentDate: input.date,
+    Currency: input.amount.currency,
+    Amount: input.amount.amount,
+    Method: input.method,
+    Reference: input.reference,
+    RequestedBy: write.onBehalfOf || undefined,
+    Application: input.applications.map(({ invoice, amount }) => ({ InvoiceNo: invoice, Amount: amount })),
+  }
+}
+
+/** Text that XML cannot carry would make the whole envelope unreadable there: it is refused here, by field. */
+export function refuseText(input: PaymentCreate): Rejection | undefined {
+  const texts: [field: string, value: string | undefined][] = [
+    ['customer', input.customer],
+    ['method', input.method],
+    ['reference', input.reference],
+    ...input.applications.map(({ invoice }): [string, string] => ['applications.invoice', invoice]),
+  ]
+  const bad = texts.find(([, value]) => value !== undefined && !isXmlText(value))
+  if (!bad) return undefined
+  return {
+    kind: 'rejected',
+    code: 'INVALID_TEXT',
+    message: 'The text contains control characters or half of a character.',
+    field: bad[0],
+  }
+}
