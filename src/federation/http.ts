@@ -24,6 +24,11 @@ export interface HttpTransportOptions<TContext> {
    * connection serves all callers, they are sent as `extensions.headers` of each subscription.
    */
   readonly headers?: (context: TContext) => Readonly<Record<string, string>>
+  /**
+   * Lets identical queries under way share one call: same headers, same body. Default true. Mutations never do.
+   * Headers that differ for each request, such as a trace id, leave nothing to share: name the caller here then.
+   */
+  readonly deduplicate?: boolean | ((context: TContext) => string | undefined)
   /** Connections to the subgraph. Default 64. */
   readonly connections?: number
   /** Answers above this are refused. Default 64 MiB. */
@@ -45,21 +50,40 @@ export function httpTransport<TContext>(
   const maxBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
   let subscriptions: SubscriptionClient | undefined
 
+  const deduplicate = options.deduplicate ?? true
+  const underWay = new Map<string, SharedCall>()
+
+  const post = (headers: Record<string, string>, body: string, signal: AbortSignal | undefined) =>
+    new Promise<RawResponse>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      pool.dispatch(
+        { path, method: 'POST', headers, body },
+        new ResponseReader(signal, maxBytes, resolve, reject),
+      )
+    })
+
   return {
-    execute(request) {
+    async execute(request) {
       const headers: Record<string, string> = {
         ...options.headers?.(request.context),
         'content-type': 'application/json',
         accept: 'application/graphql-response+json, application/json;q=0.9',
       }
-      return new Promise((resolve, reject) => {
-        const { signal } = request
-        if (signal?.aborted) return reject(signal.reason)
-        pool.dispatch(
-          { path, method: 'POST', headers, body: bodyOf(request) },
-          new ResponseReader(signal, maxBytes, resolve, reject),
-        )
-      })
+      const body = bodyOf(request)
+      const { signal } = request
+      if (!deduplicate || request.operationKind !== 'query')
+        return parseResponse(await post(headers, body, signal))
+      const caller = deduplicate === true ? JSON.stringify(headers) : deduplicate(request.context)
+      if (caller === undefined) return parseResponse(await post(headers, body, signal))
+      const key = `${caller}\n${body}`
+      let call = underWay.get(key)
+      if (!call) {
+        call = new SharedCall((ownSignal) => post(headers, body, ownSignal))
+        underWay.set(key, call)
+        call.whenOver(() => underWay.delete(key))
+      }
+      // Each parses for itself: the engine writes into what it gets.
+      return parseResponse(await call.join(signal))
     },
     async subscribe(request) {
       subscriptions ??= subscriptionClient(options.subscriptionUrl ?? options.url)
@@ -95,11 +119,57 @@ function quoted(query: string): string {
   return text
 }
 
+interface RawResponse {
+  readonly status: number
+  readonly text: string
+}
+
+/** A call that several wait for; it is given up when all of them have. */
+class SharedCall {
+  readonly #controller = new AbortController()
+  readonly #response: Promise<RawResponse>
+  #waiting = 0
+
+  constructor(post: (signal: AbortSignal) => Promise<RawResponse>) {
+    this.#response = post(this.#controller.signal)
+  }
+
+  whenOver(forget: () => void): void {
+    this.#response.then(forget, forget)
+    this.#controller.signal.addEventListener('abort', forget)
+  }
+
+  join(signal: AbortSignal | undefined): Promise<RawResponse> {
+    this.#waiting++
+    if (!signal) return this.#response
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting--
+        if (this.#waiting === 0) this.#controller.abort(signal.reason)
+        reject(signal.reason)
+      }
+      if (signal.aborted) return leave()
+      signal.addEventListener('abort', leave, { once: true })
+      const settle = (): void => signal.removeEventListener('abort', leave)
+      this.#response.then(
+        (response) => {
+          settle()
+          resolve(response)
+        },
+        (error) => {
+          settle()
+          reject(error)
+        },
+      )
+    })
+  }
+}
+
 /** Collects one answer. A class, as undici wants an object with these methods, one for each request. */
 class ResponseReader implements Dispatcher.DispatchHandler {
   readonly #signal: AbortSignal | undefined
   readonly #maxBytes: number
-  readonly #resolve: (response: SubgraphResponse) => void
+  readonly #resolve: (response: RawResponse) => void
   readonly #reject: (reason: unknown) => void
   readonly #chunks: Buffer[] = []
   #bytes = 0
@@ -109,7 +179,7 @@ class ResponseReader implements Dispatcher.DispatchHandler {
   constructor(
     signal: AbortSignal | undefined,
     maxBytes: number,
-    resolve: (response: SubgraphResponse) => void,
+    resolve: (response: RawResponse) => void,
     reject: (reason: unknown) => void,
   ) {
     this.#signal = signal
@@ -151,11 +221,10 @@ class ResponseReader implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#settle()
-    try {
-      this.#resolve(parseResponse(this.#status, this.#chunks))
-    } catch (error) {
-      this.#reject(error)
-    }
+    const chunks = this.#chunks
+    const [first] = chunks
+    const whole = chunks.length === 1 && first ? first : Buffer.concat(chunks)
+    this.#resolve({ status: this.#status, text: whole.toString() })
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -165,9 +234,7 @@ class ResponseReader implements Dispatcher.DispatchHandler {
 }
 
 /** A GraphQL answer counts whatever its status; anything else only says whether the server refused or babbled. */
-function parseResponse(status: number, chunks: readonly Buffer[]): SubgraphResponse {
-  const [first] = chunks
-  const text = (chunks.length === 1 && first ? first : Buffer.concat(chunks)).toString()
+function parseResponse({ status, text }: RawResponse): SubgraphResponse {
   let body: unknown
   try {
     body = JSON.parse(text)

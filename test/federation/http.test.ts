@@ -168,6 +168,72 @@ describe('subgraphs over HTTP', () => {
   })
 })
 
+describe('identical queries under way', () => {
+  const slowly = async () => {
+    await sleep(60)
+    return undefined
+  }
+  const query = '{ stock { product } }'
+
+  it('share one call among equal callers, and each gets an answer of its own', async () => {
+    await using world = await start(slowly)
+    const answers = await Promise.all(
+      ['ada', 'ada', 'bo'].map((caller) => world.ask(query, {}, { context: { caller } })),
+    )
+    expect(answers.map(plain)).toEqual(
+      Array(3).fill({ data: { stock: [{ product: 'p1' }, { product: 'p2' }] } }),
+    )
+    expect(world.erp.requests).toHaveLength(2)
+    expect(answers[0]?.data?.stock).not.toBe(answers[1]?.data?.stock)
+  })
+
+  it('go on for those who stay when one leaves', async () => {
+    await using world = await start(slowly)
+    const leaving = new AbortController()
+    const left = world.ask(query, {}, { signal: leaving.signal })
+    const stayed = world.ask(query)
+    await sleep(30)
+    leaving.abort()
+    expect((await left).errors?.[0]?.extensions.code).toBe('REQUEST_CANCELLED')
+    expect(plain(await stayed)).toEqual({ data: { stock: [{ product: 'p1' }, { product: 'p2' }] } })
+    expect(world.erp.requests).toHaveLength(1)
+  })
+})
+
+describe('calls to subgraphs', () => {
+  it('end at their deadline', async () => {
+    await using world = await start(async () => {
+      await sleep(400)
+      return undefined
+    })
+    const impatient = createEngine<unknown>({
+      supergraphSdl: world.engine.supergraphSdl,
+      transports: ({ url }) => httpTransport({ url }),
+      timeoutMs: { erp: 50 },
+    })
+    const result = await asker(impatient)('{ stock { onHand product } }')
+    expect(plain(result)).toMatchObject({
+      data: {
+        stock: [
+          { onHand: 3, product: null },
+          { onHand: 4, product: null },
+        ],
+      },
+      errors: [{ extensions: { code: 'SUBGRAPH_UNAVAILABLE', reason: 'timeout' } }],
+    })
+    await impatient.close()
+  })
+
+  it('are tried again for queries when the server was only passing by', async () => {
+    let calls = 0
+    await using world = await start(() => (++calls === 1 ? { status: 503, body: 'restarting' } : undefined))
+    expect(plain(await world.ask('{ stock { product } }'))).toEqual({
+      data: { stock: [{ product: 'p1' }, { product: 'p2' }] },
+    })
+    expect(calls).toBe(2)
+  })
+})
+
 describe('subscriptions over one connection', () => {
   const events = async (world: Awaited<ReturnType<typeof start>>, query: string, context: unknown = {}) => {
     const stream = await world.engine.subscribe({ document: parse(query), context })
