@@ -1,0 +1,408 @@
+import { GraphQLError } from 'graphql'
+import { describe, expect, it } from 'vitest'
+import { fleet, plain, type SubgraphSource } from './kit.ts'
+
+type Thing = Record<string, unknown>
+const answer = async (
+  sources: Record<string, SubgraphSource>,
+  query: string,
+  variables?: Record<string, unknown>,
+) => plain(await fleet(sources).ask(query, variables))
+
+describe('@requires with arguments', () => {
+  const prices: Record<string, number> = { USD: 1, EUR: 2 }
+  const sources: Record<string, SubgraphSource> = {
+    shipping: {
+      sdl: `
+        type Product @key(fields: "upc") {
+          upc: ID!
+          weight: Int @external
+          price(currency: String!): Int @external
+          category: Category @external
+          tags(of: [String!]): [String!] @external
+          dollars: Int @requires(fields: "price(currency: \\"USD\\") weight")
+          euros: Int @requires(fields: "price(currency: \\"EUR\\") weight")
+          category2: Int @requires(fields: "category { average(currency: \\"USD\\") }")
+          plain: Int @requires(fields: "weight")
+          tagged: String @requires(fields: "tags(of: [\\"a\\", \\"b\\"])")
+          takes(n: Int): Int
+        }
+        type Category @external { average(currency: String!): Int }
+      `,
+      resolvers: {
+        Product: {
+          dollars: (p: Thing) => Number(p.price) * 100 + Number(p.weight),
+          euros: (p: Thing) => Number(p.price) * 100 + Number(p.weight),
+          category2: (p: { category: { average: number } }) => p.category.average,
+          plain: (p: Thing) => p.weight,
+          tagged: (p: { tags: string[] }) => p.tags.join('+'),
+          takes: (_: unknown, { n }: { n: number }) => n,
+        },
+      },
+    },
+    catalog: {
+      sdl: `
+        type Query { products: [Product] }
+        type Product @key(fields: "upc") {
+          upc: ID! name: String weight: Int price(currency: String!): Int category: Category tags(of: [String!]): [String!]
+        }
+        type Category { average(currency: String!): Int }
+      `,
+      resolvers: {
+        Query: { products: () => [{ upc: 'p1', name: 'one', weight: 7, category: {} }] },
+        Product: {
+          price: (_: unknown, { currency }: { currency: string }) => prices[currency],
+          tags: (_: unknown, { of }: { of: string[] }) => of ?? ['all'],
+        },
+        Category: {
+          average: (_: unknown, { currency }: { currency: string }) => 10 * (prices[currency] ?? 0),
+        },
+      },
+    },
+  }
+
+  it('gives each field what it requires, whatever the client asks of the same fields', async () => {
+    expect(
+      await answer(
+        sources,
+        `query ($c: String!, $n: Int, $t: [String!]) { products {
+          price(currency: $c) tags(of: $t) weight: name upc: weight category { average(currency: "EUR") }
+          dollars euros category2 plain tagged takes(n: $n)
+        } }`,
+        { c: 'EUR', n: 5, t: ['x'] },
+      ),
+    ).toEqual({
+      data: {
+        products: [
+          {
+            price: 2,
+            tags: ['x'],
+            weight: 'one',
+            upc: 7,
+            category: { average: 20 },
+            dollars: 107,
+            euros: 207,
+            category2: 10,
+            plain: 7,
+            tagged: 'a+b',
+            takes: 5,
+          },
+        ],
+      },
+    })
+  })
+
+  it('costs one more call only where one representation cannot hold both', async () => {
+    const { ask, asked } = fleet(sources)
+    await ask('{ products { dollars plain tagged } }')
+    expect(asked.map((a) => a.subgraph)).toEqual(['catalog', 'shipping'])
+    asked.length = 0
+    await ask('{ products { dollars euros plain } }')
+    expect(asked.map((a) => a.subgraph)).toEqual(['catalog', 'shipping', 'shipping'])
+  })
+})
+
+describe('nulls', () => {
+  const books: Thing[] = ['1', '2', '3'].map((id) => ({
+    id,
+    upc: `b${id}`,
+    author: { id: `a${id}`, name: `name ${id}` },
+  }))
+  const sources: Record<string, SubgraphSource> = {
+    a: {
+      sdl: 'type Query { shelf: [Slot] strict: [Slot!]! } type Slot { book: Book sure: Book! } type Book @key(fields: "upc") { upc: ID! }',
+      resolvers: {
+        Query: {
+          shelf: () => books.map(({ upc }) => ({ book: { upc }, sure: { upc } })),
+          strict: () => books.map(({ upc }) => ({ book: { upc }, sure: { upc } })),
+        },
+      },
+    },
+    b: {
+      sdl: 'type Book @key(fields: "id") @key(fields: "upc") { id: ID! upc: ID! pages: Int! }',
+      resolvers: {
+        Book: {
+          __resolveReference: ({ upc }: Thing) =>
+            upc === 'b3' ? null : { ...books.find((b) => b.upc === upc), pages: 1 },
+        },
+      },
+    },
+    c: {
+      sdl: 'type Book @key(fields: "id") { id: ID! author: Author } type Author { id: ID! name: String }',
+      resolvers: {
+        Book: {
+          __resolveReference: ({ id }: Thing) => {
+            if (id == null) throw new Error('a reference without its key')
+            return books.find((b) => b.id === id)
+          },
+        },
+      },
+    },
+  }
+
+  it('an entity that the next subgraph does not know leaves nullable fields null, without an error', async () => {
+    expect(await answer(sources, '{ shelf { book { upc author { name } } } }')).toEqual({
+      data: {
+        shelf: [
+          { book: { upc: 'b1', author: { name: 'name 1' } } },
+          { book: { upc: 'b2', author: { name: 'name 2' } } },
+          { book: { upc: 'b3', author: null } },
+        ],
+      },
+    })
+  })
+
+  it('a null where the public schema has none is an error at its path and propagates', async () => {
+    expect(await answer(sources, '{ shelf { book { id } } strict { sure { pages } } }')).toEqual({
+      data: null,
+      errors: [
+        ['shelf', 2, 'book', 'id', 'Book.id'],
+        ['strict', 2, 'sure', 'pages', 'Book.pages'],
+      ].map((path) => ({
+        message: `Cannot return null for non-nullable field ${path.pop()}.`,
+        path,
+        extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
+      })),
+    })
+  })
+})
+
+describe('@interfaceObject', () => {
+  const sources: Record<string, SubgraphSource> = {
+    a: {
+      sdl: `
+        type Query { a: Node product: Product }
+        interface Node @key(fields: "id") { id: ID! }
+        type Thing implements Node @key(fields: "id") { id: ID! size: Int }
+        interface Product @key(fields: "id") { id: ID! }
+        type Bread implements Product @key(fields: "id") { id: ID! }
+      `,
+      resolvers: {
+        Query: {
+          a: () => ({ __typename: 'Thing', id: 'n1' }),
+          product: () => ({ __typename: 'Bread', id: 'p1' }),
+        },
+        Node: {
+          __resolveReference: ({ id }: Thing) =>
+            id === 'gone' ? null : { __typename: 'Thing', id, size: 3 },
+        },
+        Thing: { __resolveReference: ({ id }: Thing) => ({ id, size: 3 }) },
+      },
+    },
+    b: {
+      sdl: `
+        type Query { b: Node lost: Node }
+        type Node @interfaceObject @key(fields: "id") { id: ID! field: String }
+        type Product @interfaceObject @key(fields: "id") { id: ID! name: String! }
+      `,
+      resolvers: {
+        Query: { b: () => ({ id: 'n1', field: 'field of n1' }), lost: () => ({ id: 'gone', field: 'bar' }) },
+        Node: { __resolveReference: ({ id }: Thing) => ({ id, field: `field of ${id}` }) },
+        Product: { __resolveReference: () => null },
+      },
+    },
+  }
+
+  it('needs no type where the answer does not depend on it', async () => {
+    const { ask, asked } = fleet(sources)
+    expect(plain(await ask('{ b { id field } lost { field ... on Node { id } } }'))).toEqual({
+      data: { b: { id: 'n1', field: 'field of n1' }, lost: { field: 'bar', id: 'gone' } },
+    })
+    expect(asked.map((a) => a.subgraph)).toEqual(['b'])
+  })
+
+  it('finds the type elsewhere where it does', async () => {
+    expect(
+      await answer(sources, '{ a { field __typename } b { t: __typename ... on Thing { size field } } }'),
+    ).toEqual({
+      data: {
+        a: { field: 'field of n1', __typename: 'Thing' },
+        b: { t: 'Thing', size: 3, field: 'field of n1' },
+      },
+    })
+  })
+
+  it('that nobody can resolve is an error, not just null', async () => {
+    expect(await answer(sources, '{ lost { __typename id } product { id name } }')).toEqual({
+      data: { lost: null, product: null },
+      errors: [
+        {
+          message: 'Cannot tell the type of field Query.lost.',
+          path: ['lost'],
+          extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
+        },
+        {
+          message: 'Cannot return null for non-nullable field Bread.name.',
+          path: ['product', 'name'],
+          extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
+        },
+      ],
+    })
+  })
+})
+
+describe('unions, enums and interfaces that subgraphs know in part', () => {
+  const sources: Record<string, SubgraphSource> = {
+    a: {
+      sdl: `
+        type Query { fromA: [Action] kind: Kind hidden: Secret deep: Deep @shareable }
+        type Deep @key(fields: "id") { id: ID! }
+        union Action = Common | OnlyA
+        type Common @shareable { label: String }
+        type OnlyA { label: String! a: Int }
+        enum Kind { REGULAR SECRET @inaccessible }
+        interface Secret { id: ID! }
+        type Open implements Secret { id: ID! }
+        type Closed implements Secret @inaccessible { id: ID! }
+      `,
+      resolvers: {
+        Query: {
+          fromA: () => [
+            { __typename: 'Common', label: 'c' },
+            { __typename: 'OnlyA', a: 1, label: 'l' },
+          ],
+          kind: () => 'SECRET',
+          hidden: () => ({ __typename: 'Closed', id: 1 }),
+          deep: () => ({ id: 1 }),
+        },
+      },
+    },
+    b: {
+      sdl: `
+        type Query { fromB: [Action!] deep: Deep @shareable }
+        type Deep @key(fields: "id") { id: ID! actions: [Action] }
+        union Action = Common | OnlyB
+        type Common @shareable { label: String }
+        type OnlyB { b: Int }
+      `,
+      resolvers: {
+        Query: {
+          fromB: () => [
+            { __typename: 'Common', label: 'c' },
+            { __typename: 'OnlyB', b: 2 },
+          ],
+          deep: () => ({ id: 1 }),
+        },
+        Deep: { actions: () => [{ __typename: 'OnlyB', b: 2 }], __resolveReference: (r: Thing) => r },
+      },
+    },
+  }
+  const actions = '{ __typename ... on Common { label } ... on OnlyA { a x: label } ... on OnlyB { b } }'
+
+  it('answer with the members each of them knows', async () => {
+    expect(
+      await answer(sources, `{ fromA ${actions} fromB ${actions} deep { id actions ${actions} } }`),
+    ).toEqual({
+      data: {
+        fromA: [
+          { __typename: 'Common', label: 'c' },
+          { __typename: 'OnlyA', a: 1, x: 'l' },
+        ],
+        fromB: [
+          { __typename: 'Common', label: 'c' },
+          { __typename: 'OnlyB', b: 2 },
+        ],
+        deep: { id: '1', actions: [{ __typename: 'OnlyB', b: 2 }] },
+      },
+    })
+  })
+
+  it('never show what is inaccessible', async () => {
+    expect(await answer(sources, '{ kind hidden { id __typename } }')).toEqual({
+      data: { kind: null, hidden: null },
+      errors: [
+        {
+          message: 'Invalid value for field Query.kind.',
+          path: ['kind'],
+          extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
+        },
+        {
+          message: 'Cannot tell the type of field Query.hidden.',
+          path: ['hidden'],
+          extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
+        },
+      ],
+    })
+  })
+})
+
+describe('mutations', () => {
+  it('run one after the other, across subgraphs, and lead back into queries', async () => {
+    const order: string[] = []
+    const add =
+      (name: string) =>
+      (_: unknown, { n }: { n: number }) => {
+        order.push(`${name}${n}`)
+        return n
+      }
+    const sources: Record<string, SubgraphSource> = {
+      a: {
+        sdl: 'type Query { counted: [String!] } type Mutation { a(n: Int): Int go: Payload } type Payload { ok: Boolean query: Query }',
+        resolvers: {
+          Query: { counted: () => order },
+          Mutation: { a: add('a'), go: () => ({ ok: true, query: {} }) },
+        },
+      },
+      b: {
+        sdl: 'type Query { other: String fails: String! } type Mutation { b(n: Int): Int }',
+        resolvers: {
+          Query: {
+            other: () => 'there',
+            fails: () => {
+              throw new GraphQLError('no')
+            },
+          },
+          Mutation: { b: add('b') },
+        },
+      },
+    }
+    expect(
+      await answer(sources, 'mutation { x: a(n: 1) b(n: 2) y: a(n: 3) go { ok query { counted other } } }'),
+    ).toEqual({
+      data: { x: 1, b: 2, y: 3, go: { ok: true, query: { counted: ['a1', 'b2', 'a3'], other: 'there' } } },
+    })
+    expect(await answer(sources, 'mutation { go { ok query { counted fails } } }')).toEqual({
+      data: { go: { ok: true, query: null } },
+      errors: [
+        {
+          message: 'Internal error in subgraph "b".',
+          path: ['go', 'query', 'fails'],
+          extensions: { code: 'SUBGRAPH_ERROR', subgraph: 'b' },
+        },
+      ],
+    })
+  })
+})
+
+describe('operations the planner cannot take', () => {
+  it('are refused by their size, expanded', async () => {
+    const { ask } = fleet({ a: { sdl: 'type Query { q: Q } type Q { q: Q n: Int }', resolvers: {} } })
+    const bomb = Array.from(
+      { length: 20 },
+      (_, i) => `fragment F${i} on Q { a: q { ...F${i + 1} } b: q { ...F${i + 1} } }`,
+    )
+    const result = await ask(`{ q { ...F0 } } ${bomb.join(' ')} fragment F20 on Q { n }`)
+    expect(result.errors?.[0]?.extensions.code).toBe('OPERATION_TOO_COMPLEX')
+  })
+
+  it('are refused where every level can be answered in several ways, and not planned again', async () => {
+    const levels = 8
+    const sdl = (own: string) => {
+      const types = Array.from({ length: levels }, (_, i) => {
+        const next = i + 1 < levels ? `n: L${i + 1} @shareable` : ''
+        return `type L${i} @key(fields: "id") { id: ID! ${next} ${own}: Int shared: Int @shareable }`
+      })
+      return `type Query { n: L0 @shareable } ${types.join(' ')}`
+    }
+    const sources = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, { sdl: sdl(name) }]))
+    const deep = (level: number): string =>
+      level === levels - 1 ? '{ a b c }' : `{ shared n ${deep(level + 1)} }`
+    const query = `{ n ${deep(0)} }`
+    expect((await fleet(sources).ask(query)).errors).toBeUndefined()
+    const { ask } = fleet(sources, { planPathsLimit: 2 })
+    expect((await ask(query)).errors?.[0]?.extensions.code).toBe('OPERATION_TOO_COMPLEX')
+    const again = performance.now()
+    expect((await ask(query)).errors?.[0]?.extensions.code).toBe('OPERATION_TOO_COMPLEX')
+    expect(performance.now() - again).toBeLessThan(50)
+  })
+})
