@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { DOMParser, type Element } from '@xmldom/xmldom'
 import * as soap from 'soap'
 import { afterEach, describe, expect, it } from 'vitest'
+import { parse as parseYaml } from 'yaml'
 import { gatewayCaller } from '../../src/caller/caller.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import {
@@ -739,8 +740,8 @@ describe('answers that are no answers', () => {
       { kind: 'invalid-response', detail: expect.stringContaining('GBK') },
     ],
     [
-      'nine megabytes',
-      xml(envelope(`<GetInvoiceResponse>${'x'.repeat(9e6)}</GetInvoiceResponse>`)),
+      'five megabytes',
+      xml(envelope(`<GetInvoiceResponse>${'x'.repeat(5e6)}</GetInvoiceResponse>`)),
       { kind: 'invalid-response' },
     ],
   ])('%s', async (_title, response, expected) => {
@@ -806,6 +807,14 @@ describe('answers of real servers', () => {
       open: null,
       updatedAt: '2026-07-01T08:00:00.5+02:00',
     })
+  })
+
+  it('that mention a document type in a comment or in CDATA are read', async () => {
+    const comment = '<!-- <![CDATA[ <!DOCTYPE a> --><!-- ]]> -->'
+    const reference = '<Reference><![CDATA[<!-- <!DOCTYPE b>]]></Reference>'
+    const payment = `<Payment><PaymentNo>P</PaymentNo><Currency>CNY</Currency><Amount>1</Amount>${reference}</Payment>`
+    const ports = await answering(answer(`<GetPaymentsResponse>${comment}${payment}</GetPaymentsResponse>`))
+    expect(value((await ports.payment.readMany(['P'], context))[0])?.reference).toBe('<!-- <!DOCTYPE b>')
   })
 
   it('in several parts, though nobody asked for attachments', async () => {
@@ -895,6 +904,32 @@ describe('answers of real servers', () => {
       'names.Invoce',
       'names.Invoice',
     ])
+  })
+
+  it('cannot be configured so that two elements of one record are called alike', () => {
+    const settings = { baseUrl: 'https://f.example', username: 'u', password: 'p' }
+    const parse = (names: object) => soapFinanceConfig.safeParse({ ...settings, names })
+    const [issue] = parse({ NetAmount: 'Amount', 'Invoice.GrossAmount': 'Amount' }).error?.issues ?? []
+    expect(issue).toMatchObject({
+      path: ['names', 'GrossAmount'],
+      message: '"Amount" is also the name of NetAmount',
+    })
+    expect(
+      parse({ GetInvoice: 'Query', FindInvoices: 'Query', InvoiceNo: 'No', PaymentNo: 'No' }).success,
+    ).toBe(true)
+  })
+
+  it('are configured as the README shows', async () => {
+    const { readFile } = await import('node:fs/promises')
+    const readme = await readFile(
+      new URL('../../src/systems/soap-finance/README.md', import.meta.url),
+      'utf8',
+    )
+    const samples = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml]) => parseYaml(yaml ?? ''))
+    expect(samples).toHaveLength(2)
+    for (const sample of samples) {
+      expect(() => soapFinanceConfig.parse({ ...samples[0], ...sample })).not.toThrow()
+    }
   })
 })
 

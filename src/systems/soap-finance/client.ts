@@ -8,7 +8,15 @@ import { SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
 import type { VendorRequest } from '../port.ts'
 import type { SoapFinanceConfig } from './config.ts'
-import { answers, businessFault, type Member, type Operation, requests, type Shape } from './contract.ts'
+import {
+  answers,
+  businessFault,
+  type Operation,
+  requests,
+  type Shape,
+  shapeOf,
+  vendorName,
+} from './contract.ts'
 import { securityHeader } from './username-token.ts'
 import { escapeXml, readXml, type XmlElement } from './xml.ts'
 
@@ -102,8 +110,7 @@ interface Codec {
 }
 
 function createCodec(config: SoapFinanceConfig): Codec {
-  const nameOf = (parent: string, name: string) =>
-    config.names[`${parent}.${name}`] ?? config.names[name] ?? name
+  const nameOf = (parent: string, name: string) => vendorName(config.names, parent, name)
   const prefix = config.qualified ? `${config.prefix}:` : ''
 
   const writeMembers = (parent: string, shape: Shape, fields: Fields): string =>
@@ -150,11 +157,6 @@ function createCodec(config: SoapFinanceConfig): Codec {
     read,
     is,
   }
-}
-
-function shapeOf(member: Member): Shape | undefined {
-  if (typeof member === 'string') return undefined
-  return Array.isArray(member) ? (member as readonly [Shape])[0] : (member as Shape)
 }
 
 /** Text; null for `xsi:nil`; an object, which no check takes for text, where elements stand instead. */

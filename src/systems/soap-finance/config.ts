@@ -1,7 +1,6 @@
 import { z } from 'zod'
-import { contractNames, MAX_ROWS } from './contract.ts'
+import { MAX_ROWS, namesProblems } from './contract.ts'
 
-const knownNames = contractNames()
 const xmlName = /^[\p{L}_][\p{L}\p{N}_.-]*$/u
 
 const security = z
@@ -73,10 +72,8 @@ export const soapFinanceConfig = z
         'Operations and elements that have another name there: contract name, or "Parent.Name" for one place, to theirs. Example: {"GetInvoice": "QueryInvoice", "Invoice.OrderNo": "SalesOrder"}.',
       )
       .superRefine((names, context) => {
-        for (const name of Object.keys(names)) {
-          if (!knownNames.has(name)) {
-            context.addIssue({ code: 'custom', path: [name], message: 'is not a name of finance.wsdl' })
-          }
+        for (const { name, problem } of namesProblems(names)) {
+          context.addIssue({ code: 'custom', path: [name], message: problem })
         }
       }),
     duplicateFaultCode: z
@@ -103,8 +100,8 @@ export const soapFinanceConfig = z
     maxAnswerBytes: z
       .int()
       .min(1024)
-      .default(8 * 1024 * 1024)
-      .describe('A longer answer is refused while it arrives.'),
+      .default(4 * 1024 * 1024)
+      .describe('A longer answer is refused while it arrives. A page of 200 invoices has about 0.2 MB.'),
     maxConnections: z.int().min(1).default(8).describe('Sockets kept open to the system.'),
     verifyCertificate: z.boolean().default(true).describe('Refuse certificates that do not verify.'),
     webhook: z

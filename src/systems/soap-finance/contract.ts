@@ -107,24 +107,55 @@ export const MAX_ROWS = 200
 /** Longest number (key) that the contract carries. */
 export const MAX_NUMBER_LENGTH = 40
 
-/** Every name that a configuration may replace: `Name` everywhere, `Parent.Name` in one place. */
-export function contractNames(): ReadonlySet<string> {
-  const names = new Set<string>()
-  const collect = (parent: string, shape: Shape) => {
-    for (const [name, member] of Object.entries(shape)) {
-      names.add(name).add(`${parent}.${name}`)
-      if (typeof member !== 'string') collect(name, Array.isArray(member) ? member[0] : member)
+/** Replaces names of the contract, everywhere (`Name`) or below one parent (`Parent.Name`). */
+export type Names = Readonly<Record<string, string>>
+
+/** @param parent The contract's name of the element around it; empty for operations and their answers. */
+export function vendorName(names: Names, parent: string, name: string): string {
+  return names[`${parent}.${name}`] ?? names[name] ?? name
+}
+
+/** Every name of the contract, with those of the elements that it stands in. */
+const parents: ReadonlyMap<string, ReadonlySet<string>> = collectParents()
+
+function collectParents() {
+  const found = new Map<string, Set<string>>()
+  const add = (parent: string, name: string, member: Member) => {
+    found.set(name, (found.get(name) ?? new Set()).add(parent))
+    const shape = shapeOf(member)
+    for (const [inner, content] of Object.entries(shape ?? {})) add(name, inner, content)
+  }
+  for (const [operation, shape] of Object.entries(requests)) add('', operation, shape)
+  for (const [operation, shape] of Object.entries(answers)) add('', `${operation}Response`, shape)
+  add('', 'BusinessFault', businessFault)
+  return found
+}
+
+/** The shape of elements that have one, undefined for text. */
+export function shapeOf(member: Member): Shape | undefined {
+  if (typeof member === 'string') return undefined
+  return Array.isArray(member) ? (member as readonly [Shape])[0] : (member as Shape)
+}
+
+/** What is wrong with replaced names: not in the contract, or two elements of one parent called alike. */
+export function namesProblems(names: Names): { readonly name: string; readonly problem: string }[] {
+  const unknown = Object.keys(names)
+    .filter((name) => {
+      const [last = '', parent] = name.split('.').reverse()
+      return !parents.has(last) || (parent !== undefined && !parents.get(last)?.has(parent))
+    })
+    .map((name) => ({ name, problem: 'is not a name of finance.wsdl' }))
+  const taken = new Map<string, string>()
+  const alike: { name: string; problem: string }[] = []
+  for (const [name, places] of parents) {
+    for (const parent of places) {
+      // One operation there may well do the work of two here.
+      if (parent === '') continue
+      const theirs = vendorName(names, parent, name)
+      const other = taken.get(`${parent}.${theirs}`)
+      if (other === undefined) taken.set(`${parent}.${theirs}`, name)
+      else alike.push({ name, problem: `"${theirs}" is also the name of ${other}` })
     }
   }
-  for (const [operation, shape] of Object.entries(requests)) {
-    names.add(operation)
-    collect(operation, shape)
-  }
-  for (const [operation, shape] of Object.entries(answers)) {
-    names.add(`${operation}Response`)
-    collect(`${operation}Response`, shape)
-  }
-  names.add('BusinessFault')
-  collect('BusinessFault', businessFault)
-  return names
+  return [...unknown, ...alike]
 }

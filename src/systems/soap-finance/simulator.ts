@@ -43,6 +43,7 @@ const WSU = `${WSS}-wssecurity-utility-1.0.xsd`
 /** The company is in China: its days are written with that zone, as some servers do. */
 const DAY_ZONE = '+08:00'
 const MAX_REQUEST_BYTES = 1024 * 1024
+const MAX_KEYS = 200
 const SKEW_MS = 5 * 60_000
 
 export async function startSoapFinanceSimulator(
@@ -381,14 +382,14 @@ function createOperations(
 
   /** Criteria narrow the rows but must not hide the row that `After` names. */
   const matching = <Row>(request: Element, criterion: string, rows: Row[], of: (row: Row) => string[]) => {
-    const wanted = new Set(keysOf(request, criterion, maxRows))
+    const wanted = new Set(keysOf(request, criterion))
     return wanted.size === 0 ? rows : rows.filter((row) => of(row).some((one) => wanted.has(one)))
   }
 
   return {
     GetInvoice: (request) =>
       // In the server's own order, each once.
-      [...new Set(keysOf(request, 'invoiceId', maxRows))]
+      [...new Set(keysOf(request, 'invoiceId'))]
         .sort()
         .map((key) => world.get('financeInvoices', key))
         .map((one) => (one ? renderInvoice(one) : ''))
@@ -408,7 +409,7 @@ function createOperations(
     },
 
     GetPayments: (request) =>
-      [...new Set(keysOf(request, 'PaymentNo', maxRows))]
+      [...new Set(keysOf(request, 'PaymentNo'))]
         .sort()
         .map((key) => world.get('financePayments', key))
         .map((one) => (one ? renderPayment(one) : ''))
@@ -432,7 +433,7 @@ function createOperations(
 
     GetReceivables: (request) => {
       const asOf = value(request, 'AsOf')?.slice(0, 10) ?? today()
-      return [...new Set(keysOf(request, 'CustomerNo', maxRows))]
+      return [...new Set(keysOf(request, 'CustomerNo'))]
         .sort()
         .filter((key) => world.get('financeCustomers', key))
         .map((key) => renderReceivable(world, key, asOf))
@@ -723,9 +724,9 @@ function values(request: Element, name: string): string[] {
 
 const value = (request: Element, name: string): string | undefined => values(request, name)[0]
 
-function keysOf(request: Element, name: string, most: number): string[] {
+function keysOf(request: Element, name: string): string[] {
   const keys = values(request, name)
-  if (keys.length > most) throw business('TOO_MANY_KEYS', `At most ${most} are read at once`, name)
+  if (keys.length > MAX_KEYS) throw business('TOO_MANY_KEYS', `At most ${MAX_KEYS} are read at once`, name)
   return keys
 }
 

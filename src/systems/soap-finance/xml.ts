@@ -38,10 +38,7 @@ export function readXml(text: string): XmlElement {
   // The parser repairs what is cut off or unbalanced; only the validator refuses it.
   const verdict = XMLValidator.validate(text)
   if (verdict !== true) throw unreadable(`${verdict.err.msg} (line ${verdict.err.line})`)
-  // A SOAP message must not contain one (SOAP 1.1 section 3); inside comments and CDATA it is only text.
-  if (/<!DOCTYPE/i.test(text.replace(/<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>/g, ''))) {
-    throw unreadable('it has a document type declaration')
-  }
+  if (hasDeclarations(text)) throw unreadable('it has a document type declaration')
   let nodes: readonly ParsedNode[]
   try {
     nodes = parser.parse(text)
@@ -51,17 +48,37 @@ export function readXml(text: string): XmlElement {
   const roots = nodes.filter((node) => /^[^#?]/.test(nameOf(node)))
   const [root] = roots
   if (!root || roots.length > 1) throw unreadable('it has not exactly one root element')
-  return elementOf(root, new Map([['xml', 'http://www.w3.org/XML/1998/namespace']]))
+  return elementOf(root, { own: new Map([['xml', 'http://www.w3.org/XML/1998/namespace']]) })
 }
 
-function elementOf(node: ParsedNode, outer: ReadonlyMap<string, string>): XmlElement {
+/**
+ * Whether there is `<!DOCTYPE` or anything else of a DTD, which a SOAP message must not contain (SOAP 1.1 section 3).
+ * Inside comments and CDATA it is only text. In linear time, whatever the text.
+ */
+function hasDeclarations(text: string): boolean {
+  for (let at = text.indexOf('<!'); at >= 0; at = text.indexOf('<!', at)) {
+    const end = text.startsWith('<!--', at) ? '-->' : text.startsWith('<![CDATA[', at) ? ']]>' : undefined
+    if (end === undefined) return true
+    at = text.indexOf(end, at + 4)
+    if (at < 0) return true
+  }
+  return false
+}
+
+/** Prefixes declared on one element; those around it are not copied, so that a million declarations stay cheap. */
+interface Scope {
+  readonly own: ReadonlyMap<string, string>
+  readonly outer?: Scope
+}
+
+function elementOf(node: ParsedNode, outer: Scope): XmlElement {
   const qualified = nameOf(node)
   const given = Object.entries(node[':@'] ?? {}).map(([name, value]) => [name, resolve(value)] as const)
   const declared = given.filter(([name]) => name === 'xmlns' || name.startsWith('xmlns:'))
-  const scope =
+  const scope: Scope =
     declared.length === 0
       ? outer
-      : new Map([...outer, ...declared.map(([name, value]) => [name.slice(6), value] as const)])
+      : { own: new Map(declared.map(([name, value]) => [name.slice(6), value])), outer }
   const attributes = new Map<string, string>()
   for (const [name, value] of given) {
     if (name === 'xmlns' || name.startsWith('xmlns:')) continue
@@ -93,10 +110,13 @@ function splitName(qualified: string): [prefix: string, local: string] {
   return at < 0 ? ['', qualified] : [qualified.slice(0, at), qualified.slice(at + 1)]
 }
 
-function namespaceOf(prefix: string, scope: ReadonlyMap<string, string>): string {
-  const namespace = scope.get(prefix)
-  if (namespace === undefined && prefix !== '') throw unreadable(`prefix "${prefix}" is not declared`)
-  return namespace ?? ''
+function namespaceOf(prefix: string, scope: Scope): string {
+  for (let level: Scope | undefined = scope; level; level = level.outer) {
+    const namespace = level.own.get(prefix)
+    if (namespace !== undefined) return namespace
+  }
+  if (prefix === '') return ''
+  throw unreadable(`prefix "${prefix}" is not declared`)
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
@@ -115,7 +135,7 @@ function resolve(text: string): string {
 }
 
 function unreadable(detail: string): SourceError {
-  return new SourceError({ kind: 'invalid-response', detail: `not readable as XML: ${detail}` })
+  return new SourceError({ kind: 'invalid-response', detail: `not readable as XML: ${detail.slice(0, 200)}` })
 }
 
 /** Whether XML 1.0 can carry this text: no control characters, no half of a surrogate pair. */
