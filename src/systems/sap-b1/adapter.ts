@@ -277,7 +277,19 @@ function entity<R extends { key: Key; version?: string | null }>(
     })
 
   const newest = async (context: CallContext): Promise<Stamp> => {
-    const [row] = await client.rows(query(where(), 'UpdateDate desc,UpdateTime desc', 1, 1), context)
+    const { date, time } = options.created
+    const light = { entity: name, select: [key, 'UpdateDate', 'UpdateTime', date, time] }
+    const filter = where()
+    const [row] = await client.rows(
+      {
+        ...light,
+        ...(filter === undefined ? {} : { filter }),
+        orderby: `UpdateDate desc,UpdateTime desc,${key} desc`,
+        top: 1,
+        pageSize: 1,
+      },
+      context,
+    )
     return latestStamp(row) ?? '1900-01-01T00:00:00'
   }
 

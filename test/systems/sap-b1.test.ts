@@ -1,0 +1,1086 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import { gatewayCaller } from '../../src/caller/caller.ts'
+import { silentLog } from '../../src/observe/log.ts'
+import { cancelOrder, changeOrder, deliver, moveStock, placeOrder } from '../../src/simulation/trade.ts'
+import { type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
+import { failureText, type Outcome } from '../../src/systems/failure.ts'
+import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
+import { createSapB1 } from '../../src/systems/sap-b1/adapter.ts'
+import { sapB1Config } from '../../src/systems/sap-b1/config.ts'
+import { type SapB1SimulatorOptions, startSapB1Simulator } from '../../src/systems/sap-b1/simulator.ts'
+
+const PASSWORD = 'S3cret-密码'
+const call = { caller: gatewayCaller }
+const write: WriteContext = { externalReference: '0123456789abcdef0123456789abcdef', onBehalfOf: 'wang.fang' }
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+interface Setup {
+  readonly world?: WorldOptions
+  readonly simulator?: SapB1SimulatorOptions
+  readonly config?: Partial<Parameters<typeof sapB1Config.parse>[0] & object>
+  readonly timeoutMs?: number
+}
+
+async function setUp(setup: Setup = {}) {
+  const world = new World({ orders: 12, customers: 10, products: 10, ...setup.world })
+  const simulator = await startSapB1Simulator(world, { password: PASSWORD, ...setup.simulator })
+  const open = (config: object = {}) => {
+    const adapter = createSapB1(
+      sapB1Config.parse({
+        baseUrl: simulator.url,
+        companyDb: 'SBODEMO_CN',
+        username: 'manager',
+        password: PASSWORD,
+        ...setup.config,
+        ...config,
+      }),
+      { systemId: 'erp', log: silentLog, timeoutMs: setup.timeoutMs ?? 2_000 },
+    )
+    closers.push(() => adapter.close())
+    const { customer, product, warehouse, inventoryLevel, order, delivery } = adapter.ports
+    if (!customer || !product || !warehouse || !inventoryLevel || !order || !delivery)
+      throw new Error('ports')
+    return { adapter, customer, product, warehouse, inventoryLevel, order, delivery }
+  }
+  closers.push(() => simulator.close())
+  const called = (pattern: RegExp) => simulator.calls.filter((line) => pattern.test(line))
+  return { world, simulator, open, called, ...open() }
+}
+
+function value<T>(outcome: Outcome<T> | undefined): T {
+  if (!outcome?.ok) throw new Error(outcome ? failureText(outcome.failure) : 'no outcome')
+  return outcome.value
+}
+
+function failure<T>(outcome: Outcome<T> | undefined) {
+  if (!outcome || outcome.ok) throw new Error(`no failure: ${JSON.stringify(outcome)}`)
+  return outcome.failure
+}
+
+function orderIn(world: World, entry: number): ErpOrder {
+  const order = world.get('erpOrders', String(entry))
+  if (!order) throw new Error(`no order ${entry}`)
+  return order
+}
+
+const newOrder: OrderCreate = {
+  customer: 'C20001',
+  dueDate: '2026-08-01',
+  lines: [{ product: 'A00003', quantity: '2.5', unitPrice: '356.50', warehouse: '02' }],
+}
+
+describe('reading', () => {
+  test('answers one outcome per key, in the order of the keys, repeated and missing ones included', async () => {
+    const { customer, order } = await setUp()
+    const keys = ['C20003', 'nobody', 'C20001', 'C20003', '']
+    const read = await customer.readMany(keys, call)
+    expect(read.map((one) => value(one)?.key ?? null)).toEqual(['C20003', null, 'C20001', 'C20003', null])
+    const orders = await order.readMany(['5', 'abc', '99999999999', '007', '1'], call)
+    expect(orders.map((one) => value(one)?.key ?? null)).toEqual(['5', null, null, null, '1'])
+    expect(await order.readMany([], call)).toEqual([])
+  })
+
+  test('cuts a filter at the batch limit and at the length of the request line', async () => {
+    const { open, called } = await setUp()
+    const keys = ['1', '2', '3', '4', '5', '6', '7']
+    const read = await open({ batchLimit: 3 }).order.readMany(keys, call)
+    expect(read.map((one) => value(one)?.number)).toEqual([
+      '1003',
+      '1006',
+      '1009',
+      '1012',
+      '1015',
+      '1018',
+      '1021',
+    ])
+    expect(called(/GET .*\/Orders\?/)).toHaveLength(3)
+    const long = Array.from({ length: 10 }, (_, index) => `${'编号'.repeat(20)}${index}`)
+    await open({ maxUrlLength: 1500 }).product.readMany(long, call)
+    const lines = called(/\/Items\?/)
+    expect(lines.length).toBeGreaterThan(3)
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1600)
+  })
+
+  test('fifty orders come in one call, beyond the page of 20', async () => {
+    const { open, called } = await setUp({ world: { orders: 50 } })
+    const keys = Array.from({ length: 50 }, (_, index) => String(50 - index))
+    const read = await open({ batchLimit: 50 }).order.readMany(keys, call)
+    expect(read.map((one) => value(one)?.key)).toEqual(keys)
+    expect(called(/\/Orders\?/)).toHaveLength(1)
+  })
+
+  test('keys with quotes, Chinese characters and signs come through', async () => {
+    const { world, customer } = await setUp()
+    const account = world.get('erpAccounts', 'C20001')
+    if (!account) throw new Error('seed')
+    for (const cardCode of ["O'Neill & Söhne", '客户#1+2%/?', "''"]) {
+      world.put('erpAccounts', { ...account, cardCode, name: `${cardCode} 🧾` })
+    }
+    const keys = ["O'Neill & Söhne", '客户#1+2%/?', "''"]
+    const read = await customer.readMany(keys, call)
+    expect(read.map((one) => value(one)?.name)).toEqual(keys.map((key) => `${key} 🧾`))
+  })
+
+  test('a customer shows account, terms by name, and empty texts as null', async () => {
+    const { customer } = await setUp()
+    const [first, second, walkIn, supplier] = await customer.readMany(
+      ['C20001', 'C20002-USD', 'C99001', 'V10001'],
+      call,
+    )
+    expect(value(first)).toMatchObject({
+      key: 'C20001',
+      name: '上海晨光精密机械有限公司',
+      taxNumber: '91310001MA1K007919',
+      email: 'info@chenguang-jm.example',
+      addresses: [{ type: 'BILLING', city: '上海', street: '浦东新区张江路 88 号', country: 'CN' }],
+      account: {
+        company: 'SBODEMO_CN',
+        currency: 'CNY',
+        creditLimit: { amount: '105000', currency: 'CNY' },
+        paymentTerms: '月结 30 天',
+        blocked: false,
+      },
+    })
+    expect(value(second)?.account?.currency).toBe('USD')
+    expect(value(second)?.account?.creditLimit).toEqual({ amount: '110000', currency: 'CNY' })
+    expect(value(walkIn)).toMatchObject({ taxNumber: null, phone: null, email: null, addresses: [] })
+    expect(value(supplier)).toBeNull()
+  })
+
+  test('an account for any currency has none of its own', async () => {
+    const { world, customer, open } = await setUp()
+    const account = world.get('erpAccounts', 'C20001')
+    if (!account) throw new Error('seed')
+    world.put('erpAccounts', { ...account, currency: '##', frozen: true })
+    expect(value((await customer.readMany(['C20001'], call))[0])?.account).toMatchObject({
+      currency: null,
+      creditLimit: { amount: '105000', currency: 'CNY' },
+      blocked: true,
+    })
+    const own = open({ accountAmounts: 'account' })
+    const [any, dollars] = await own.customer.readMany(['C20001', 'C20002-USD'], call)
+    expect(value(any)?.account).toMatchObject({ currency: null, creditLimit: null, balance: null })
+    expect(value(dollars)?.account?.creditLimit).toEqual({ amount: '110000', currency: 'USD' })
+  })
+
+  test('a dollar order in a yuan company shows both currencies right', async () => {
+    const { order } = await setUp()
+    const found = value((await order.readMany(['5'], call))[0])
+    expect(found).toMatchObject({
+      number: '1015',
+      customer: 'C20002-USD',
+      customerReference: 'NL/4712',
+      orderDate: '2026-06-18',
+      dueDate: '2026-07-10',
+      status: 'CONFIRMED',
+      fulfilmentStatus: 'NONE',
+      createdAt: '2026-06-18T17:00:00+08:00',
+      exchangeRate: '7.1',
+      totals: {
+        gross: { amount: '1930.35', currency: 'USD' },
+        tax: { amount: '222.08', currency: 'USD' },
+      },
+      companyTotals: {
+        gross: { amount: '13705.49', currency: 'CNY' },
+        tax: { amount: '1576.74', currency: 'CNY' },
+      },
+    })
+    expect(found?.totals?.net ?? null).toBeNull()
+    expect(found?.lines.map((line) => [line.unitPrice?.amount, line.net])).toEqual([
+      [
+        { amount: '249.99', currency: 'USD' },
+        { amount: '1249.95', currency: 'USD' },
+      ],
+      [
+        { amount: '1.8333', currency: 'USD' },
+        { amount: '458.33', currency: 'USD' },
+      ],
+    ])
+  })
+
+  test('an order in company currency takes its totals from the fields of the company', async () => {
+    const { order } = await setUp()
+    const found = value((await order.readMany(['1'], call))[0])
+    expect(found?.totals).toEqual(found?.companyTotals)
+    expect(found?.totals?.gross).toEqual({ amount: '3612.03', currency: 'CNY' })
+    expect(found?.totals?.tax).toEqual({ amount: '415.54', currency: 'CNY' })
+    expect(found?.lines.map((line) => line.net?.amount)).toEqual(['1280', '1595.06', '321.43'])
+    expect(found?.lines[2]).toMatchObject({
+      lineNumber: '3',
+      discountPercent: '5',
+      unitPrice: { amount: { amount: '48.335', currency: 'CNY' }, per: '1', taxIncluded: false },
+      warehouse: '02',
+    })
+  })
+
+  test('yen have no decimals', async () => {
+    const { order } = await setUp()
+    const found = value((await order.readMany(['7'], call))[0])
+    expect(found?.totals?.gross).toEqual({ amount: '17001', currency: 'JPY' })
+    expect(found?.companyTotals?.gross).toEqual({ amount: '819.44', currency: 'CNY' })
+  })
+
+  test("the company's own currency codes are translated", async () => {
+    const { world, open } = await setUp()
+    world.put('erpOrders', { ...orderIn(world, 3), currency: 'RMB' })
+    const { order } = open({ currencyCodes: { RMB: 'CNY' } })
+    const found = value((await order.readMany(['3'], call))[0])
+    expect(found?.totals?.gross?.currency).toBe('CNY')
+    expect(found?.totals?.gross).toEqual(found?.companyTotals?.gross)
+  })
+
+  test('status and fulfilment follow the box "Approved", the open quantities and the document status', async () => {
+    const { world, order } = await setUp()
+    changeOrder(world, orderIn(world, 3), { confirmed: false })
+    cancelOrder(world, orderIn(world, 5))
+    changeOrder(world, orderIn(world, 6), { closed: true })
+    const read = await order.readMany(['1', '2', '3', '5', '6', '8'], call)
+    expect(read.map((one) => [value(one)?.status, value(one)?.fulfilmentStatus])).toEqual([
+      ['DELIVERED', 'COMPLETE'],
+      ['IN_PROGRESS', 'PARTIAL'],
+      ['PENDING_APPROVAL', 'NONE'],
+      ['CANCELLED', 'NOT_RELEVANT'],
+      ['CLOSED', 'NONE'],
+      ['CONFIRMED', 'NONE'],
+    ])
+    expect(value(read[3])?.vendorStatus).toBe('bost_Close Cancelled=tYES Confirmed=tYES')
+    expect(
+      value(read[1])?.lines.map((line) => [line.ordered.value, line.delivered?.value, line.open?.value]),
+    ).toEqual([
+      ['4', '2', '2'],
+      ['2', '1', '1'],
+    ])
+    expect(value(read[5])?.comments).toBe('现金零售 🧾')
+    expect(value(read[5])?.lines[0]?.ordered).toEqual({ value: '2', unit: null, vendorUnit: '个' })
+  })
+
+  test('a record that breaks its schema fails alone', async () => {
+    const { world, order } = await setUp()
+    world.put('erpOrders', { ...orderIn(world, 2), docDate: 'yesterday' })
+    const [first, second, third] = await order.readMany(['1', '2', '3'], call)
+    expect(value(first)?.key).toBe('1')
+    expect(failure(second)).toMatchObject({
+      kind: 'invalid-response',
+      detail: expect.stringContaining('Order 2'),
+    })
+    expect(value(third)?.key).toBe('3')
+    // A list cannot say so item by item: the record is left out. A customer's orders would look whole: they fail.
+    const page = value(await order.list?.({ first: 20 }, call))
+    expect(page.items.map((item) => item.record.key)).not.toContain('2')
+    const byCustomer = await order.lookups?.byCustomer?.read(['C20001', 'C20003'], call)
+    expect(failure(byCustomer?.[0]).kind).toBe('invalid-response')
+    expect(value(byCustomer?.[1]).map((one) => one.key)).toEqual(['6'])
+  })
+
+  test('orders are found by number and by customer, newest first, over more pages than one', async () => {
+    const { world, open, called } = await setUp()
+    const { order } = open({ pageLimit: 2 })
+    for (let n = 0; n < 5; n++) {
+      placeOrder(world, {
+        cardCode: 'C20003',
+        currency: 'USD',
+        docDate: '2026-07-01',
+        dueDate: '2026-07-02',
+        lines: [{ item: 'A00001', quantity: '1', warehouse: '01' }],
+      })
+    }
+    const [byCustomer, nobody] = (await order.lookups?.byCustomer?.read(['C20003', 'x'], call)) ?? []
+    expect(value(byCustomer).map((one) => one.key)).toEqual(['17', '16', '15', '14', '13', '6'])
+    expect(value(nobody)).toEqual([])
+    expect(called(/\/Orders\?/)).toHaveLength(3)
+    expect(called(/\/Orders\?/)[2]).toContain('$skip=4')
+    const byNumber = await order.lookups?.byNumber?.read(['1018', '1', 'A-1'], call)
+    expect(byNumber?.map((one) => value(one).map((found) => found.key))).toEqual([['6'], [], []])
+  })
+
+  test('a list is complete and without repetition while orders are added', async () => {
+    const { world, order } = await setUp()
+    const seen: string[] = []
+    let after: string | undefined
+    for (;;) {
+      const page = value(await order.list?.({ first: 5, after }, call))
+      seen.push(...page.items.map((item) => item.record.key))
+      after = page.items.at(-1)?.position
+      placeOrder(world, {
+        cardCode: 'C20001',
+        currency: 'CNY',
+        docDate: '2026-07-01',
+        dueDate: '2026-07-02',
+        lines: [{ item: 'A00001', quantity: '1', warehouse: '01' }],
+      })
+      if (!page.hasMore) break
+    }
+    expect(seen).toEqual(['12', '11', '10', '9', '8', '7', '6', '5', '4', '3', '2', '1'])
+    const mine = value(await order.list?.({ first: 2, filter: { customer: 'C20002' } }, call))
+    expect(mine).toMatchObject({ items: [{ position: '4' }], hasMore: false })
+  })
+
+  test('customers, products and warehouses are listed and searched', async () => {
+    const { customer, product, warehouse } = await setUp()
+    const page = value(await customer.list?.({ first: 3 }, call))
+    expect(page.items.map((item) => item.position)).toEqual(['C20001', 'C20002', 'C20002-USD'])
+    expect(page.hasMore).toBe(true)
+    const found = value(await customer.list?.({ first: 9, filter: { search: '晨光' } }, call))
+    expect(found.items.map((item) => item.record.key)).toEqual(['C20001'])
+    const quoted = value(await customer.list?.({ first: 9, filter: { search: "O'" } }, call))
+    expect(quoted.items).toEqual([])
+    expect(value((await product.readMany(['A00002'], call))[0])).toMatchObject({
+      sku: 'A00002',
+      name: '伺服电机 750W',
+      foreignName: 'Servo motor 750 W',
+      barcode: '6900000209458',
+      unit: '台',
+      active: true,
+    })
+    expect(failure(await product.list?.({ first: 1, filter: { customer: 'C20001' } }, call)).kind).toBe(
+      'unsupported',
+    )
+    expect(value(await warehouse.list?.({ first: 9 }, call)).items.map((item) => item.record)).toEqual([
+      { key: '01', name: '上海总仓' },
+      { key: '02', name: '深圳仓' },
+      { key: 'HAM', name: 'Hamburg' },
+      { key: 'YOK', name: '横浜倉庫' },
+    ])
+  })
+
+  test('stock is read by item and warehouse; available is what is there less what is committed', async () => {
+    const { open, called } = await setUp()
+    const { inventoryLevel } = open({ unitCodes: { 个: 'H87' } })
+    const [level, nowhere, noItem] = await inventoryLevel.readMany(['A00001/01', 'A00001/XX', 'B1/01'], call)
+    // 137 at first, 100 delivered with order 1, 2 promised to the walk-in customer.
+    const quantity = (value: string) => ({ value, unit: 'H87', vendorUnit: '个' })
+    expect(value(level)).toEqual({
+      key: 'A00001/01',
+      product: 'A00001',
+      warehouse: '01',
+      onHand: quantity('37'),
+      reserved: quantity('2'),
+      available: quantity('35'),
+      incoming: quantity('13'),
+    })
+    expect([value(nowhere), value(noItem)]).toEqual([null, null])
+    expect(called(/\/Items\?/)).toHaveLength(1)
+    const byProduct = await inventoryLevel.lookups?.byProduct?.read(['A00001', 'B1'], call)
+    expect(byProduct?.map((one) => value(one).map((found) => found.warehouse))).toEqual([
+      ['01', '02', 'YOK'],
+      [],
+    ])
+  })
+
+  test('all stock is listed, item by item, whatever the size of the pages', async () => {
+    const { world, inventoryLevel } = await setUp()
+    const expected = world
+      .all('erpStock')
+      .map((stock) => `${stock.item}/${stock.warehouse}`)
+      .sort()
+    for (const first of [1, 3, 7, 100]) {
+      const seen: string[] = []
+      let after: string | undefined
+      for (;;) {
+        const page = value(await inventoryLevel.list?.({ first, after }, call))
+        seen.push(...page.items.map((item) => item.record.key))
+        after = page.items.at(-1)?.position
+        if (!page.hasMore) break
+      }
+      expect(seen).toEqual(expected)
+    }
+  })
+
+  test('deliveries of many orders come in two calls', async () => {
+    const { world, open, called } = await setUp()
+    deliver(world, orderIn(world, 2))
+    const { delivery } = open({ batchLimit: 50 })
+    const keys = ['2', '3', ...Array.from({ length: 46 }, (_, index) => String(index + 100)), '1', 'x']
+    const read = await delivery.lookups?.byOrder?.read(keys, call)
+    const last = world.count('erpDeliveries')
+    expect(value(read?.[0]).map((one) => one.key)).toEqual(['2', String(last)])
+    expect(value(read?.[0])[0]).toMatchObject({
+      number: '5002',
+      customer: 'C20001',
+      orders: ['2'],
+      status: 'OPEN',
+      lines: [
+        { product: 'A00002', quantity: { value: '2' }, order: '2', orderLine: '0' },
+        { product: 'A00005', quantity: { value: '1' }, order: '2', orderLine: '1' },
+      ],
+    })
+    expect(value(read?.[1])).toEqual([])
+    expect(value(read?.[48]).map((one) => one.key)).toEqual(['1'])
+    expect(value(read?.[49])).toEqual([])
+    expect(called(/QueryService_PostQuery|DeliveryNotes/)).toHaveLength(2)
+  })
+
+  test('deliveries joined over several pages are all found', async () => {
+    const { open, called } = await setUp()
+    const { delivery } = open({ pageLimit: 2 })
+    const [first] = (await delivery.lookups?.byOrder?.read(['1', '2', '4'], call)) ?? []
+    expect(value(first)[0]?.lines).toHaveLength(3)
+    expect(called(/QueryService_PostQuery/)).toHaveLength(3)
+  })
+
+  test('the time zone of the server may have summer time', async () => {
+    const { open } = await setUp()
+    const { order } = open({ timeZone: 'Europe/Berlin' })
+    expect(value((await order.readMany(['5'], call))[0])?.createdAt).toBe('2026-06-18T17:00:00+02:00')
+  })
+})
+
+describe('changes', () => {
+  test('start at present, then tell what changed and what is new, even without a date of change', async () => {
+    for (const emptyUpdateDates of [false, true]) {
+      const { world, order, customer, delivery } = await setUp({ simulator: { emptyUpdateDates } })
+      const start = value(await order.changes?.(null, call))
+      expect(start).toMatchObject({ records: [], hasMore: false })
+      const startDeliveries = value(await delivery.changes?.(null, call))
+      const startCustomers = value(await customer.changes?.(null, call))
+
+      changeOrder(world, orderIn(world, 2), { comments: '改' })
+      const placed = placeOrder(world, {
+        cardCode: 'C20001',
+        currency: 'CNY',
+        docDate: '2026-07-01',
+        dueDate: '2026-07-02',
+        lines: [{ item: 'A00001', quantity: '1', warehouse: '01' }],
+        at: new Date().toISOString(),
+      })
+      const next = value(await order.changes?.(start.checkpoint, call))
+      const keys = next.records.map((record) => record.key)
+      expect(keys).toContain('2')
+      expect(keys).toContain(String(placed.docEntry))
+      expect(next.hasMore).toBe(false)
+      // The overlap repeats them; older ones are over.
+      const again = value(await order.changes?.(next.checkpoint, call))
+      expect(again.records.map((record) => record.key).sort()).toEqual(['13', '2'])
+
+      deliver(world, orderIn(world, 2))
+      const made = value(await delivery.changes?.(startDeliveries.checkpoint, call))
+      expect(made.records.at(-1)?.orders).toEqual(['2'])
+      const quiet = value(await customer.changes?.(startCustomers.checkpoint, call))
+      expect(quiet.checkpoint).toBe(startCustomers.checkpoint)
+      for (const close of closers.splice(0).reverse()) await close()
+    }
+  })
+
+  test('a later morning counts although its clock time is earlier', async () => {
+    const { world, order } = await setUp()
+    const put = (entry: number, updatedAt: string) =>
+      world.put('erpOrders', { ...orderIn(world, entry), updatedAt })
+    put(3, '2026-07-01T09:30:00.000Z') // 17:30 in Shanghai
+    const start = value(await order.changes?.(null, call))
+    put(5, '2026-07-01T23:10:00.000Z') // 07:10 the next morning
+    put(6, '2026-07-01T09:29:00.000Z') // stamped a minute before, visible only now
+    put(8, '2026-07-01T08:00:00.000Z') // long before
+    const { records } = value(await order.changes?.(start.checkpoint, call))
+    expect(records.map((record) => record.key)).toEqual(['6', '3', '5'])
+  })
+
+  test('go page by page, and a record that changes meanwhile is not lost', async () => {
+    const { world, open } = await setUp()
+    const { order } = open({ pageLimit: 3, overlapSeconds: 0 })
+    const put = (entry: number, updatedAt: string) =>
+      world.put('erpOrders', { ...orderIn(world, entry), updatedAt })
+    const start = value(await order.changes?.(null, call))
+    for (let entry = 1; entry <= 8; entry++) put(entry, '2026-07-01T10:00:00.000Z') // all in one second
+    const first = value(await order.changes?.(start.checkpoint, call))
+    expect(first.records.map((record) => record.key)).toEqual(['1', '2', '3'])
+    expect(first.hasMore).toBe(true)
+    put(2, '2026-07-01T10:00:05.000Z') // behind the pages already read
+    put(7, '2026-07-01T10:00:06.000Z') // ahead of them
+    const second = value(await order.changes?.(first.checkpoint, call))
+    expect(second.records.map((record) => record.key)).toEqual(['4', '5', '6'])
+    const third = value(await order.changes?.(second.checkpoint, call))
+    expect(third.records.map((record) => record.key)).toEqual(['8', '7'])
+    expect(third.hasMore).toBe(false)
+    const found: string[] = []
+    let { checkpoint } = third
+    for (;;) {
+      const page = value(await order.changes?.(checkpoint, call))
+      found.push(...page.records.map((record) => record.key))
+      checkpoint = page.checkpoint
+      if (!page.hasMore) break
+    }
+    expect(found).toContain('2')
+  })
+
+  test('a checkpoint that is none is refused', async () => {
+    const { product } = await setUp()
+    expect(failure(await product.changes?.('yesterday', call)).kind).toBe('unsupported')
+    expect(failure(await product.changes?.('{"since":"2026"}', call)).kind).toBe('unsupported')
+  })
+
+  test('moving stock does not touch the item', async () => {
+    const { world, product } = await setUp()
+    const start = value(await product.changes?.(null, call))
+    moveStock(world, 'A00007', '01', { inStock: '5' })
+    const next = value(await product.changes?.(start.checkpoint, call))
+    expect(next.records.map((record) => record.key)).not.toContain('A00007')
+  })
+})
+
+describe('sessions', () => {
+  test('one login serves all, and health tells version and company', async () => {
+    const { adapter, customer, called } = await setUp({ config: { maxSessions: 1 } })
+    expect(value(await adapter.health(call)).detail).toBe('SAP Business One 10.00.290, company SBODEMO_CN')
+    await Promise.all(Array.from({ length: 8 }, () => customer.readMany(['C20001'], call)))
+    expect(called(/Login/)).toHaveLength(1)
+  })
+
+  test('an expired session is replaced by one login, however many requests notice', async () => {
+    const { order, called } = await setUp({
+      simulator: { sessionTimeoutMs: 80, loginDelayMs: 30 },
+      config: { maxSessions: 1 },
+    })
+    expect(value((await order.readMany(['1'], call))[0])?.key).toBe('1')
+    await delay(120)
+    const read = await Promise.all(Array.from({ length: 6 }, () => order.readMany(['1'], call)))
+    expect(read.map(([one]) => value(one)?.key)).toEqual(['1', '1', '1', '1', '1', '1'])
+    expect(called(/Login/)).toHaveLength(2)
+  })
+
+  test('activity keeps a session', async () => {
+    const { order, called } = await setUp({ simulator: { sessionTimeoutMs: 250 } })
+    for (let n = 0; n < 5; n++) {
+      await order.readMany(['1'], call)
+      await delay(100)
+    }
+    expect(called(/Login/)).toHaveLength(1)
+  })
+
+  test('a write in an expired session is sent again: it was refused unread', async () => {
+    const { world, order } = await setUp({ simulator: { sessionTimeoutMs: 60 }, config: { maxSessions: 1 } })
+    await order.readMany(['1'], call)
+    await delay(90)
+    expect(value(await order.create?.send(newOrder, write, call)).key).toBe('13')
+    expect(world.count('erpOrders')).toBe(13)
+  })
+
+  test('never more sessions than configured: what exceeds them waits in line', async () => {
+    const { simulator, order, called } = await setUp({
+      simulator: { maxSessions: 2 },
+      config: { maxSessions: 2 },
+    })
+    simulator.setFaults([{ kind: 'delay', ms: 30, match: 'Orders' }])
+    const read = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => order.readMany([String(index + 1)], call)),
+    )
+    expect(read.map(([one]) => value(one)?.key)).toEqual(Array.from({ length: 10 }, (_, i) => String(i + 1)))
+    expect(called(/Login/).length).toBeLessThanOrEqual(2)
+  })
+
+  test('whoever waits in line too long is told so', async () => {
+    const { simulator, order } = await setUp({ config: { maxSessions: 1 }, timeoutMs: 500 })
+    await order.readMany(['1'], call)
+    simulator.setFaults([{ kind: 'delay', ms: 200, match: 'Orders' }])
+    const read = await Promise.all(Array.from({ length: 5 }, () => order.readMany(['1'], call)))
+    expect(read.map(([one]) => one?.ok)).toEqual([true, true, true, false, false])
+    expect(failure(read[4]?.[0])).toMatchObject({ kind: 'unavailable', reason: 'overloaded' })
+  })
+
+  test('a write that never got a session was not sent', async () => {
+    const { world, simulator, order } = await setUp({ timeoutMs: 100 })
+    simulator.setFaults([{ kind: 'hang', match: 'Login' }])
+    expect(failure(await order.create?.send(newOrder, write, call))).toMatchObject({
+      kind: 'unavailable',
+      reason: 'timeout',
+    })
+    expect(world.count('erpOrders')).toBe(12)
+  })
+
+  test('a wrong password is tried once, and is in no message', async () => {
+    const { open, called } = await setUp()
+    const wrong = 'Wr0ng-密码'
+    const { order, adapter } = open({ password: wrong })
+    const read = await Promise.all(Array.from({ length: 5 }, () => order.readMany(['1', '2'], call)))
+    for (const [one] of read) expect(failure(one).kind).toBe('unauthorized')
+    expect(failure(await adapter.health(call)).kind).toBe('unauthorized')
+    expect(failure(await order.create?.send(newOrder, write, call)).kind).toBe('unauthorized')
+    expect(called(/Login/)).toHaveLength(1)
+    expect(JSON.stringify(read)).not.toContain(wrong)
+    expect(JSON.stringify(order.create?.preview(newOrder, write))).not.toContain(PASSWORD)
+  })
+
+  test('where no licence is left the system is overloaded', async () => {
+    const { open, order } = await setUp({ simulator: { maxSessions: 1 }, config: { maxSessions: 1 } })
+    await order.readMany(['1'], call)
+    const [late] = await open().order.readMany(['1'], call)
+    expect(failure(late)).toMatchObject({ kind: 'unavailable', reason: 'overloaded' })
+  })
+
+  test('with fewer licences than configured, requests wait for the sessions that there are', async () => {
+    const { order, simulator } = await setUp({ simulator: { maxSessions: 1 }, config: { maxSessions: 2 } })
+    simulator.setFaults([{ kind: 'delay', ms: 20, match: 'Orders' }])
+    const read = await Promise.all(Array.from({ length: 6 }, () => order.readMany(['1'], call)))
+    expect(read.map(([one]) => value(one)?.key)).toEqual(['1', '1', '1', '1', '1', '1'])
+  })
+
+  test('a login outlives the request that needed it', async () => {
+    const { order, called } = await setUp({ simulator: { loginDelayMs: 250 }, timeoutMs: 100 })
+    expect(failure((await order.readMany(['1'], call))[0])).toMatchObject({
+      kind: 'unavailable',
+      reason: 'timeout',
+    })
+    await delay(250)
+    expect(value((await order.readMany(['1'], call))[0])?.key).toBe('1')
+    expect(called(/Login/)).toHaveLength(1)
+  })
+
+  test('closing logs out, also what is still busy, and frees the licence', async () => {
+    const { adapter, order, open, called, simulator } = await setUp({ simulator: { maxSessions: 1 } })
+    await order.readMany(['1'], call)
+    simulator.setFaults([{ kind: 'delay', ms: 50, match: 'Orders' }])
+    const busy = order.readMany(['2'], call)
+    await delay(10)
+    await adapter.close()
+    expect(value((await busy)[0])?.key).toBe('2')
+    expect(called(/Logout/)).toHaveLength(1)
+    expect(failure((await order.readMany(['1'], call))[0])).toMatchObject({ kind: 'unavailable' })
+    expect(value((await open().order.readMany(['1'], call))[0])?.key).toBe('1')
+  })
+
+  test('a caller that leaves frees its place', async () => {
+    const { order, simulator } = await setUp({ config: { maxSessions: 1 } })
+    await order.readMany(['1'], call)
+    simulator.setFaults([{ kind: 'hang', match: 'Orders', times: 1 }])
+    const leaving = new AbortController()
+    const hanging = order.readMany(['1'], { ...call, signal: leaving.signal })
+    const waiting = order.readMany(['2'], { ...call, signal: leaving.signal })
+    const staying = order.readMany(['3'], call)
+    await delay(30)
+    leaving.abort()
+    expect(failure((await hanging)[0])).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
+    expect(failure((await waiting)[0])).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
+    expect(value((await staying)[0])?.key).toBe('3')
+  })
+})
+
+describe('bad days', () => {
+  test.each([
+    ['refuse', { kind: 'unavailable', reason: 'unreachable' }],
+    ['hang', { kind: 'unavailable', reason: 'timeout' }],
+    ['drop-before', { kind: 'unavailable', reason: 'unreachable' }],
+    ['truncate', { kind: 'unavailable', reason: 'unreachable' }],
+    ['html', { kind: 'invalid-response' }],
+  ] as const)('a read that meets "%s"', async (kind, expected) => {
+    const { order, simulator } = await setUp({ timeoutMs: 200 })
+    await order.readMany(['1'], call)
+    simulator.setFaults([{ kind, match: 'Orders' }])
+    const read = await order.readMany(['1', '2'], call)
+    for (const one of read) expect(failure(one)).toMatchObject(expected)
+    const looked = await order.lookups?.byCustomer?.read(['C20001'], call)
+    expect(failure(looked?.[0])).toMatchObject(expected)
+    expect(failure(await order.list?.({ first: 1 }, call))).toMatchObject(expected)
+    expect(failure(await order.changes?.(null, call))).toMatchObject(expected)
+    simulator.setFaults([])
+    expect(value((await order.readMany(['1'], call))[0])?.key).toBe('1')
+  })
+
+  test('a system that is not there is unreachable, for writes too', async () => {
+    const { order, simulator, adapter } = await setUp()
+    await simulator.close()
+    const unreachable = { kind: 'unavailable', reason: 'unreachable' }
+    expect(failure(await adapter.health(call))).toMatchObject(unreachable)
+    expect(failure((await order.readMany(['1'], call))[0])).toMatchObject(unreachable)
+    expect(failure(await order.create?.send(newOrder, write, call))).toMatchObject(unreachable)
+  })
+
+  test('an overloaded system says when to come back', async () => {
+    const { order, simulator } = await setUp()
+    simulator.setFaults([{ kind: 'status', status: 503, headers: { 'retry-after': '7' }, match: 'Orders' }])
+    expect(failure((await order.readMany(['1'], call))[0])).toMatchObject({
+      kind: 'unavailable',
+      reason: 'overloaded',
+      retryAfterMs: 7000,
+    })
+  })
+
+  test('a sick node is left for another', async () => {
+    const { order, simulator, called } = await setUp({ config: { maxSessions: 1 } })
+    await order.readMany(['1'], call)
+    simulator.setFaults([
+      {
+        kind: 'status',
+        status: 500,
+        body: '{"error":{"code":407,"message":{"lang":"en-us","value":"Table definition not found"}}}',
+        match: 'Orders',
+        times: 1,
+      },
+    ])
+    expect(value((await order.readMany(['1'], call))[0])?.key).toBe('1')
+    expect(called(/Login/)).toHaveLength(2)
+  })
+
+  test('a missing user-defined field is named', async () => {
+    const { order } = await setUp({ simulator: { userFields: [] } })
+    expect(failure((await order.readMany(['1'], call))[0])).toMatchObject({
+      kind: 'rejected',
+      code: '-1000',
+      message: expect.stringContaining('U_TributaryRef'),
+    })
+  })
+})
+
+describe('creating an order', () => {
+  test('sends what was asked for, exactly, with the reference, and reads the answer', async () => {
+    const { world, open } = await setUp()
+    const { order } = open({ onBehalfOfField: 'U_TributaryUser' })
+    const input: OrderCreate = {
+      ...newOrder,
+      orderDate: '2026-07-20',
+      customerReference: "采购 'A' 🧾",
+      comments: '',
+      lines: [
+        { product: 'A00003', quantity: '2.5', unitPrice: '356.5000', warehouse: '02', discountPercent: '10' },
+        { product: 'A00001', quantity: '3' },
+      ],
+    }
+    const result = value(await order.create?.send(input, write, call))
+    expect(result).toMatchObject({
+      key: '13',
+      reached: 'effective',
+      record: {
+        number: '1039',
+        customer: 'C20001',
+        externalReference: write.externalReference,
+        customerReference: "采购 'A' 🧾",
+        orderDate: '2026-07-20',
+        dueDate: '2026-08-01',
+        comments: null,
+        status: 'CONFIRMED',
+      },
+    })
+    const stored = orderIn(world, 13)
+    expect(stored.userFields).toEqual({
+      U_TributaryRef: write.externalReference,
+      U_TributaryUser: 'wang.fang',
+    })
+    expect(stored.lines.map((line) => [line.item, line.quantity, line.unitPrice, line.price])).toEqual([
+      ['A00003', '2.5', '356.5000', '320.8500'],
+      ['A00001', '3', '12.8000', '12.8000'],
+    ])
+    expect(order.create?.preview(input, write)).toMatchObject({
+      method: 'POST',
+      path: '/b1s/v2/Orders',
+      body: expect.stringContaining('"UnitPrice":"356.5000"'),
+    })
+  })
+
+  test.each([
+    [{ customer: 'nobody' }, { code: '-5002', field: 'CardCode' }],
+    [
+      {
+        lines: [
+          { product: 'A00001', quantity: '1' },
+          { product: 'ZZ', quantity: '1' },
+        ],
+      },
+      { code: '-5002', field: 'ItemCode', line: '2' },
+    ],
+    [{ lines: [{ product: 'A00001', quantity: '-1' }] }, { code: '-10', field: 'Quantity', line: '1' }],
+    [{ lines: [{ product: 'A00001', quantity: '1', warehouse: 'X' }] }, { code: '-10', line: '1' }],
+    [{ currency: 'GBP' }, { code: '-10', field: 'DocCur' }],
+  ] as const)("the vendor's no to %j is told with line and field", async (change, expected) => {
+    const { world, order } = await setUp()
+    const refused = failure(await order.create?.send({ ...newOrder, ...change }, write, call))
+    expect(refused).toMatchObject({ kind: 'rejected', ...expected })
+    expect(world.count('erpOrders')).toBe(12)
+  })
+
+  test('a frozen customer is refused', async () => {
+    const { world, order } = await setUp()
+    const account = world.get('erpAccounts', 'C20001')
+    if (!account) throw new Error('seed')
+    world.put('erpAccounts', { ...account, frozen: true })
+    expect(failure(await order.create?.send(newOrder, write, call))).toMatchObject({
+      kind: 'rejected',
+      message: expect.stringContaining('inactive'),
+    })
+  })
+
+  test.each(['drop-after', 'truncate', 'html', 'hang', 'drop-before'] as const)(
+    'an answer lost by "%s" is unknown, and a look tells',
+    async (kind) => {
+      const { world, order, simulator } = await setUp({ timeoutMs: 300 })
+      await order.readMany(['1'], call)
+      simulator.setFaults([{ kind, match: 'POST .*/Orders', times: 1 }])
+      expect(failure(await order.create?.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+      const verdict = value(await order.create?.verify(newOrder, write, call))
+      const arrived = kind === 'drop-after' || kind === 'truncate'
+      expect(world.count('erpOrders')).toBe(arrived ? 13 : 12)
+      if (arrived) {
+        expect(verdict).toMatchObject({
+          effect: 'done',
+          result: { key: '13', record: { externalReference: write.externalReference } },
+        })
+      } else {
+        expect(verdict).toMatchObject({
+          effect: 'none',
+          proven: false,
+          evidence: expect.stringContaining(write.externalReference),
+        })
+      }
+      simulator.setFaults([{ kind: 'refuse' }])
+      expect(failure(await order.create?.verify(newOrder, write, call)).kind).toBe('unavailable')
+    },
+  )
+
+  test("a vendor's own error 500 leaves the outcome open", async () => {
+    const { order, simulator } = await setUp()
+    simulator.setFaults([{ kind: 'status', status: 500, afterwards: true, match: 'POST .*/Orders' }])
+    expect(failure(await order.create?.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+    simulator.setFaults([])
+    expect(value(await order.create?.verify(newOrder, write, call))).toMatchObject({ effect: 'done' })
+  })
+
+  test('NumAtCard can hold the reference, and then nothing else', async () => {
+    const { world, open } = await setUp()
+    const { order } = open({ externalReferenceField: 'NumAtCard' })
+    const result = value(await order.create?.send(newOrder, write, call))
+    expect(orderIn(world, 13).numAtCard).toBe(write.externalReference)
+    expect(result.record).toMatchObject({
+      externalReference: write.externalReference,
+      customerReference: null,
+    })
+    expect(value(await order.create?.verify(newOrder, write, call))).toMatchObject({ effect: 'done' })
+    expect(value(await order.create?.verify({ ...newOrder, customer: 'C20003' }, write, call))).toMatchObject(
+      { effect: 'none' },
+    )
+    const both = { ...newOrder, customerReference: 'PO-1' }
+    expect(failure(await order.create?.send(both, write, call)).kind).toBe('unsupported')
+    expect(world.count('erpOrders')).toBe(13)
+    // Numbers of the customer's own are not taken for ours.
+    expect(value((await order.readMany(['5'], call))[0])).toMatchObject({
+      customerReference: 'NL/4712',
+      externalReference: null,
+    })
+  })
+
+  test('an approval procedure makes a draft of it: awaited, then found, or refused', async () => {
+    const { order, simulator, world } = await setUp({ simulator: { approvalAbove: '500' } })
+    const awaited = { kind: 'awaiting-approval', vendorReference: '900' }
+    expect(failure(await order.create?.send(newOrder, write, call))).toMatchObject(awaited)
+    expect(failure(await order.create?.verify(newOrder, write, call))).toMatchObject(awaited)
+    expect(world.count('erpOrders')).toBe(12)
+    simulator.decide(900, 'approve')
+    expect(value(await order.create?.verify(newOrder, write, call))).toMatchObject({
+      effect: 'done',
+      result: { key: '13' },
+    })
+    const other = { ...write, externalReference: 'f'.repeat(32) }
+    expect(failure(await order.create?.send(newOrder, other, call))).toMatchObject({ vendorReference: '901' })
+    simulator.decide(901, 'reject')
+    expect(failure(await order.create?.verify(newOrder, other, call))).toMatchObject({
+      kind: 'rejected',
+      code: 'dasRejected',
+    })
+    const small = { ...newOrder, lines: [{ product: 'A00001', quantity: '1' }] }
+    expect(
+      value(await order.create?.send(small, { ...write, externalReference: 'e'.repeat(32) }, call)).key,
+    ).toBe('14')
+  })
+
+  test('a draft that cannot be looked for leaves the outcome open', async () => {
+    const { order, simulator } = await setUp({ simulator: { approvalAbove: '500' } })
+    simulator.setFaults([{ kind: 'refuse', match: 'Drafts' }])
+    expect(failure(await order.create?.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+  })
+})
+
+describe('changing an order', () => {
+  test('changes what is asked for and leaves the rest', async () => {
+    const { world, order } = await setUp()
+    const input = { key: '5', changes: { dueDate: '2026-09-01', comments: '加急 🚚' } }
+    const result = value(await order.update?.send(input, write, call))
+    expect(result.record).toMatchObject({
+      dueDate: '2026-09-01',
+      comments: '加急 🚚',
+      customerReference: 'NL/4712',
+    })
+    expect(orderIn(world, 5).lines).toHaveLength(2)
+    expect(value(await order.update?.verify(input, write, call))).toMatchObject({ effect: 'done' })
+    const other = { key: '5', changes: { comments: 'never written' } }
+    expect(value(await order.update?.verify(other, write, call))).toMatchObject({
+      effect: 'none',
+      proven: false,
+      evidence: expect.stringContaining('Comments'),
+    })
+  })
+
+  test('an expected version guards against a change in between', async () => {
+    const { world, order, called } = await setUp()
+    const before = value((await order.readMany(['5'], call))[0])
+    const input = { key: '5', expectedVersion: before?.version ?? '', changes: { comments: '一' } }
+    const result = value(await order.update?.send(input, write, call))
+    expect(called(/GET \/b1s\/v2\/Orders\(5\)$/)).toHaveLength(1)
+    expect(failure(await order.update?.send(input, write, call))).toEqual({
+      kind: 'conflict',
+      message: 'Order 1015 has been changed since it was read.',
+      currentVersion: result.record?.version,
+    })
+    expect(orderIn(world, 5).comments).toBe('一')
+  })
+
+  test('a change between look and write is stopped by the ETag', async () => {
+    const { world, order, simulator } = await setUp()
+    const before = value((await order.readMany(['5'], call))[0])
+    simulator.setFaults([{ kind: 'delay', ms: 150, match: 'PATCH' }])
+    const sent = order.update?.send(
+      { key: '5', expectedVersion: before?.version ?? '', changes: { comments: '晚' } },
+      write,
+      call,
+    )
+    await delay(75)
+    changeOrder(world, orderIn(world, 5), { comments: '早' })
+    expect(failure(await sent)).toMatchObject({ kind: 'conflict', message: expect.stringContaining('-2039') })
+    expect(orderIn(world, 5).comments).toBe('早')
+  })
+
+  test('an order that is not there is not found', async () => {
+    const { order } = await setUp()
+    for (const key of ['999', 'abc']) {
+      const input = { key, changes: { comments: 'x' } }
+      expect(failure(await order.update?.send(input, write, call)).kind).toBe('not-found')
+      expect(failure(await order.actions?.cancel?.send({ key }, write, call)).kind).toBe('not-found')
+      const expecting = { ...input, expectedVersion: 'v' }
+      expect(failure(await order.update?.send(expecting, write, call)).kind).toBe('not-found')
+      expect(value(await order.update?.verify(input, write, call))).toMatchObject({ proven: true })
+    }
+  })
+
+  test.each(['drop-after', 'html', 'hang'] as const)(
+    'an answer lost by "%s" is unknown, and a look tells',
+    async (kind) => {
+      const { order, simulator } = await setUp({ timeoutMs: 200 })
+      await order.readMany(['1'], call)
+      simulator.setFaults([{ kind, match: 'PATCH', times: 1 }])
+      const input = { key: '5', changes: { customerReference: 'PO 9' } }
+      expect(failure(await order.update?.send(input, write, call)).kind).toBe('unknown-outcome')
+      expect(value(await order.update?.verify(input, write, call)).effect).toBe(
+        kind === 'drop-after' ? 'done' : 'none',
+      )
+    },
+  )
+
+  test('cancelling frees the stock, and is refused once the order is closed or delivered in part', async () => {
+    const { world, order } = await setUp()
+    const cancel = order.actions?.cancel
+    expect(value(await cancel?.verify({ key: '3' }, write, call)).effect).toBe('none')
+    expect(value(await cancel?.send({ key: '3' }, write, call)).record?.status).toBe('CANCELLED')
+    expect(world.get('erpStock', 'A00003@02')?.committed).toBe('0')
+    expect(value(await cancel?.verify({ key: '3' }, write, call)).effect).toBe('done')
+    for (const key of ['3', '1', '2']) {
+      expect(failure(await cancel?.send({ key }, write, call))).toMatchObject({
+        kind: 'rejected',
+        code: '-5002',
+      })
+    }
+    expect(failure(await cancel?.send({ key: '5', expectedVersion: 'old' }, write, call)).kind).toBe(
+      'conflict',
+    )
+    expect(orderIn(world, 5).cancelled).toBe(false)
+  })
+})
+
+interface RawBody {
+  readonly value: readonly { readonly DocEntry: number }[]
+  readonly [name: string]: unknown
+}
+
+describe('the simulator is as strict as the vendor', () => {
+  async function raw(options: SapB1SimulatorOptions = {}) {
+    const { simulator } = await setUp({ world: { orders: 45 }, simulator: options })
+    const login = await fetch(`${simulator.url}/b1s/v2/Login`, {
+      method: 'POST',
+      body: JSON.stringify({ CompanyDB: 'SBODEMO_CN', UserName: 'manager', Password: PASSWORD }),
+    })
+    const cookies = login.headers.getSetCookie()
+    const cookie = cookies.map((one) => one.split(';')[0]).join('; ')
+    const get = async (path: string, headers: Record<string, string> = {}) => {
+      const response = await fetch(`${simulator.url}/b1s/v2/${path}`, { headers: { cookie, ...headers } })
+      return {
+        status: response.status,
+        etag: response.headers.get('etag'),
+        body: (await response.json()) as RawBody,
+      }
+    }
+    return {
+      url: simulator.url,
+      login: (await login.json()) as { SessionId: string; SessionTimeout: number },
+      cookies,
+      get,
+    }
+  }
+
+  test('cookies come without a path and with a trailing semicolon, and both are needed', async () => {
+    const { url, cookies, login, get } = await raw()
+    expect(login.SessionTimeout).toBe(30)
+    expect(cookies).toEqual([`B1SESSION=${login.SessionId};HttpOnly;`, 'ROUTEID=.node1; path=/'])
+    expect(await get('Warehouses', { cookie: `B1SESSION=${login.SessionId}` })).toMatchObject({
+      status: 401,
+      body: { error: { code: 301, message: { value: 'Invalid session or session already timeout.' } } },
+    })
+    expect((await fetch(`${url}/ping/`)).status).toBe(200)
+  })
+
+  test('a page has 20 rows, and the next link forgets what was asked for', async () => {
+    const { get } = await raw()
+    const { body } = await get('Orders?$select=DocEntry&$filter=DocEntry gt 2&$orderby=DocEntry&$count=true')
+    expect(body.value).toHaveLength(20)
+    expect(body['@odata.count']).toBe(43)
+    expect(body['@odata.nextLink']).toBe('Orders?$skip=20')
+    const cut = await get('Orders?$select=DocEntry&$top=30')
+    expect(cut.body.value).toHaveLength(20)
+    const preferred = await get('Orders?$select=DocEntry&$top=30', { prefer: 'odata.maxpagesize=40' })
+    expect(preferred.body.value).toHaveLength(30)
+    expect(preferred.body['@odata.nextLink']).toBeUndefined()
+  })
+
+  test('filters are parsed: precedence, negation, functions, doubled quotes', async () => {
+    const { get } = await raw()
+    const keys = async (filter: string) =>
+      (
+        await get(`Orders?$select=DocEntry&$orderby=DocEntry desc&$filter=${encodeURIComponent(filter)}`)
+      ).body.value.map((row) => row.DocEntry)
+    expect(await keys('DocEntry eq 1 or DocEntry eq 2 and DocEntry eq 3')).toEqual([1])
+    expect(await keys('(DocEntry eq 1 or DocEntry eq 2) and not (DocEntry eq 1)')).toEqual([2])
+    expect(await keys("startswith(NumAtCard,'CG-2026') and endswith(NumAtCard,'08')")).toEqual([2])
+    expect(await keys("contains(Comments,'🧾')")).toEqual([8])
+    expect(await keys("NumAtCard eq 'O''Neill' or DocDate eq '2026-05-11'")).toEqual([1])
+    expect(
+      await keys("CardCode eq 'C20001' and UpdateDate eq '2026-05-21' and UpdateTime ge '17:00:00'"),
+    ).toEqual([1])
+  })
+
+  test.each([
+    'Orders?$select=Unknown',
+    "Orders?$filter=Unknown eq '1'",
+    'Orders?$filter=DocEntry in (1,2)',
+    "Orders?$filter=DocEntry eq 'x'",
+    'Orders?$filter=DocEntry eq 1 or',
+    "Orders?$filter=CardCode eq 'x",
+    'Orders?$orderby=DocumentLines',
+    'Orders?$expand=BusinessPartner',
+    'Orders?$top=-1',
+  ])('%s is refused', async (path) => {
+    const { get } = await raw()
+    expect(await get(path)).toMatchObject({ status: 400, body: { error: { code: -1000 } } })
+  })
+
+  test('only a whole read has a useful ETag; a missing key has the newer form of errors', async () => {
+    const { get } = await raw()
+    const whole = await get('Orders(1)')
+    expect(whole.etag).toMatch(/^W\/"[0-9A-F]{40}"$/)
+    expect(whole.body['@odata.etag']).toBe(whole.etag)
+    const chosen = await get('Orders(1)?$select=DocEntry')
+    expect(chosen.etag).toBeNull()
+    expect(chosen.body['@odata.etag']).toBe('W/"356A192B7913B04C54574D18C28D46E6395428AB"')
+    expect(await get('Orders(999)')).toMatchObject({
+      status: 404,
+      body: { error: { code: '-2028', message: 'No matching records found (ODBC -2028)' } },
+    })
+  })
+})
