@@ -1,0 +1,107 @@
+/** The house put together: one process's systems, paths and subgraphs, from a checked configuration. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createSubgraphContext, type Rooms } from '../subgraphs/kit/context.ts'
+import type { Caller } from './caller/caller.ts'
+import type { Config, SystemConfig } from './config/schema.ts'
+import { createFeeds, type Feeds } from './events/feeds.ts'
+import { openEventLog } from './events/log.ts'
+import { readLinks } from './identity/links.ts'
+import { createIdentityRegistry } from './identity/registry.ts'
+import { createSweeper, type Sweeper } from './identity/sweep.ts'
+import type { Log } from './observe/log.ts'
+import { openSqliteStore } from './store/sqlite.ts'
+import { makeSecret, type Store, sharedValue } from './store/store.ts'
+import { kinds } from './systems/kinds.ts'
+import type { RecordType } from './systems/records.ts'
+import { createSystems, type System, type WriteMode } from './systems/registry.ts'
+import { createJournal } from './writeback/journal.ts'
+import { joinStore } from './writeback/process.ts'
+import { createWorker } from './writeback/worker.ts'
+import { createWriter } from './writeback/writer.ts'
+
+export interface App {
+  readonly config: Config
+  readonly rooms: Rooms
+  readonly store: Store
+  readonly feeds: Feeds
+  readonly sweeper: Sweeper
+  /** Signs who is asking, between gateway and subgraphs. */
+  readonly callerSecret: string
+  contextFor(caller: Caller, signal?: AbortSignal): ReturnType<typeof createSubgraphContext>
+  /** Begins to carry writes, ask for changes and fill identities. */
+  start(): void
+  /** Answers when the first identity sweep is over: before that, customers of different systems are strangers. */
+  ready(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function openApp(config: Config, logger: Log): Promise<App> {
+  const store = await openSqliteStore(join(config.dataDir, 'tributary.sqlite'))
+  const membership = await joinStore(store)
+  const systems = createSystems(
+    await Promise.all(Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger))),
+  )
+  const identity = createIdentityRegistry(store)
+  const events = await openEventLog(store)
+  const journal = createJournal(store)
+  const worker = createWorker({ store, journal, systems, events, membership, logger })
+  const writer = createWriter(systems, journal, worker)
+  const { owner } = membership
+  const match = { customer: config.identity.customer.match, product: config.identity.product.match }
+  const sweeper = createSweeper({ systems, identity, store, match, owner, logger })
+  const feeds = createFeeds({ store, systems, log: events, owner, logger, onRecords: sweeper.noticed })
+  const rooms: Rooms = { systems, identity, events, journal, writer, worker }
+  for (const file of config.identity.import) {
+    const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
+    if ('problems' in links) throw new Error(`${file}: ${links.problems.join('; ')}`)
+    await identity.link(links.requests, 'import')
+  }
+  let swept: Promise<void> = Promise.resolve()
+
+  return {
+    config,
+    rooms,
+    store,
+    feeds,
+    sweeper,
+    callerSecret: config.callerSecret ?? (await sharedValue(store, 'caller-secret', makeSecret)),
+    contextFor: (caller, signal) => createSubgraphContext(rooms, caller, signal),
+    start() {
+      worker.start()
+      swept = sweeper.start()
+      // Feeds read what identities are made of too; the sweep goes first, so that the first system founds them.
+      swept.then(feeds.start, feeds.start)
+    },
+    ready: () => swept,
+    async close() {
+      await Promise.all([feeds.close(), sweeper.close(), worker.close()])
+      events.close()
+      await systems.close()
+      await membership.leave()
+      await store.close()
+    },
+  }
+}
+
+export async function openSystem(id: string, config: SystemConfig, logger: Log): Promise<System> {
+  const kind = kinds[config.kind]
+  if (!kind) throw new Error(`no kind ${config.kind}`) // the configuration was checked
+  const create = await kind.load()
+  const log = logger.child({ system: id })
+  const adapter = create(config.settings as never, { systemId: id, log, timeoutMs: config.timeout })
+  return {
+    id,
+    kind: config.kind,
+    environment: config.environment,
+    adapter,
+    pollEveryMs: config.pollEvery,
+    commitDelayMs: config.commitDelay,
+    orderNumbersFrom: config.orderNumbersFrom,
+    writeMode: (record, action) => modeOf(config.writes, record, action),
+  }
+}
+
+function modeOf(writes: SystemConfig['writes'], record: RecordType, action: string): WriteMode {
+  return typeof writes === 'string' ? writes : (writes[`${record}.${action}`] ?? 'off')
+}

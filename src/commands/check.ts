@@ -1,0 +1,32 @@
+/** `check`: the configuration, and whether each system answers to its real credentials. */
+import { openSystem } from '../app.ts'
+import { gatewayCaller } from '../caller/caller.ts'
+import { startDemo } from '../demo.ts'
+import type { Flags } from '../main.ts'
+import { createLog } from '../observe/log.ts'
+import { failureText } from '../systems/failure.ts'
+import { configFile, readConfig } from './settings.ts'
+
+export async function check(flags: Flags): Promise<void> {
+  const logger = createLog('silent')
+  const file = configFile(flags)
+  const demo = file === undefined ? await startDemo({ simulatorPorts: [0, 0, 0], everyMs: 0 }) : null
+  const config = demo ? demo.config : readConfig(file as string, flags)
+  process.stdout.write(`Configuration  ${file ?? 'the demo (no file given)'}: right\n`)
+  const reached = await Promise.all(
+    Object.entries(config.systems).map(async ([id, settings]) => {
+      const system = await openSystem(id, settings, logger)
+      const began = performance.now()
+      const health = await system.adapter.health({ caller: gatewayCaller })
+      const took = `${Math.round(performance.now() - began)} ms`
+      await system.adapter.close()
+      const said = health.ok
+        ? `reached in ${took}: ${health.value.detail}`
+        : `not reached (${failureText(health.failure)})`
+      process.stdout.write(`${id.padEnd(14)} ${system.kind}, ${system.environment}: ${said}\n`)
+      return health.ok
+    }),
+  )
+  await demo?.close()
+  process.exitCode = reached.every(Boolean) ? 0 : 1
+}

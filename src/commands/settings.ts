@@ -1,0 +1,44 @@
+/** Where a command's configuration comes from: a file, or the demo. */
+import { loadConfigFile } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import type { Flags } from '../main.ts'
+import { UsageError } from './explain.ts'
+
+export function configFile(flags: Flags): string | undefined {
+  return flags.config ?? (process.env.TRIBUTARY_CONFIG || undefined)
+}
+
+/** `--port`, else `PORT`. @throws UsageError */
+export function portOf(flags: Flags): number | undefined {
+  const text = flags.port ?? (process.env.PORT || undefined)
+  if (text === undefined) return undefined
+  const port = Number(text)
+  if (/^\d+$/.test(text) && port <= 65_535) return port
+  throw new UsageError(`"${text}" is no port: use a number from 0 to 65535.`)
+}
+
+/** `--remote NAME=URL`. @throws UsageError */
+export function remotesOf(flags: Flags): Record<string, { url: string }> {
+  return Object.fromEntries(
+    (flags.remote ?? []).map((text) => {
+      const [name = '', ...rest] = text.split('=')
+      const url = rest.join('=')
+      if (name === '' || !URL.canParse(url)) {
+        throw new UsageError(`"${text}" is not NAME=URL, for example crm=http://127.0.0.1:4101/graphql.`)
+      }
+      return [name, { url }]
+    }),
+  )
+}
+
+export function withFlags(config: Config, flags: Flags): Config {
+  return {
+    ...config,
+    port: portOf(flags) ?? config.port,
+    subgraphs: { ...config.subgraphs, ...remotesOf(flags) },
+  }
+}
+
+export function readConfig(file: string, flags: Flags): Config {
+  return withFlags(loadConfigFile(file, process.env), flags)
+}

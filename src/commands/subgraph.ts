@@ -1,0 +1,33 @@
+/** `subgraph NAME`: one subgraph as a process of its own, beside a gateway that shares its store. */
+import { SUBGRAPHS, type SubgraphName, subgraphPort, subgraphSchema } from '../../subgraphs/index.ts'
+import { openApp } from '../app.ts'
+import { demoConfig } from '../demo.ts'
+import { openSubgraphDoor } from '../gateway/subgraph-door.ts'
+import type { Flags } from '../main.ts'
+import { createLog } from '../observe/log.ts'
+import { UsageError } from './explain.ts'
+import { configFile, portOf, readConfig } from './settings.ts'
+import { untilStopped } from './stop.ts'
+
+export async function subgraph(args: readonly string[], flags: Flags): Promise<void> {
+  const [name] = args
+  if (!isSubgraph(name)) throw new UsageError(`Say which subgraph: ${SUBGRAPHS.join(', ')}.`)
+  const logger = createLog()
+  const file = configFile(flags)
+  const config = file === undefined ? demoConfig() : readConfig(file, flags)
+  const app = await openApp(config, logger)
+  const door = await openSubgraphDoor({
+    host: config.host,
+    port: portOf(flags) ?? subgraphPort(name),
+    schema: subgraphSchema(name, app.rooms),
+    callerSecret: app.callerSecret,
+    contextFor: app.contextFor,
+    logger,
+  })
+  app.start()
+  process.stdout.write(`Subgraph ${name}   ${door.url}\n`)
+  await untilStopped(logger, [door.close, app.close])
+}
+
+const isSubgraph = (name: string | undefined): name is SubgraphName =>
+  (SUBGRAPHS as readonly string[]).includes(name ?? '')

@@ -1,0 +1,222 @@
+/** Reads the configuration once, at the edge: everything that is wrong with it is told at once. */
+import { readFileSync } from 'node:fs'
+import { closest, distance } from 'fastest-levenshtein'
+import { parse } from 'yaml'
+import type { z } from 'zod'
+import { kinds } from '../systems/kinds.ts'
+import { type Config, configSchema, type SystemConfig, systemSchema } from './schema.ts'
+
+export interface Problem {
+  /** Where in the file: `systems.erp.timeout`. */
+  readonly path: string
+  readonly message: string
+  /** What to do about it. */
+  readonly hint?: string | undefined
+}
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly Problem[]
+  constructor(source: string, problems: readonly Problem[]) {
+    const lines = problems.map(
+      ({ path, message, hint }) => `  ${path || '(file)'}: ${message}${hint ? `\n    ${hint}` : ''}`,
+    )
+    super(`${source} cannot be used:\n${lines.join('\n')}`)
+    this.problems = problems
+  }
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** @throws ConfigError with every problem found. */
+export function loadConfigFile(file: string, env: Environment): Config {
+  let raw: unknown
+  try {
+    raw = parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const hint =
+      'code' in Object(error)
+        ? 'Give the file with --config FILE or TRIBUTARY_CONFIG.'
+        : 'It must be YAML 1.2.'
+    throw new ConfigError(file, [{ path: '', message, hint }])
+  }
+  return checkConfig(raw, env, file)
+}
+
+/** @throws ConfigError with every problem found. */
+export function checkConfig(raw: unknown, env: Environment, source: string, demo = false): Config {
+  const problems: Problem[] = []
+  const filled = fillIn(raw, env, [], problems)
+  const parsed = configSchema.safeParse(filled ?? {})
+  if (!parsed.success) problems.push(...problemsOf(parsed.error, filled, configSchema, []))
+
+  const systems: Record<string, SystemConfig> = {}
+  for (const [id, settings] of Object.entries(asRecord(asRecord(filled).systems))) {
+    const system = checkSystem(id, asRecord(settings), problems)
+    if (system) systems[id] = system
+  }
+  problems.push(...disagreements(systems))
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(source, unique(problems))
+  return { ...parsed.data, systems, demo }
+}
+
+function checkSystem(
+  id: string,
+  settings: Record<string, unknown>,
+  problems: Problem[],
+): SystemConfig | null {
+  const path = ['systems', id]
+  const common: Record<string, unknown> = {}
+  const own: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(settings))
+    (name in systemSchema.shape ? common : own)[name] = value
+
+  const base = systemSchema.safeParse(common)
+  if (!base.success) problems.push(...problemsOf(base.error, common, systemSchema, path))
+  const name = String(settings.kind)
+  const kind = kinds[name]
+  if (!kind) {
+    if (settings.kind !== undefined) {
+      const message = `is no kind of system: "${name}"`
+      problems.push({
+        path: `systems.${id}.kind`,
+        message,
+        hint: `Kinds: ${Object.keys(kinds).join(', ')}.`,
+      })
+    }
+    return null
+  }
+  const rest = kind.config.safeParse(own)
+  if (!rest.success)
+    problems.push(...problemsOf(rest.error, own, kind.config, path, Object.keys(systemSchema.shape)))
+  return base.success && rest.success ? { ...base.data, settings: rest.data } : null
+}
+
+/** What no single field can know. */
+function disagreements(systems: Readonly<Record<string, SystemConfig>>): Problem[] {
+  const problems: Problem[] = []
+  const entries = Object.entries(systems)
+  const environments = new Set(entries.map(([, system]) => system.environment))
+  if (environments.size > 1) {
+    const list = entries.map(([id, system]) => `${id} is ${system.environment}`).join(', ')
+    const hint = 'Run one gateway for production and another for test.'
+    problems.push({ path: 'systems', message: `mixes environments: ${list}`, hint })
+  }
+  for (const [id, { orderNumbersFrom }] of entries) {
+    if (orderNumbersFrom === undefined || orderNumbersFrom in systems) continue
+    const hint = `Systems: ${Object.keys(systems).join(', ')}.`
+    problems.push({
+      path: `systems.${id}.orderNumbersFrom`,
+      message: `names no system: "${orderNumbersFrom}"`,
+      hint,
+    })
+  }
+  return problems
+}
+
+/** Puts environment variables where the text says `${NAME}`. */
+function fillIn(value: unknown, env: Environment, path: readonly string[], problems: Problem[]): unknown {
+  if (typeof value === 'string') {
+    return value.replaceAll(/\$\{(\w+)\}/g, (_whole, name: string) => {
+      const found = env[name]
+      if (found === undefined || found === '') {
+        const message = `${NEEDS} ${name}, which is not set`
+        problems.push({ path: path.join('.'), message, hint: `Set it before starting: ${name}=… npm start` })
+      }
+      // Long enough for every rule, so that a missing secret is told once, as missing.
+      return found || 'x'.repeat(64)
+    })
+  }
+  if (Array.isArray(value))
+    return value.map((item, index) => fillIn(item, env, [...path, String(index)], problems))
+  if (value && typeof value === 'object') {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, item]) => [name, fillIn(item, env, [...path, name], problems)]),
+    )
+  }
+  return value
+}
+
+function problemsOf(
+  error: z.ZodError,
+  input: unknown,
+  schema: z.ZodType,
+  prefix: readonly string[],
+  alsoKnown: readonly string[] = [],
+): Problem[] {
+  return error.issues.flatMap((issue): Problem[] => {
+    const at = [...prefix, ...issue.path.map(String)]
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => {
+        const known = [...keysAt(schema, issue.path), ...alsoKnown]
+        return { path: [...at, key].join('.'), message: 'is not known', hint: suggestion(key, known) }
+      })
+    }
+    const value = issue.path.reduce<unknown>((of, step) => asRecord(of)[String(step)], input)
+    const message = value === undefined ? 'is missing' : wording(issue.message, value)
+    return [
+      {
+        path: at.join('.'),
+        message,
+        hint: value === undefined ? descriptionAt(schema, issue.path) : undefined,
+      },
+    ]
+  })
+}
+
+const wording = (message: string, value: unknown): string =>
+  /^(is|must|cannot|has|names|mixes|starts|needs)\b/.test(message)
+    ? message
+    : `${message.charAt(0).toLowerCase()}${message.slice(1)} (it is ${typeof value === 'object' ? 'a list or an object' : `a ${typeof value}`})`
+
+function suggestion(key: string, known: readonly string[]): string | undefined {
+  if (known.length === 0) return undefined
+  const near = closest(key, [...known])
+  return distance(key, near) <= Math.max(2, key.length / 3)
+    ? `Did you mean "${near}"?`
+    : `Known here: ${known.join(', ')}.`
+}
+
+type Inspectable = {
+  shape?: Record<string, z.ZodType>
+  def?: { innerType?: z.ZodType; element?: z.ZodType; valueType?: z.ZodType; in?: z.ZodType }
+}
+
+/** Walks a schema to the place an issue talks of, through defaults, lists and records. */
+function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): Inspectable | undefined {
+  let place: Inspectable | undefined = schema as Inspectable
+  const unwrap = () => {
+    while (place && !place.shape && (place.def?.innerType ?? place.def?.in)) {
+      place = (place.def?.innerType ?? place.def?.in) as Inspectable
+    }
+  }
+  unwrap()
+  for (const step of path) {
+    place = (place?.shape?.[String(step)] ?? place?.def?.element ?? place?.def?.valueType) as
+      | Inspectable
+      | undefined
+    unwrap()
+  }
+  return place
+}
+
+const keysAt = (schema: z.ZodType, path: readonly PropertyKey[]): string[] =>
+  Object.keys(schemaAt(schema, path)?.shape ?? {})
+
+function descriptionAt(schema: z.ZodType, path: readonly PropertyKey[]): string | undefined {
+  const parent = schemaAt(schema, path.slice(0, -1))
+  return parent?.shape?.[String(path.at(-1))]?.description
+}
+
+const asRecord = (value: unknown): Record<string, unknown> =>
+  value && typeof value === 'object' ? (value as Record<string, unknown>) : {}
+
+/** Told once; and what stands in for a missing secret is not judged as well. */
+function unique(problems: readonly Problem[]): Problem[] {
+  const byText = new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem]))
+  const missing = new Set(problems.filter((one) => one.message.startsWith(NEEDS)).map((one) => one.path))
+  return [...byText.values()].filter((one) => !missing.has(one.path) || one.message.startsWith(NEEDS))
+}
+
+const NEEDS = 'needs the environment variable'

@@ -1,0 +1,109 @@
+/** The configuration file: one schema gives the parser, the types and the defaults. A system's kind adds its own part. */
+import { z } from 'zod'
+
+/** `250ms`, `30s`, `5m`, `1h`; milliseconds inside. */
+export const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h)$/, 'is a duration such as 250ms, 30s, 5m or 1h')
+  .transform((text) => {
+    const unit = text.replace(/^\d+/, '') as 'ms' | 's' | 'm' | 'h'
+    return Number.parseInt(text, 10) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[unit]
+  })
+
+const writeMode = z.enum(['off', 'dryRun', 'on'])
+
+export const systemSchema = z.strictObject({
+  kind: z.string().describe('What sort of system it is; see the README of each kind'),
+  environment: z
+    .enum(['production', 'test'])
+    .describe('All systems of one gateway must agree: a test ERP must never meet a production ledger'),
+  writes: z
+    .union([
+      writeMode,
+      z.record(z.string().regex(/^\w+\.\w+$/, 'is RECORD.ACTION, for example order.create'), writeMode),
+    ])
+    .default('off')
+    .describe('off, dryRun or on; for all actions, or per action such as order.create (others are off)'),
+  timeout: duration.prefault('10s').describe('For one exchange with the system'),
+  pollEvery: duration.prefault('30s').describe('How often to ask for changes; 0s: never'),
+  commitDelay: duration
+    .prefault('30s')
+    .describe('After so long a write whose answer was lost, and that is not to be found, was not made'),
+  orderNumbersFrom: z
+    .string()
+    .optional()
+    .describe(
+      'The system whose order numbers stand on the invoices of this one; default: the only one with orders',
+    ),
+})
+
+const matchFields = <const F extends string>(...fields: [F, ...F[]]) => z.array(z.enum(fields))
+
+export const configSchema = z.strictObject({
+  host: z.string().default('127.0.0.1').describe('Address to listen on'),
+  port: z.int().min(0).max(65_535).default(4000).describe('Port to listen on; --port and PORT override it'),
+  dataDir: z.string().min(1).default('.data').describe('Folder of the embedded store'),
+  maxBodyBytes: z.int().min(1024).default(1_048_576).describe('A longer request is refused'),
+  maxTokens: z.int().min(100).default(10_000).describe('An operation of more tokens is refused'),
+  maxDepth: z.int().min(1).default(30).describe('An operation nested deeper is refused'),
+  callers: z
+    .array(
+      z.strictObject({
+        apiKey: z.string().min(16, 'is too short: use 16 characters or more').meta({ secret: true }),
+        subject: z.string().min(1).describe('Who this is, for journals and vendor fields'),
+        tenant: z.string().min(1).default('default'),
+        roles: z
+          .array(z.enum(['reader', 'writer', 'steward', 'operator']))
+          .default(['reader'])
+          .describe(
+            'reader asks; writer also writes to systems; steward links identities; operator runs the gateway',
+          ),
+      }),
+    )
+    .min(1, 'is empty: without callers nobody could ask anything')
+    .describe('Who may ask, by API key'),
+  callerSecret: z
+    .string()
+    .min(32, 'is too short: use 32 characters or more')
+    .meta({ secret: true })
+    .optional()
+    .describe(
+      'Signs who is asking, between gateway and subgraphs on other machines; default: kept in the store',
+    ),
+  identity: z
+    .strictObject({
+      customer: z
+        .strictObject({ match: matchFields('taxNumber', 'code').default(['taxNumber']) })
+        .prefault({})
+        .describe('Fields by which customers of different systems are recognised as the same'),
+      product: z
+        .strictObject({ match: matchFields('barcode', 'sku').default(['barcode']) })
+        .prefault({})
+        .describe('The same for products'),
+      import: z.array(z.string()).default([]).describe('CSV files to link by at every start'),
+    })
+    .prefault({}),
+  subgraphs: z
+    .partialRecord(
+      z.enum(['crm', 'erp', 'wms', 'finance', 'operations']),
+      z.strictObject({ url: z.url({ protocol: /^https?$/, error: 'is an http or https address' }) }),
+    )
+    .default({})
+    .describe('Subgraphs that run as processes of their own; the others run inside the gateway'),
+  systems: z
+    .record(
+      z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'is a short name: a-z, 0-9 and "-"'),
+      z.looseObject({}),
+    )
+    .refine((systems) => Object.keys(systems).length > 0, 'is empty: configure at least one system'),
+})
+
+export type Config = Omit<z.infer<typeof configSchema>, 'systems'> & {
+  readonly systems: Readonly<Record<string, SystemConfig>>
+  /** Set by the demo only: there is no way to write it in a file. */
+  readonly demo: boolean
+}
+export type SystemConfig = z.infer<typeof systemSchema> & {
+  /** What the kind's own schema made of the rest. */
+  readonly settings: unknown
+}

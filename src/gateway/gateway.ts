@@ -1,0 +1,73 @@
+/** The gateway of this house: the engine over the built-in subgraphs, behind the public door. */
+import { readFileSync } from 'node:fs'
+import { SUBGRAPHS, subgraphSchema, supergraphFile } from '../../subgraphs/index.ts'
+import type { SubgraphContext } from '../../subgraphs/kit/context.ts'
+import { CODES } from '../../subgraphs/kit/errors.ts'
+import type { App } from '../app.ts'
+import { CALLER_HEADER, signCaller } from '../caller/signature.ts'
+import { createEngine } from '../federation/engine.ts'
+import { httpTransport } from '../federation/http.ts'
+import { inProcessTransport } from '../federation/in-process.ts'
+import type { Log } from '../observe/log.ts'
+import { createAuthenticate } from './callers.ts'
+import { examples } from './examples.ts'
+import { createPipeline } from './pipeline.ts'
+import { type Door, openDoor, type WebhookAnswer } from './server.ts'
+
+export async function openGateway(app: App, logger: Log): Promise<Door> {
+  const { config, rooms } = app
+  const transports = Object.fromEntries(
+    SUBGRAPHS.map((name) => {
+      const remote = config.subgraphs[name]
+      return [
+        name,
+        remote
+          ? httpTransport<SubgraphContext>({
+              url: remote.url,
+              headers: ({ caller }) => ({ [CALLER_HEADER]: signCaller(app.callerSecret, caller) }),
+            })
+          : inProcessTransport<SubgraphContext>(subgraphSchema(name, rooms)),
+      ]
+    }),
+  )
+  const engine = createEngine<SubgraphContext>({
+    supergraphSdl: readFileSync(supergraphFile, 'utf8'),
+    transports,
+    exposedCodes: new Set(CODES),
+  })
+  const { maxTokens, maxDepth } = config
+  const door = await openDoor<SubgraphContext>({
+    host: config.host,
+    port: config.port,
+    maxBodyBytes: config.maxBodyBytes,
+    engine,
+    pipeline: createPipeline({ maxTokens, maxDepth, introspection: true }),
+    authenticate: createAuthenticate(config),
+    contextFor: app.contextFor,
+    demo: config.demo,
+    introspection: true,
+    examples,
+    webhook: (system, headers, body) => receive(app, system, headers, body),
+    logger,
+  })
+  return {
+    url: door.url,
+    async close() {
+      await door.close()
+      await engine.close()
+    },
+  }
+}
+
+async function receive(
+  app: App,
+  id: string,
+  headers: Record<string, string | undefined>,
+  body: Buffer,
+): Promise<WebhookAnswer> {
+  const system = app.rooms.systems.get(id)
+  if (!system) return { status: 404, body: { error: `There is no system "${id}".` } }
+  const outcome = await app.feeds.receive(system, { headers, body })
+  if (outcome.ok) return { status: 200, body: { received: outcome.received } }
+  return { status: outcome.status, body: { error: outcome.message } }
+}

@@ -1,0 +1,196 @@
+/** The public door: HTTP and WebSocket at `/graphql`, webhooks of the systems, the explorer, health. */
+import type { IncomingMessage } from 'node:http'
+import { ApolloServer, type ApolloServerPlugin } from '@apollo/server'
+import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Caller } from '../caller/caller.ts'
+import { apolloGateway } from '../federation/apollo.ts'
+import type { Engine } from '../federation/engine.ts'
+import type { Log } from '../observe/log.ts'
+import { errorBody, requestError } from './answer.ts'
+import type { Authenticate } from './callers.ts'
+import { type Example, serveExplorer } from './explorer.ts'
+import { checkNesting } from './limits.ts'
+import type { Pipeline } from './pipeline.ts'
+import { serveWebSocket } from './websocket.ts'
+
+export interface DoorOptions<TContext extends object> {
+  readonly host: string
+  readonly port: number
+  readonly maxBodyBytes: number
+  readonly engine: Engine<TContext>
+  readonly pipeline: Pipeline
+  readonly authenticate: Authenticate
+  contextFor(caller: Caller, signal: AbortSignal): TContext
+  /** Marks every answer of the demo, so that nobody takes it for the real thing. */
+  readonly demo: boolean
+  readonly introspection: boolean
+  readonly examples: readonly Example[]
+  readonly webhook?: (
+    system: string,
+    headers: Record<string, string | undefined>,
+    body: Buffer,
+  ) => Promise<WebhookAnswer>
+  readonly logger: Log
+}
+
+export interface WebhookAnswer {
+  readonly status: number
+  readonly body: unknown
+}
+
+export interface Door {
+  readonly url: string
+  close(): Promise<void>
+}
+
+const PATH = '/graphql'
+
+export async function openDoor<TContext extends object>(options: DoorOptions<TContext>): Promise<Door> {
+  const { engine, pipeline, logger } = options
+  const server = fastify({ bodyLimit: options.maxBodyBytes, forceCloseConnections: true })
+  const signals = new WeakMap<TContext, AbortSignal>()
+  const extensions = options.demo ? { demo: true } : undefined
+
+  const apollo = new ApolloServer<TContext>({
+    gateway: apolloGateway<TContext>(engine, (context) => signals.get(context)),
+    introspection: options.introspection,
+    includeStacktraceInErrorResponses: false,
+    // The page at / and other origins are no business of this path; a JSON body cannot be sent by a form.
+    csrfPrevention: true,
+    validationRules: [...pipeline.rules],
+    parseOptions: { maxTokens: pipeline.limits.maxTokens },
+    stopOnTerminationSignals: false,
+    logger: quiet(logger),
+    plugins: [fastifyApolloDrainPlugin(server), ...(extensions ? [markAnswers(extensions)] : [])],
+    formatError: (formatted) => formatted,
+  })
+  await apollo.start()
+
+  server.setErrorHandler((error: Error & { code?: string; statusCode?: number }, _request, reply) => {
+    const { status, body } = requestError(error)
+    if (status >= 500) logger.error({ err: error }, 'a request failed')
+    return reply.status(status).send(body)
+  })
+  server.setNotFoundHandler((_request, reply) =>
+    reply
+      .status(404)
+      .send(errorBody('NOT_FOUND', `There is nothing here. The graph is at ${PATH}, the explorer at /.`)),
+  )
+
+  const callers = new WeakMap<FastifyRequest, Caller>()
+  const guard = async (request: FastifyRequest, reply: FastifyReply) => {
+    const caller = options.authenticate(request.headers)
+    if (!caller) {
+      const message =
+        'Say who you are: send "Authorization: Bearer KEY" or "X-API-Key: KEY" with a key of this gateway.'
+      return reply.status(401).send(errorBody('UNAUTHENTICATED', message))
+    }
+    callers.set(request, caller)
+    const source = sourceOf(request)
+    const deep = source === undefined ? null : checkNesting(source, pipeline.limits)
+    if (deep) return reply.status(400).send({ errors: [deep.toJSON()] })
+  }
+  server.route({
+    url: PATH,
+    method: ['GET', 'POST'],
+    preHandler: guard,
+    handler: fastifyApolloHandler(apollo, {
+      async context(request, reply) {
+        const caller = callers.get(request)
+        if (!caller) throw new Error('the guard did not run')
+        const signal = leavingSignal(reply)
+        const context = options.contextFor(caller, signal)
+        signals.set(context, signal)
+        return context
+      },
+    }),
+  })
+  server.get('/health', async () => ({ status: 'ok' }))
+  serveWebhooks(server, options)
+  serveExplorer(server, options.examples)
+
+  const sockets = serveWebSocket(server.server, {
+    path: PATH,
+    engine,
+    pipeline,
+    maxMessageBytes: options.maxBodyBytes,
+    authenticate: options.authenticate,
+    contextFor: options.contextFor,
+    extensions,
+  })
+  await server.listen({ host: options.host, port: options.port })
+  const address = server.server.address()
+  const port = typeof address === 'object' && address ? address.port : options.port
+  return {
+    url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
+    async close() {
+      await sockets.close()
+      await server.close()
+      await apollo.stop()
+    },
+  }
+}
+
+/** A system's own door: the signature covers the bytes as they came, so the body stays unread. */
+function serveWebhooks<TContext extends object>(
+  server: FastifyInstance,
+  options: DoorOptions<TContext>,
+): void {
+  const { webhook } = options
+  if (!webhook) return
+  server.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+    scope.post('/webhooks/:system', async (request, reply) => {
+      const { system } = request.params as { system: string }
+      const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
+      const answer = await webhook(system, oneEach(request.headers), body)
+      return reply.status(answer.status).send(answer.body)
+    })
+  })
+}
+
+const oneEach = (headers: IncomingMessage['headers']): Record<string, string | undefined> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
+  )
+
+function sourceOf(request: FastifyRequest): string | undefined {
+  const from = request.method === 'GET' ? request.query : request.body
+  const query = (from as { query?: unknown } | null | undefined)?.query
+  return typeof query === 'string' ? query : undefined
+}
+
+/** Aborted when the client is gone before its answer was. */
+function leavingSignal(reply: FastifyReply): AbortSignal {
+  const left = new AbortController()
+  reply.raw.on('close', () => {
+    if (!reply.raw.writableFinished) left.abort()
+  })
+  return left.signal
+}
+
+function markAnswers<TContext extends object>(
+  extensions: Readonly<Record<string, unknown>>,
+): ApolloServerPlugin<TContext> {
+  return {
+    async requestDidStart() {
+      return {
+        async willSendResponse({ response }) {
+          if (response.body.kind !== 'single') return
+          const { singleResult } = response.body
+          singleResult.extensions = { ...singleResult.extensions, ...extensions }
+        },
+      }
+    },
+  }
+}
+
+/** Apollo Server greets at start; only what goes wrong is worth a line. */
+const quiet = (logger: Log) => ({
+  debug: () => {},
+  info: () => {},
+  warn: (message?: unknown) => logger.warn(String(message)),
+  error: (message?: unknown) => logger.error(String(message)),
+})

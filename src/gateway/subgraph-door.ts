@@ -1,0 +1,111 @@
+/** One subgraph as a process of its own. It believes only a signed caller; its schema it tells anyone. */
+
+import fastify, { type FastifyRequest } from 'fastify'
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  execute,
+  GraphQLError,
+  type GraphQLSchema,
+  Kind,
+  OperationTypeNode,
+  subscribe,
+} from 'graphql'
+import { type Caller, gatewayCaller } from '../caller/caller.ts'
+import { CALLER_HEADER, verifyCaller } from '../caller/signature.ts'
+import type { Log } from '../observe/log.ts'
+import { errorBody, requestError } from './answer.ts'
+import { createPipeline } from './pipeline.ts'
+import type { Door } from './server.ts'
+import { listenWebSocket } from './websocket.ts'
+
+export interface SubgraphDoorOptions<TContext> {
+  readonly host: string
+  readonly port: number
+  readonly schema: GraphQLSchema
+  readonly callerSecret: string
+  contextFor(caller: Caller, signal?: AbortSignal): TContext
+  readonly logger: Log
+}
+
+interface Body {
+  readonly query?: unknown
+  readonly operationName?: string | null
+  readonly variables?: Record<string, unknown> | null
+}
+
+/** The gateway has checked what the client sent; these bounds only keep a stranger out. */
+const LIMITS = { maxTokens: 200_000, maxDepth: 200, introspection: true }
+const MAX_BODY = 64 * 1024 * 1024
+
+export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TContext>): Promise<Door> {
+  const { schema, logger } = options
+  const pipeline = createPipeline(LIMITS)
+  const server = fastify({ bodyLimit: MAX_BODY, forceCloseConnections: true })
+  server.setErrorHandler((error: Error & { code?: string; statusCode?: number }, _request, reply) => {
+    const { status, body } = requestError(error)
+    if (status >= 500) logger.error({ err: error }, 'a subgraph request failed')
+    return reply.status(status).send(body)
+  })
+
+  /** Asking for the schema needs no caller: composition and other routers do it before anybody has asked anything. */
+  const callerOf = (header: unknown, document: DocumentNode): Caller | null =>
+    verifyCaller(options.callerSecret, header) ?? (asksForSchemaOnly(document) ? gatewayCaller : null)
+
+  server.post('/graphql', async (request: FastifyRequest<{ Body: Body | null }>, reply) => {
+    const { query, operationName, variables } = request.body ?? {}
+    if (typeof query !== 'string')
+      return reply.status(400).send(errorBody('BAD_REQUEST', 'Send {"query": "…"}.'))
+    const document = pipeline.prepare(schema, query)
+    if (!('kind' in document)) return reply.status(400).send({ errors: document })
+    const caller = callerOf(request.headers[CALLER_HEADER], document)
+    if (!caller) return reply.status(401).send(errorBody('UNAUTHENTICATED', UNSIGNED))
+    const left = new AbortController()
+    reply.raw.on('close', () => reply.raw.writableFinished || left.abort())
+    const contextValue = options.contextFor(caller, left.signal)
+    const result = await execute({ schema, document, operationName, variableValues: variables, contextValue })
+    return reply.type('application/json').send(JSON.stringify(result))
+  })
+
+  const sockets = listenWebSocket(server.server, {
+    path: '/graphql',
+    maxMessageBytes: MAX_BODY,
+    // One connection carries many callers: each subscription names its own.
+    onConnect: () => true,
+    onSubscribe(_context, _id, payload) {
+      const document = pipeline.prepare(schema, payload.query)
+      if (!('kind' in document)) return document
+      const headers = payload.extensions?.headers as Record<string, unknown> | undefined
+      const caller = callerOf(headers?.[CALLER_HEADER], document)
+      if (!caller) return [new GraphQLError(UNSIGNED, { extensions: { code: 'UNAUTHENTICATED' } })]
+      const { operationName, variables: variableValues } = payload
+      return { schema, document, operationName, variableValues, contextValue: options.contextFor(caller) }
+    },
+    execute: (args: ExecutionArgs) => execute(args),
+    subscribe: (args: ExecutionArgs) => subscribe(args),
+  })
+  await server.listen({ host: options.host, port: options.port })
+  const address = server.server.address()
+  const port = typeof address === 'object' && address ? address.port : options.port
+  return {
+    url: `http://${options.host}:${port}/graphql`,
+    async close() {
+      await sockets.close()
+      await server.close()
+    },
+  }
+}
+
+const UNSIGNED =
+  'This subgraph answers the gateway only: the signed caller header is missing, forged or too old. Ask the gateway.'
+
+function asksForSchemaOnly(document: DocumentNode): boolean {
+  return document.definitions.every(
+    (definition) =>
+      definition.kind === Kind.OPERATION_DEFINITION &&
+      definition.operation === OperationTypeNode.QUERY &&
+      definition.selectionSet.selections.every(
+        (selection) => selection.kind === Kind.FIELD && selection.name.value === '_service',
+      ),
+  )
+}

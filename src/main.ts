@@ -1,0 +1,72 @@
+/** The command line. Each command loads only what it needs. */
+import { parseArgs } from 'node:util'
+
+const USAGE = `Usage: npm start -- [options]              the gateway with all subgraphs; without a configuration, the demo
+       npm run subgraph -- NAME [options]  one subgraph as a process of its own: crm, erp, wms, finance, operations
+       npm run gateway -- --supergraph FILE [options]  a plain federation gateway over remote subgraphs
+       npm run check -- [options]          is the configuration right, can the systems be reached?
+       npm run watch -- [--url URL] [SUBSCRIPTION]  prints what changes, as it changes
+       npm run compose -- [--check]        writes schema/supergraph.graphql from the subgraphs, or checks it
+
+Options: --config FILE   the configuration (or TRIBUTARY_CONFIG)
+         --port N        instead of the configured port (or PORT)
+         --remote NAME=URL   a subgraph that runs as a process of its own; may be repeated
+         --key KEY       watch: the API key to show`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  strict: false,
+  options: {
+    config: { type: 'string' },
+    port: { type: 'string' },
+    remote: { type: 'string', multiple: true },
+    supergraph: { type: 'string' },
+    check: { type: 'boolean' },
+    url: { type: 'string' },
+    key: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  },
+})
+
+export type Flags = {
+  readonly config?: string
+  readonly port?: string
+  readonly remote?: readonly string[]
+  readonly supergraph?: string
+  readonly check?: boolean
+  readonly url?: string
+  readonly key?: string
+}
+
+const KNOWN = new Set(['config', 'port', 'remote', 'supergraph', 'check', 'url', 'key', 'help'])
+const commands: Readonly<Record<string, (args: string[], flags: Flags) => Promise<void>>> = {
+  start: async (_args, flags) => (await import('./commands/start.ts')).start(flags),
+  subgraph: async (args, flags) => (await import('./commands/subgraph.ts')).subgraph(args, flags),
+  gateway: async (_args, flags) => (await import('./commands/gateway.ts')).gateway(flags),
+  check: async (_args, flags) => (await import('./commands/check.ts')).check(flags),
+  watch: async (args, flags) => (await import('./commands/watch.ts')).watch(args, flags),
+  compose: async (_args, flags) => (await import('./commands/compose.ts')).compose(flags),
+}
+
+const [name = 'start', ...args] = positionals
+const command = commands[name]
+const strange = Object.keys(values).find((flag) => !KNOWN.has(flag))
+if (values.help) {
+  process.stdout.write(`${USAGE}\n`)
+} else if (!command || strange !== undefined) {
+  process.stderr.write(
+    `${command ? `--${strange} is not known.` : `There is no command "${name}".`}\n${USAGE}\n`,
+  )
+  process.exitCode = 2
+} else {
+  // Apollo's gateway library would report usage unless told not to, before it loads.
+  process.env.APOLLO_TELEMETRY_DISABLED = 'true'
+  try {
+    await command(args, values as Flags)
+  } catch (error) {
+    const { explain } = await import('./commands/explain.ts')
+    const { text, exitCode } = explain(error)
+    process.stderr.write(`${text}\n`)
+    process.exit(exitCode)
+  }
+}

@@ -1,0 +1,25 @@
+/** Every sort of system that can be configured. Adding one is adding a folder and a line here. */
+import type { z } from 'zod'
+import type { CreateAdapter } from './port.ts'
+import { restCrmConfig } from './rest-crm/config.ts'
+import { sapB1Config } from './sap-b1/config.ts'
+import { soapFinanceConfig } from './soap-finance/config.ts'
+
+export interface Kind {
+  /** Checks the settings that belong to this kind alone. */
+  readonly config: z.ZodType
+  /** Loads the adapter: a process that does not use a kind does not pay for it. */
+  load(): Promise<CreateAdapter<never>>
+}
+
+export const kinds: Readonly<Record<string, Kind>> = {
+  'sap-b1': { config: sapB1Config, load: async () => (await import('./sap-b1/adapter.ts')).createSapB1 },
+  'rest-crm': {
+    config: restCrmConfig,
+    load: async () => (await import('./rest-crm/adapter.ts')).createRestCrm,
+  },
+  'soap-finance': {
+    config: soapFinanceConfig,
+    load: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,
+  },
+}

@@ -1,0 +1,230 @@
+/** Customers, contacts and opportunities, whichever systems know them. */
+import type { ChangeEvent } from '../../src/events/event.ts'
+import type { Identity } from '../../src/identity/registry.ts'
+import type { CustomerChanges } from '../../src/systems/port.ts'
+import type { Customer, Money, OpportunityStage } from '../../src/systems/records.ts'
+import { portOf } from '../../src/systems/registry.ts'
+import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import { badInput } from '../kit/errors.ts'
+import {
+  identityOf,
+  idOf,
+  keysIn,
+  type Located,
+  loadById,
+  loadByKey,
+  lookupAll,
+  pageOver,
+  recordFields,
+  systemOf,
+} from '../kit/records.ts'
+import { watchLog } from '../kit/watch.ts'
+import { given, write } from '../kit/writes.ts'
+
+/** A customer is who it is in all systems; its profile is read from the first configured system that has one. */
+interface CustomerNode {
+  readonly identity: Identity
+  profile(): Promise<Located<'customer'> | null>
+}
+
+export function crmResolvers(rooms: Rooms) {
+  const { systems } = rooms
+
+  const customerOf = (context: SubgraphContext, identity: Identity): CustomerNode => {
+    let profile: Promise<Located<'customer'> | null> | undefined
+    const read = async () => {
+      for (const { system, key } of keysIn(systems, identity, 'customer')) {
+        const found = await loadByKey(context, system, 'customer', key)
+        if (found) return found
+      }
+      return null
+    }
+    return { identity, profile: () => (profile ??= read()) }
+  }
+
+  /** Null where nobody knows it: neither the cross-reference nor the system that the id names. */
+  const findCustomer = async (context: SubgraphContext, id: string): Promise<CustomerNode | null> => {
+    const identity = await identityOf(systems, context, 'customer', id)
+    const node = customerOf(context, identity)
+    return identity.keys.length > 1 || (await node.profile()) ? node : null
+  }
+
+  const ofLocated = async (context: SubgraphContext, found: Located<'customer'>): Promise<CustomerNode> =>
+    customerOf(context, await context.identities.byKey('customer', found.system.id, found.record.key))
+
+  const profileField =
+    <F extends keyof Customer>(field: F) =>
+    async (node: CustomerNode) =>
+      (await node.profile())?.record[field] ?? null
+
+  return {
+    Query: {
+      async customer(
+        _: unknown,
+        args: { id?: string | null; externalId?: { system: string; key: string } | null },
+        context: SubgraphContext,
+      ) {
+        if ((args.id == null) === (args.externalId == null))
+          throw badInput('Give either "id" or "externalId".')
+        if (args.id != null) return findCustomer(context, args.id)
+        const { system, key } = args.externalId as { system: string; key: string }
+        const id = idOf('customer', systemOf(systems, system), key)
+        return findCustomer(context, id)
+      },
+
+      async customers(
+        _: unknown,
+        args: { first?: number; after?: string; search?: string },
+        context: SubgraphContext,
+      ) {
+        const leading = systems.holding('customer').find((system) => portOf(system, 'customer')?.list)
+        if (!leading)
+          return { edges: [], nodes: [], pageInfo: { hasNextPage: false, hasPreviousPage: false } }
+        const page = await pageOver(systems, context, 'customer', { ...args, system: leading.id })
+        const nodes = await Promise.all(page.nodes.map((node) => ofLocated(context, node)))
+        return { ...page, nodes, edges: page.edges.map((edge, index) => ({ ...edge, node: nodes[index] })) }
+      },
+
+      opportunity: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'opportunity', id),
+
+      opportunities: (_: unknown, args: { first?: number; after?: string }, context: SubgraphContext) =>
+        pageOver(systems, context, 'opportunity', args),
+    },
+
+    Mutation: {
+      async updateCustomer(
+        _: unknown,
+        {
+          input,
+        }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } & CustomerChanges },
+        context: SubgraphContext,
+      ) {
+        const { idempotencyKey, id, expectedVersion, ...fields } = input
+        const changes = given(fields)
+        if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
+        const identity = await identityOf(systems, context, 'customer', id)
+        const target = keysIn(systems, identity, 'customer').find(
+          ({ system }) => portOf(system, 'customer')?.update,
+        )
+        if (!target) throw badInput('No system in which customers can be changed knows this customer.', 'id')
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'updateCustomer',
+          input,
+          system: target.system,
+          record: 'customer',
+          action: 'update',
+          adapterInput: { key: target.key, ...given({ expectedVersion }), changes },
+        })
+        return { writeback, customer: record && (await ofLocated(context, record)) }
+      },
+
+      async createOpportunity(
+        _: unknown,
+        {
+          input,
+        }: {
+          input: {
+            idempotencyKey: string
+            customerId: string
+            name: string
+            stage?: OpportunityStage
+            amount?: Money
+            closeDate?: string
+          }
+        },
+        context: SubgraphContext,
+      ) {
+        const identity = await identityOf(systems, context, 'customer', input.customerId)
+        const target = keysIn(systems, identity, 'customer').find(
+          ({ system }) => portOf(system, 'opportunity')?.create,
+        )
+        if (!target) throw badInput('No system that keeps opportunities knows this customer.', 'customerId')
+        const { name, stage, amount, closeDate } = input
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'createOpportunity',
+          input,
+          system: target.system,
+          record: 'opportunity',
+          action: 'create',
+          adapterInput: { customer: target.key, name, ...given({ stage, amount, closeDate }) },
+        })
+        return { writeback, opportunity: record }
+      },
+    },
+
+    Subscription: {
+      customerChanged: {
+        async subscribe(_: unknown, args: { id?: string; after?: string }, context: SubgraphContext) {
+          const wanted = args.id && (await identityOf(systems, context, 'customer', args.id))
+          const matches = (event: ChangeEvent) =>
+            !wanted || wanted.keys.some((key) => key.system === event.system && key.key === event.key)
+          return watchLog(
+            rooms,
+            context,
+            { record: 'customer', matches },
+            args.after,
+            async (event, cursor) => ({
+              customerChanged: {
+                cursor,
+                event: event.type,
+                time: event.time,
+                changes: event.data.changes,
+                customer: customerOf(
+                  context,
+                  await context.identities.byKey('customer', event.system, event.key),
+                ),
+              },
+            }),
+          )
+        },
+      },
+    },
+
+    Customer: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findCustomer(context, id),
+      id: (node: CustomerNode) => node.identity.id,
+      externalIds: (node: CustomerNode) => node.identity.keys,
+      name: profileField('name'),
+      type: profileField('type'),
+      level: profileField('level'),
+      vendorLevel: profileField('vendorLevel'),
+      industry: profileField('industry'),
+      taxNumber: profileField('taxNumber'),
+      phone: profileField('phone'),
+      email: profileField('email'),
+      contacts: profileField('contacts'),
+      addresses: profileField('addresses'),
+      version: profileField('version'),
+      createdAt: profileField('createdAt'),
+      updatedAt: profileField('updatedAt'),
+      system: async (node: CustomerNode) => (await node.profile())?.system ?? null,
+      async opportunities(node: CustomerNode, _: unknown, context: SubgraphContext) {
+        const places = keysIn(systems, node.identity, 'opportunity')
+        return lookupAll(context, 'opportunity', 'byCustomer', places)
+      },
+    },
+
+    Opportunity: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'opportunity', id),
+      ...recordFields('opportunity', [
+        'name',
+        'stage',
+        'vendorStage',
+        'amount',
+        'probability',
+        'closeDate',
+        'owner',
+        'createdAt',
+        'updatedAt',
+      ]),
+      key: (node: Located<'opportunity'>) => node.record.key,
+      async customer(node: Located<'opportunity'>, _: unknown, context: SubgraphContext) {
+        const { customer } = node.record
+        if (!customer) return null
+        return customerOf(context, await context.identities.byKey('customer', node.system.id, customer))
+      },
+    },
+  }
+}

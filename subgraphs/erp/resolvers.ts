@@ -1,0 +1,421 @@
+/** Products and orders, and a customer's standing in the systems that take orders. */
+import type { ChangeEvent } from '../../src/events/event.ts'
+import type { Identity } from '../../src/identity/registry.ts'
+import { type Outcome, ok } from '../../src/systems/failure.ts'
+import type { OrderChanges } from '../../src/systems/port.ts'
+import type { Account, OrderLine, Product } from '../../src/systems/records.ts'
+import { portOf, type System } from '../../src/systems/registry.ts'
+import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import { badInput } from '../kit/errors.ts'
+import {
+  gathered,
+  identityOf,
+  keysIn,
+  type Located,
+  loadById,
+  loadByKey,
+  located,
+  pageOver,
+  pageSize,
+  recordFields,
+  systemOf,
+  unwrap,
+} from '../kit/records.ts'
+import { watchLog } from '../kit/watch.ts'
+import { given, requirePositive, write } from '../kit/writes.ts'
+
+interface CustomerNode {
+  readonly identity: Identity
+}
+
+/** A product is what it is in all systems; its data are read where it was met, else where it is found first. */
+interface ProductNode {
+  readonly identity: Identity
+  data(): Promise<Located<'product'> | null>
+}
+
+interface LineNode {
+  readonly system: System
+  readonly line: OrderLine
+}
+
+interface AccountNode {
+  readonly system: System
+  readonly key: string
+  readonly name: string
+  readonly account: Account
+}
+
+interface CreateOrderInput {
+  readonly idempotencyKey: string
+  readonly customerId: string
+  readonly system?: string | null
+  readonly account?: string | null
+  readonly currency?: string | null
+  readonly orderDate?: string | null
+  readonly dueDate: string
+  readonly customerReference?: string | null
+  readonly comments?: string | null
+  readonly lines: readonly {
+    readonly productId: string
+    readonly quantity: string
+    readonly unitPrice?: string | null
+    readonly discountPercent?: string | null
+    readonly warehouse?: string | null
+  }[]
+}
+
+const MAX_LINES = 1_000
+
+export function erpResolvers(rooms: Rooms) {
+  const { systems } = rooms
+
+  /** Keys under which the customer buys: those in systems that hold orders. */
+  const accountsOf = (identity: Identity) =>
+    keysIn(systems, identity, 'customer').filter(({ system }) => portOf(system, 'order'))
+
+  const productOf = (
+    context: SubgraphContext,
+    identity: Identity,
+    met?: { system: System; key: string },
+  ): ProductNode => {
+    let data: Promise<Located<'product'> | null> | undefined
+    const read = async () => {
+      for (const { system, key } of met ? [met] : keysIn(systems, identity, 'product')) {
+        const found = await loadByKey(context, system, 'product', key)
+        if (found) return found
+      }
+      return null
+    }
+    return { identity, data: () => (data ??= read()) }
+  }
+
+  const findProduct = async (context: SubgraphContext, id: string): Promise<ProductNode | null> => {
+    const identity = await identityOf(systems, context, 'product', id)
+    const node = productOf(context, identity)
+    return identity.keys.length > 1 || (await node.data()) ? node : null
+  }
+
+  const productByKey = async (context: SubgraphContext, system: System, key: string): Promise<ProductNode> =>
+    productOf(context, await context.identities.byKey('product', system.id, key), { system, key })
+
+  const customerByKey = async (
+    context: SubgraphContext,
+    system: System,
+    key: string,
+  ): Promise<CustomerNode> => ({
+    identity: await context.identities.byKey('customer', system.id, key),
+  })
+
+  const productField =
+    <F extends keyof Product>(field: F) =>
+    async (node: ProductNode) =>
+      (await node.data())?.record[field] ?? null
+
+  const orderByNumber = async (context: SubgraphContext, system: System, number: string) => {
+    const [record] = unwrap(system, await context.reader.lookup(system, 'order', 'byNumber', number))
+    return record ? { system, record } : null
+  }
+
+  const chooseAccount = async (context: SubgraphContext, input: CreateOrderInput) => {
+    const identity = await identityOf(systems, context, 'customer', input.customerId)
+    if (input.system != null) systemOf(systems, input.system)
+    const all = accountsOf(identity).filter(({ system }) => portOf(system, 'order')?.create)
+    const fitting = all.filter(
+      ({ system, key }) =>
+        (input.system == null || system.id === input.system) &&
+        (input.account == null || key === input.account),
+    )
+    const list = all.map(({ system, key }) => `${system.id} ${key}`).join(', ')
+    if (fitting.length > 1) {
+      throw badInput(
+        `This customer has several accounts: ${list}. Say which with "system" and "account".`,
+        'account',
+      )
+    }
+    const [chosen] = fitting
+    if (chosen) return chosen
+    throw badInput(
+      list === ''
+        ? 'This customer has no account in a system that takes orders. Open one there, or link it with linkExternalId.'
+        : `This customer has no such account. Accounts: ${list}.`,
+      'account',
+    )
+  }
+
+  const lineInput = async (
+    context: SubgraphContext,
+    system: System,
+    line: CreateOrderInput['lines'][number],
+    index: number,
+  ) => {
+    const place = `lines[${index}]`
+    requirePositive(line.quantity, `${place}.quantity`)
+    if (line.unitPrice?.startsWith('-'))
+      throw badInput(`"${place}.unitPrice" must not be negative.`, `${place}.unitPrice`)
+    if (
+      line.discountPercent != null &&
+      !(Number(line.discountPercent) >= 0 && Number(line.discountPercent) <= 100)
+    ) {
+      throw badInput(`"${place}.discountPercent" must be between 0 and 100.`, `${place}.discountPercent`)
+    }
+    const identity = await identityOf(systems, context, 'product', line.productId)
+    const product = identity.keys.find((key) => key.system === system.id)?.key
+    if (product === undefined) {
+      throw badInput(
+        `"${place}.productId": this product is not known in "${system.id}".`,
+        `${place}.productId`,
+      )
+    }
+    const { quantity, unitPrice, discountPercent, warehouse } = line
+    return { product, quantity, ...given({ unitPrice, discountPercent, warehouse }) }
+  }
+
+  return {
+    Query: {
+      order: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'order', id),
+
+      orderByNumber: (_: unknown, args: { system: string; number: string }, context: SubgraphContext) =>
+        orderByNumber(context, systemOf(systems, args.system), args.number),
+
+      orders: (
+        _: unknown,
+        args: { first?: number; after?: string; system?: string },
+        context: SubgraphContext,
+      ) => pageOver(systems, context, 'order', args),
+
+      product: (_: unknown, { id }: { id: string }, context: SubgraphContext) => findProduct(context, id),
+
+      async products(
+        _: unknown,
+        args: { first?: number; after?: string; system?: string },
+        context: SubgraphContext,
+      ) {
+        const leading = systems.holding('product').find((system) => portOf(system, 'product')?.list)
+        const page = await pageOver(systems, context, 'product', {
+          ...args,
+          system: args.system ?? leading?.id ?? null,
+        })
+        const nodes = await Promise.all(
+          page.nodes.map(({ system, record }) => productByKey(context, system, record.key)),
+        )
+        return { ...page, nodes, edges: page.edges.map((edge, index) => ({ ...edge, node: nodes[index] })) }
+      },
+    },
+
+    Mutation: {
+      async createOrder(_: unknown, { input }: { input: CreateOrderInput }, context: SubgraphContext) {
+        if (input.lines.length === 0 || input.lines.length > MAX_LINES) {
+          throw badInput(`"lines" must have 1 to ${MAX_LINES} entries; got ${input.lines.length}.`, 'lines')
+        }
+        const { system, key } = await chooseAccount(context, input)
+        const lines = await Promise.all(
+          input.lines.map((line, index) => lineInput(context, system, line, index)),
+        )
+        const { currency, orderDate, customerReference, comments, dueDate } = input
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'createOrder',
+          input,
+          system,
+          record: 'order',
+          action: 'create',
+          adapterInput: {
+            customer: key,
+            dueDate,
+            ...given({ currency, orderDate, customerReference, comments }),
+            lines,
+          },
+        })
+        return { writeback, order: record }
+      },
+
+      async updateOrder(
+        _: unknown,
+        { input }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } & OrderChanges },
+        context: SubgraphContext,
+      ) {
+        const { idempotencyKey, id, expectedVersion, ...fields } = input
+        const changes = given(fields)
+        if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
+        const { system, key } = located(systems, 'order', id)
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'updateOrder',
+          input,
+          system,
+          record: 'order',
+          action: 'update',
+          adapterInput: { key, ...given({ expectedVersion }), changes },
+        })
+        return { writeback, order: record }
+      },
+
+      async cancelOrder(
+        _: unknown,
+        { input }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } },
+        context: SubgraphContext,
+      ) {
+        const { system, key } = located(systems, 'order', input.id)
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'cancelOrder',
+          input,
+          system,
+          record: 'order',
+          action: 'cancel',
+          adapterInput: { key, ...given({ expectedVersion: input.expectedVersion }) },
+        })
+        return { writeback, order: record }
+      },
+    },
+
+    Subscription: {
+      orderChanged: {
+        async subscribe(
+          _: unknown,
+          args: { id?: string; customerId?: string; after?: string },
+          context: SubgraphContext,
+        ) {
+          const order = args.id == null ? null : located(systems, 'order', args.id)
+          const customer =
+            args.customerId == null ? null : await identityOf(systems, context, 'customer', args.customerId)
+          const matches = (event: ChangeEvent) =>
+            (!order || (order.system.id === event.system && order.key === event.key)) &&
+            (!customer ||
+              customer.keys.some(
+                (key) => key.system === event.system && key.key === event.data.facts.customer,
+              ))
+          return watchLog(
+            rooms,
+            context,
+            { record: 'order', matches },
+            args.after,
+            async (event, cursor) => ({
+              orderChanged: {
+                cursor,
+                event: event.type,
+                time: event.time,
+                statusBefore: event.data.before?.status ?? null,
+                statusAfter: event.data.facts.status ?? null,
+                changes: event.data.changes,
+                order: await loadByKey(context, systemOf(systems, event.system), 'order', event.key),
+              },
+            }),
+          )
+        },
+      },
+    },
+
+    Customer: {
+      async __resolveReference({ id }: { id: string }, context: SubgraphContext): Promise<CustomerNode> {
+        return { identity: await identityOf(systems, context, 'customer', id) }
+      },
+      id: (node: CustomerNode) => node.identity.id,
+
+      async accounts(node: CustomerNode, _: unknown, context: SubgraphContext) {
+        const answers = await Promise.all(
+          accountsOf(node.identity).map(async ({ system, key }) => {
+            const outcome = await context.reader.load(system, 'customer', key)
+            if (!outcome.ok) return { system, outcome }
+            const { account, name } = outcome.value ?? {}
+            const nodes: AccountNode[] = account && name !== undefined ? [{ system, key, name, account }] : []
+            return { system, outcome: ok(nodes) }
+          }),
+        )
+        return gathered(answers)
+      },
+
+      async orders(node: CustomerNode, args: { first?: number }, context: SubgraphContext) {
+        const first = pageSize(args.first, 10)
+        const answers = await Promise.all(
+          accountsOf(node.identity).map(async ({ system, key }) => {
+            const page = await context.reader.list(system, 'order', { first, filter: { customer: key } })
+            const outcome: Outcome<Located<'order'>[]> = page.ok
+              ? ok(page.value.items.map(({ record }) => ({ system, record })))
+              : page
+            return { system, outcome }
+          }),
+        )
+        const dayOf = (order: Located<'order'>) => order.record.orderDate ?? ''
+        const all = gathered(answers)
+        const errors = all.filter((item) => item instanceof Error)
+        const orders = all.flatMap((item) => (item instanceof Error ? [] : [item]))
+        return [...orders.sort((a, b) => (dayOf(a) < dayOf(b) ? 1 : -1)).slice(0, first), ...errors]
+      },
+    },
+
+    CustomerAccount: {
+      company: ({ account }: AccountNode) => account.company ?? null,
+      currency: ({ account }: AccountNode) => account.currency,
+      creditLimit: ({ account }: AccountNode) => account.creditLimit ?? null,
+      paymentTerms: ({ account }: AccountNode) => account.paymentTerms ?? null,
+      balance: ({ account }: AccountNode) => account.balance ?? null,
+      blocked: ({ account }: AccountNode) => account.blocked ?? null,
+    },
+
+    Product: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findProduct(context, id),
+      id: (node: ProductNode) => node.identity.id,
+      externalIds: (node: ProductNode) => node.identity.keys,
+      sku: productField('sku'),
+      name: productField('name'),
+      foreignName: productField('foreignName'),
+      barcode: productField('barcode'),
+      unit: productField('unit'),
+      active: productField('active'),
+      updatedAt: productField('updatedAt'),
+      system: async (node: ProductNode) => (await node.data())?.system ?? null,
+    },
+
+    Order: {
+      __resolveReference(
+        ref: { id: string } | { system: { id: string }; number: string },
+        context: SubgraphContext,
+      ): Promise<Located<'order'> | null> {
+        if ('id' in ref) return loadById(systems, context, 'order', ref.id)
+        return orderByNumber(context, systemOf(systems, ref.system.id), ref.number)
+      },
+      ...recordFields('order', [
+        'number',
+        'key',
+        'company',
+        'customerName',
+        'customerReference',
+        'externalReference',
+        'orderDate',
+        'dueDate',
+        'postingDate',
+        'status',
+        'vendorStatus',
+        'fulfilmentStatus',
+        'totals',
+        'companyTotals',
+        'exchangeRate',
+        'comments',
+        'version',
+        'createdAt',
+        'updatedAt',
+      ]),
+      customer({ system, record }: Located<'order'>, _: unknown, context: SubgraphContext) {
+        return record.customer ? customerByKey(context, system, record.customer) : null
+      },
+      lines: ({ system, record }: Located<'order'>) =>
+        record.lines.map((line): LineNode => ({ system, line })),
+    },
+
+    OrderLine: {
+      id: ({ line }: LineNode) => line.id,
+      lineNumber: ({ line }: LineNode) => line.lineNumber,
+      product: ({ system, line }: LineNode, _: unknown, context: SubgraphContext) =>
+        line.product ? productByKey(context, system, line.product) : null,
+      sku: ({ line }: LineNode) => line.sku ?? null,
+      description: ({ line }: LineNode) => line.description ?? null,
+      ordered: ({ line }: LineNode) => line.ordered,
+      delivered: ({ line }: LineNode) => line.delivered ?? null,
+      open: ({ line }: LineNode) => line.open ?? null,
+      unitPrice: ({ line }: LineNode) => line.unitPrice ?? null,
+      discountPercent: ({ line }: LineNode) => line.discountPercent ?? null,
+      net: ({ line }: LineNode) => line.net ?? null,
+      status: ({ line }: LineNode) => line.status ?? null,
+    },
+  }
+}

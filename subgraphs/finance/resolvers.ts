@@ -1,0 +1,248 @@
+/** Invoices, payments and what customers owe, in every system that keeps such books. */
+import type { ChangeEvent } from '../../src/events/event.ts'
+import type { Identity } from '../../src/identity/registry.ts'
+import { type Outcome, ok } from '../../src/systems/failure.ts'
+import type { Money, PaymentApplication } from '../../src/systems/records.ts'
+import { portOf, type System } from '../../src/systems/registry.ts'
+import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import { badInput } from '../kit/errors.ts'
+import {
+  gathered,
+  identityOf,
+  keysIn,
+  type Located,
+  loadById,
+  loadByKey,
+  located,
+  lookupAll,
+  pageOver,
+  pageSize,
+  recordFields,
+  systemOf,
+} from '../kit/records.ts'
+import { watchLog } from '../kit/watch.ts'
+import { given, requirePositive, write } from '../kit/writes.ts'
+
+interface CustomerNode {
+  readonly identity: Identity
+}
+
+interface OrderNode {
+  readonly system: { readonly id: string }
+  readonly number: string
+}
+
+interface ApplicationNode {
+  readonly system: System
+  readonly application: PaymentApplication
+}
+
+interface RecordPaymentInput {
+  readonly idempotencyKey: string
+  readonly customerId: string
+  readonly system?: string | null
+  readonly date: string
+  readonly amount: Money
+  readonly method?: string | null
+  readonly reference?: string | null
+  readonly applications?: readonly { readonly invoiceId: string; readonly amount: string }[] | null
+}
+
+export function financeResolvers(rooms: Rooms) {
+  const { systems } = rooms
+
+  /** The system whose order numbers stand on the invoices of `finance`. */
+  const orderSystemOf = (finance: System): System | undefined => {
+    if (finance.orderNumbersFrom !== undefined) return systems.get(finance.orderNumbersFrom)
+    if (portOf(finance, 'order')) return finance
+    const holders = systems.holding('order')
+    return holders.length === 1 ? holders[0] : undefined
+  }
+
+  const customerRef = async (
+    context: SubgraphContext,
+    system: System,
+    key: string,
+  ): Promise<CustomerNode> => ({
+    identity: await context.identities.byKey('customer', system.id, key),
+  })
+
+  const choosePayee = async (context: SubgraphContext, input: RecordPaymentInput) => {
+    const identity = await identityOf(systems, context, 'customer', input.customerId)
+    if (input.system != null) systemOf(systems, input.system)
+    const all = keysIn(systems, identity, 'customer').filter(
+      ({ system }) => portOf(system, 'payment')?.create,
+    )
+    const fitting = all.filter(({ system }) => input.system == null || system.id === input.system)
+    const list = all.map(({ system, key }) => `${system.id} ${key}`).join(', ')
+    if (fitting.length > 1)
+      throw badInput(`This customer has several accounts: ${list}. Say which with "system".`, 'system')
+    const [chosen] = fitting
+    if (chosen) return chosen
+    throw badInput(
+      list === ''
+        ? 'No system that takes payments knows this customer. Open an account there, or link it with linkExternalId.'
+        : `This customer has no account there. Accounts: ${list}.`,
+      'customerId',
+    )
+  }
+
+  return {
+    Query: {
+      invoice: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'invoice', id),
+      payment: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'payment', id),
+      invoices: (
+        _: unknown,
+        args: { first?: number; after?: string; system?: string },
+        context: SubgraphContext,
+      ) => pageOver(systems, context, 'invoice', args),
+    },
+
+    Mutation: {
+      async recordPayment(_: unknown, { input }: { input: RecordPaymentInput }, context: SubgraphContext) {
+        requirePositive(input.amount.amount, 'amount.amount')
+        const { system, key } = await choosePayee(context, input)
+        const applications = (input.applications ?? []).map(({ invoiceId, amount }, index) => {
+          const place = `applications[${index}]`
+          requirePositive(amount, `${place}.amount`)
+          const invoice = located(systems, 'invoice', invoiceId)
+          if (invoice.system.id === system.id) return { invoice: invoice.key, amount }
+          throw badInput(
+            `"${place}.invoiceId" is an invoice of "${invoice.system.id}", the payment is recorded in "${system.id}".`,
+            `${place}.invoiceId`,
+          )
+        })
+        const { date, amount, method, reference } = input
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'recordPayment',
+          input,
+          system,
+          record: 'payment',
+          action: 'create',
+          adapterInput: { customer: key, date, amount, ...given({ method, reference }), applications },
+        })
+        return { writeback, payment: record }
+      },
+    },
+
+    Subscription: {
+      invoiceChanged: {
+        subscribe(_: unknown, args: { id?: string; after?: string }, context: SubgraphContext) {
+          const invoice = args.id == null ? null : located(systems, 'invoice', args.id)
+          const matches = (event: ChangeEvent) =>
+            !invoice || (invoice.system.id === event.system && invoice.key === event.key)
+          return watchLog(
+            rooms,
+            context,
+            { record: 'invoice', matches },
+            args.after,
+            async (event, cursor) => ({
+              invoiceChanged: {
+                cursor,
+                event: event.type,
+                time: event.time,
+                changes: event.data.changes,
+                invoice: await loadByKey(context, systemOf(systems, event.system), 'invoice', event.key),
+              },
+            }),
+          )
+        },
+      },
+    },
+
+    Customer: {
+      async __resolveReference({ id }: { id: string }, context: SubgraphContext): Promise<CustomerNode> {
+        return { identity: await identityOf(systems, context, 'customer', id) }
+      },
+      id: (node: CustomerNode) => node.identity.id,
+
+      async balances(node: CustomerNode, _: unknown, context: SubgraphContext) {
+        const answers = await Promise.all(
+          keysIn(systems, node.identity, 'receivable').map(async ({ system, key }) => {
+            const outcome = await context.reader.load(system, 'receivable', key)
+            if (!outcome.ok) return { system, outcome }
+            const balances = outcome.value?.balances ?? []
+            return {
+              system,
+              outcome: ok(balances.map((balance) => ({ system, asOf: outcome.value?.asOf, ...balance }))),
+            }
+          }),
+        )
+        return gathered(answers)
+      },
+
+      async invoices(node: CustomerNode, args: { first?: number }, context: SubgraphContext) {
+        const first = pageSize(args.first, 10)
+        const answers = await Promise.all(
+          keysIn(systems, node.identity, 'invoice').map(async ({ system, key }) => {
+            const page = await context.reader.list(system, 'invoice', { first, filter: { customer: key } })
+            const outcome: Outcome<Located<'invoice'>[]> = page.ok
+              ? ok(page.value.items.map(({ record }) => ({ system, record })))
+              : page
+            return { system, outcome }
+          }),
+        )
+        return gathered(answers)
+      },
+    },
+
+    Order: {
+      invoices({ system, number }: OrderNode, _: unknown, context: SubgraphContext) {
+        const billing = systems
+          .holding('invoice')
+          .filter(
+            (one) => portOf(one, 'invoice')?.lookups?.byOrderNumber && orderSystemOf(one)?.id === system.id,
+          )
+        return lookupAll(
+          context,
+          'invoice',
+          'byOrderNumber',
+          billing.map((one) => ({ system: one, key: number })),
+        )
+      },
+    },
+
+    Invoice: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'invoice', id),
+      ...recordFields('invoice', [
+        'number',
+        'type',
+        'issueDate',
+        'dueDate',
+        'status',
+        'vendorStatus',
+        'totals',
+        'paid',
+        'open',
+        'updatedAt',
+      ]),
+      customer: ({ system, record }: Located<'invoice'>, _: unknown, context: SubgraphContext) =>
+        record.customer ? customerRef(context, system, record.customer) : null,
+      orders({ system, record }: Located<'invoice'>): OrderNode[] {
+        const orderSystem = orderSystemOf(system)
+        return orderSystem ? record.orderNumbers.map((number) => ({ system: orderSystem, number })) : []
+      },
+      payments: ({ system, record }: Located<'invoice'>, _: unknown, context: SubgraphContext) =>
+        lookupAll(context, 'payment', 'byInvoice', [{ system, key: record.key }]),
+    },
+
+    Payment: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'payment', id),
+      ...recordFields('payment', ['number', 'date', 'amount', 'method', 'reference', 'status', 'unapplied']),
+      customer: ({ system, record }: Located<'payment'>, _: unknown, context: SubgraphContext) =>
+        record.customer ? customerRef(context, system, record.customer) : null,
+      applications: ({ system, record }: Located<'payment'>) =>
+        record.applications.map((application): ApplicationNode => ({ system, application })),
+    },
+
+    PaymentApplication: {
+      invoice: ({ system, application }: ApplicationNode, _: unknown, context: SubgraphContext) =>
+        loadByKey(context, system, 'invoice', application.invoice),
+      amount: ({ application }: ApplicationNode) => application.amount,
+    },
+  }
+}

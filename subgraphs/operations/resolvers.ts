@@ -1,0 +1,232 @@
+/** The gateway's own graph: its systems, its promises, and which records are the same. */
+import { EventEmitter, on } from 'node:events'
+import { gatewayCaller } from '../../src/caller/caller.ts'
+import { decodeId } from '../../src/identity/ids.ts'
+import { readLinks } from '../../src/identity/links.ts'
+import type { IdentityType, Unmapped } from '../../src/identity/registry.ts'
+import type { RecordType } from '../../src/systems/records.ts'
+import type { System, WriteMode } from '../../src/systems/registry.ts'
+import { problemOf } from '../../src/writeback/worker.ts'
+import type { StateName, Transition, Writeback } from '../../src/writeback/writeback.ts'
+import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import { badInput } from '../kit/errors.ts'
+import {
+  connectionOf,
+  decodeCursor,
+  encodeCursor,
+  identityOf,
+  located,
+  pageSize,
+  systemOf,
+} from '../kit/records.ts'
+import { endable } from '../kit/watch.ts'
+import { requireRole } from '../kit/writes.ts'
+
+type GraphIdentityType = 'CUSTOMER' | 'PRODUCT'
+const identityType = (type: GraphIdentityType): IdentityType => type.toLowerCase() as IdentityType
+
+/** GraphQL's names of the types that have ids. */
+const NODE_TYPES: Partial<Record<RecordType, string>> = {
+  customer: 'Customer',
+  product: 'Product',
+  order: 'Order',
+  opportunity: 'Opportunity',
+  warehouse: 'Warehouse',
+  inventoryLevel: 'InventoryLevel',
+  delivery: 'Delivery',
+  invoice: 'Invoice',
+  payment: 'Payment',
+}
+
+const stateName = (state: StateName): string => state.replaceAll('-', '_').toUpperCase()
+const stateOf = (name: string): StateName => name.toLowerCase().replaceAll('_', '-') as StateName
+const modeName = (mode: WriteMode): string => ({ off: 'OFF', dryRun: 'DRY_RUN', on: 'ON' })[mode]
+
+export function operationsResolvers(rooms: Rooms) {
+  const { systems, identity, journal, worker } = rooms
+
+  const mayRead = (context: SubgraphContext, writeback: Writeback | null): Writeback | null =>
+    writeback && writeback.caller.tenant === context.caller.tenant ? writeback : null
+
+  return {
+    Query: {
+      node(_: unknown, { id }: { id: string }) {
+        const type = decodeId(id)?.type
+        const __typename = type && NODE_TYPES[type]
+        if (!__typename) throw badInput(`"${id.slice(0, 80)}" is not an id of this graph.`, 'id')
+        located(systems, type, id)
+        return { __typename, id }
+      },
+
+      systems: () => systems.all(),
+      system: (_: unknown, { id }: { id: string }) => systems.get(id) ?? null,
+
+      async writeback(
+        _: unknown,
+        args: { id?: string | null; idempotencyKey?: string | null },
+        context: SubgraphContext,
+      ) {
+        if ((args.id == null) === (args.idempotencyKey == null))
+          throw badInput('Give either "id" or "idempotencyKey".')
+        const found =
+          args.id != null
+            ? await journal.get(args.id)
+            : await journal.byKey(context.caller, args.idempotencyKey as string)
+        return mayRead(context, found)
+      },
+
+      async writebacks(
+        _: unknown,
+        args: { first?: number; after?: string; state?: string; system?: string },
+        context: SubgraphContext,
+      ) {
+        const size = pageSize(args.first, 20)
+        const list = `writebacks/${args.state ?? ''}/${args.system ?? ''}`
+        const [acceptedAt, id] = args.after ? decodeCursor(list, args.after) : []
+        const found = await journal.list({
+          first: size + 1,
+          after: acceptedAt !== undefined && id !== undefined ? { acceptedAt, id } : undefined,
+          state: args.state ? stateOf(args.state) : undefined,
+          system: args.system,
+          caller: context.caller,
+        })
+        const items = found
+          .slice(0, size)
+          .map((node) => ({ cursor: encodeCursor(list, [node.acceptedAt, node.id]), node }))
+        return connectionOf(items, found.length > size, args.after != null)
+      },
+
+      async unmappedRecords(
+        _: unknown,
+        args: { type: GraphIdentityType; first?: number; after?: string; system?: string },
+      ) {
+        const size = pageSize(args.first, 20)
+        const list = `unmapped/${args.type}/${args.system ?? ''}`
+        const [system, key] = args.after ? decodeCursor(list, args.after) : []
+        const { items, total } = await identity.unmapped(identityType(args.type), {
+          first: size + 1,
+          after: system !== undefined && key !== undefined ? { system, key } : undefined,
+          system: args.system,
+        })
+        const edges = items.slice(0, size).map((item) => ({
+          cursor: encodeCursor(list, [item.key.system, item.key.key]),
+          node: { ...item, type: args.type },
+        }))
+        return { ...connectionOf(edges, items.length > size, args.after != null), totalCount: total }
+      },
+    },
+
+    Mutation: {
+      async linkExternalId(
+        _: unknown,
+        {
+          input,
+        }: {
+          input: { type: GraphIdentityType; id: string; system: string; company?: string | null; key: string }
+        },
+        context: SubgraphContext,
+      ) {
+        requireRole(context, 'steward')
+        const type = identityType(input.type)
+        const target = await identityOf(systems, context, type, input.id)
+        const system = systemOf(systems, input.system)
+        const [sameAs] = target.keys
+        if (!sameAs) throw badInput('This id has no key to link to.', 'id')
+        const key = { system: system.id, company: input.company ?? '', key: input.key }
+        await identity.link([{ type, key, sameAs }], 'manual')
+        const [linked] = await identity.byIds(type, [input.id])
+        return { id: linked?.id ?? input.id, externalIds: linked?.keys ?? [] }
+      },
+
+      async importExternalIds(_: unknown, { input }: { input: { csv: string } }, context: SubgraphContext) {
+        requireRole(context, 'steward')
+        const links = readLinks(input.csv, (id) => systems.get(id) !== undefined)
+        if ('problems' in links) {
+          throw badInput(`Nothing was imported: ${links.problems.slice(0, 20).join('; ')}.`, 'csv')
+        }
+        const linked = await identity.link(links.requests, 'import')
+        return { linked, unchanged: links.requests.length - linked }
+      },
+    },
+
+    Subscription: {
+      writebackChanged: {
+        async subscribe(_: unknown, { id }: { id?: string | null }, context: SubgraphContext) {
+          if (id != null && !mayRead(context, await journal.get(id)))
+            throw badInput(`There is no writeback "${id}".`, 'id')
+          return endable(async function* (signal) {
+            const changes = new EventEmitter()
+            const stop = worker.onStep((writeback) => changes.emit('step', writeback))
+            try {
+              for await (const [writeback] of on(changes, 'step', { signal }) as AsyncIterable<[Writeback]>) {
+                if ((id == null || writeback.id === id) && mayRead(context, writeback)) {
+                  yield { writebackChanged: writeback }
+                }
+              }
+            } catch (error) {
+              if (!signal.aborted) throw error
+            } finally {
+              stop()
+            }
+          })
+        },
+      },
+    },
+
+    Node: {
+      __resolveType: (node: { __typename: string }) => node.__typename,
+    },
+
+    System: {
+      __resolveReference: ({ id }: { id: string }) => systems.get(id) ?? null,
+      environment: (system: System) => system.environment.toUpperCase(),
+      capabilities: capabilitiesOf,
+      async health(system: System) {
+        const began = performance.now()
+        const outcome = await system.adapter.health({ caller: gatewayCaller })
+        const latency = Math.round(performance.now() - began)
+        return outcome.ok
+          ? { reachable: true, detail: outcome.value.detail, latency, code: null }
+          : { reachable: false, detail: null, latency, code: problemOf(outcome.failure, system.id).code }
+      },
+    },
+
+    Writeback: {
+      async __resolveReference({ id }: { id: string }, context: SubgraphContext) {
+        return mayRead(context, await journal.get(id))
+      },
+      system: (writeback: Writeback) => systems.get(writeback.system) ?? { id: writeback.system },
+      state: (writeback: Writeback) => stateName(writeback.state.name),
+      key: ({ state }: Writeback) => (state.name === 'confirmed' ? state.key : null),
+      reached: ({ state }: Writeback) => (state.name === 'confirmed' ? state.reached : null),
+      preview: ({ state }: Writeback) => (state.name === 'dry-run' ? state.preview : null),
+      problem: ({ state }: Writeback) => ('problem' in state ? state.problem : null),
+      history: (writeback: Writeback) => journal.history(writeback.id),
+    },
+
+    WritebackTransition: {
+      state: ({ state }: Transition) => stateName(state),
+    },
+
+    UnmappedRecord: {
+      system: ({ key }: Unmapped) => systems.get(key.system) ?? { id: key.system },
+      key: ({ key }: Unmapped) => key.key,
+    },
+  }
+}
+
+function capabilitiesOf(system: System) {
+  return Object.entries(system.adapter.ports).flatMap(([type, port]) => {
+    const record = type as RecordType
+    const reads = ['read', ...(port.list ? ['list'] : []), ...(port.changes ? ['changes'] : [])]
+    const writes = [
+      ...(port.create ? ['create'] : []),
+      ...(port.update ? ['update'] : []),
+      ...Object.keys(port.actions ?? {}),
+    ]
+    return [
+      ...reads.map((action) => ({ record, action, writes: null })),
+      ...writes.map((action) => ({ record, action, writes: modeName(system.writeMode(record, action)) })),
+    ]
+  })
+}

@@ -1,0 +1,138 @@
+/** Stock and deliveries, in every system that keeps them. */
+import type { ChangeEvent } from '../../src/events/event.ts'
+import type { DeliveryLine } from '../../src/systems/records.ts'
+import { portOf, type System } from '../../src/systems/registry.ts'
+import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import {
+  identityOf,
+  idOf,
+  keysIn,
+  type Located,
+  loadById,
+  loadByKey,
+  located,
+  lookupAll,
+  recordFields,
+  systemOf,
+} from '../kit/records.ts'
+import { watchLog } from '../kit/watch.ts'
+
+interface WarehouseNode {
+  readonly system: System
+  readonly key: string
+}
+
+interface DeliveryLineNode {
+  readonly system: System
+  readonly line: DeliveryLine
+}
+
+export function wmsResolvers(rooms: Rooms) {
+  const { systems } = rooms
+
+  const productRef = async (context: SubgraphContext, system: System, key: string) => ({
+    id: (await context.identities.byKey('product', system.id, key)).id,
+  })
+
+  const findWarehouse = async (context: SubgraphContext, id: string): Promise<WarehouseNode | null> => {
+    const { system, key } = located(systems, 'warehouse', id)
+    return (await loadByKey(context, system, 'warehouse', key)) ? { system, key } : null
+  }
+
+  return {
+    Query: {
+      inventoryLevel: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'inventoryLevel', id),
+      delivery: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'delivery', id),
+      warehouse: (_: unknown, { id }: { id: string }, context: SubgraphContext) => findWarehouse(context, id),
+    },
+
+    Subscription: {
+      inventoryChanged: {
+        async subscribe(
+          _: unknown,
+          args: { productId?: string; warehouse?: string; after?: string },
+          context: SubgraphContext,
+        ) {
+          const product =
+            args.productId == null ? null : await identityOf(systems, context, 'product', args.productId)
+          const matches = ({ system, data }: ChangeEvent) =>
+            (!product ||
+              product.keys.some((key) => key.system === system && key.key === data.facts.product)) &&
+            (args.warehouse == null || data.facts.warehouse === args.warehouse)
+          return watchLog(
+            rooms,
+            context,
+            { record: 'inventoryLevel', matches },
+            args.after,
+            async (event, cursor) => ({
+              inventoryChanged: {
+                cursor,
+                event: event.type,
+                time: event.time,
+                onHandBefore: event.data.before?.onHand ?? null,
+                onHandAfter: event.data.facts.onHand ?? null,
+                availableBefore: event.data.before?.available ?? null,
+                availableAfter: event.data.facts.available ?? null,
+                level: await loadByKey(context, systemOf(systems, event.system), 'inventoryLevel', event.key),
+              },
+            }),
+          )
+        },
+      },
+    },
+
+    Product: {
+      async inventory({ id }: { id: string }, _: unknown, context: SubgraphContext) {
+        const identity = await identityOf(systems, context, 'product', id)
+        return lookupAll(context, 'inventoryLevel', 'byProduct', keysIn(systems, identity, 'inventoryLevel'))
+      },
+    },
+
+    Order: {
+      async deliveries({ id }: { id: string }, _: unknown, context: SubgraphContext) {
+        const { system, key } = located(systems, 'order', id)
+        const keepsDeliveries = portOf(system, 'delivery')?.lookups?.byOrder
+        return keepsDeliveries ? lookupAll(context, 'delivery', 'byOrder', [{ system, key }]) : []
+      },
+    },
+
+    Warehouse: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findWarehouse(context, id),
+      id: ({ system, key }: WarehouseNode) => idOf('warehouse', system, key),
+      async name({ system, key }: WarehouseNode, _: unknown, context: SubgraphContext) {
+        if (!portOf(system, 'warehouse')) return null
+        return (await loadByKey(context, system, 'warehouse', key))?.record.name ?? null
+      },
+    },
+
+    InventoryLevel: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'inventoryLevel', id),
+      ...recordFields('inventoryLevel', ['onHand', 'reserved', 'available', 'incoming']),
+      product: ({ system, record }: Located<'inventoryLevel'>, _: unknown, context: SubgraphContext) =>
+        productRef(context, system, record.product),
+      warehouse: ({ system, record }: Located<'inventoryLevel'>): WarehouseNode => ({
+        system,
+        key: record.warehouse,
+      }),
+    },
+
+    Delivery: {
+      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
+        loadById(systems, context, 'delivery', id),
+      ...recordFields('delivery', ['number', 'date', 'status', 'vendorStatus', 'updatedAt']),
+      lines: ({ system, record }: Located<'delivery'>) =>
+        record.lines.map((line): DeliveryLineNode => ({ system, line })),
+    },
+
+    DeliveryLine: {
+      id: ({ line }: DeliveryLineNode) => line.id,
+      product: ({ system, line }: DeliveryLineNode, _: unknown, context: SubgraphContext) =>
+        line.product ? productRef(context, system, line.product) : null,
+      description: ({ line }: DeliveryLineNode) => line.description ?? null,
+      quantity: ({ line }: DeliveryLineNode) => line.quantity,
+    },
+  }
+}
