@@ -604,6 +604,27 @@ describe('sessions', () => {
     expect(JSON.stringify(order.create?.preview(newOrder, write))).not.toContain(PASSWORD)
   })
 
+  test('a lack of rights does not cost a session', async () => {
+    const { order, simulator, called } = await setUp()
+    const body = '{"error":{"code":"-5006","message":"You are not permitted to perform this action"}}'
+    simulator.setFaults([{ kind: 'status', status: 401, body, match: 'Orders' }])
+    expect(failure((await order.readMany(['1'], call))[0]).kind).toBe('unauthorized')
+    expect(failure(await order.create?.send(newOrder, write, call)).kind).toBe('unauthorized')
+    simulator.setFaults([])
+    expect(value((await order.readMany(['1'], call))[0])?.key).toBe('1')
+    expect(called(/Login/)).toHaveLength(1)
+  })
+
+  test('a system that ends every session at once is not asked for ever', async () => {
+    const { order, simulator, called } = await setUp({ simulator: { maxSessions: 50 } })
+    await Promise.all([order.readMany(['1'], call), order.readMany(['2'], call)])
+    const body = '{"error":{"code":301,"message":{"lang":"en-us","value":"Invalid session"}}}'
+    simulator.setFaults([{ kind: 'status', status: 401, body, match: 'Orders' }])
+    const read = await Promise.all(Array.from({ length: 4 }, () => order.readMany(['1'], call)))
+    for (const [one] of read) expect(failure(one).kind).toBe('unauthorized')
+    expect(called(/Login/).length).toBeLessThanOrEqual(6)
+  })
+
   test('where no licence is left the system is overloaded', async () => {
     const { open, order } = await setUp({ simulator: { maxSessions: 1 }, config: { maxSessions: 1 } })
     await order.readMany(['1'], call)

@@ -101,9 +101,10 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     },
   })
 
-  /** One exchange in a session; a session that turns out to be gone is replaced once. */
+  /** One exchange in a session; a session that turns out to be gone is replaced. */
   const exchange = async (request: HttpRequest): Promise<HttpAnswer> => {
-    for (;;) {
+    // Every session that rested may have ended meanwhile; one newly opened cannot have.
+    for (let left = config.maxSessions; ; left--) {
       const session = await sessions.acquire(request.signal)
       let answer: HttpAnswer
       try {
@@ -112,16 +113,16 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
         sessions.release(session)
         throw error
       }
-      if (answer.status === 401) {
+      if (isSessionGone(answer)) {
         sessions.discard()
         // Refused before anything was done, writes included. A session that never worked will not the next time.
-        if (session.proven) continue
+        if (session.proven && left > 0) continue
         throw new SourceError({ kind: 'unauthorized', detail: `a new session was refused: ${tidy(answer)}` })
       }
       if (isSickNode(answer)) {
         // The cookie ties the session to that node: the next login may be led to another.
         sessions.discard()
-        if (session.proven && !request.writes) continue
+        if (session.proven && left > 0 && !request.writes) continue
         return answer
       }
       session.proven = true
@@ -299,6 +300,11 @@ function createTidy(secrets: readonly string[]): Tidy {
   }
 }
 
+/** 401 with code 301; other codes concern the user's rights, and another login would change nothing. */
+function isSessionGone(answer: HttpAnswer): boolean {
+  return answer.status === 401 && (vendorError(answer)?.code ?? '301') === '301'
+}
+
 /** A node that has lost its table definitions answers 500 with code 407 to everything. */
 function isSickNode(answer: HttpAnswer): boolean {
   return answer.status === 500 && vendorError(answer)?.code === '407'
@@ -321,7 +327,7 @@ function readFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
     return { kind: 'unavailable', reason: 'rate-limited', detail, ...retryAfter(answer) }
   if (answer.status >= 500)
     return { kind: 'unavailable', reason: 'overloaded', detail, ...retryAfter(answer) }
-  if (answer.status === 403) return { kind: 'unauthorized', detail }
+  if (answer.status === 401 || answer.status === 403) return { kind: 'unauthorized', detail }
   if (error) return rejection(error, tidy(answer))
   return { kind: 'invalid-response', detail }
 }
@@ -331,9 +337,9 @@ function writeFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
   const detail = `HTTP ${answer.status} ${error?.code ?? ''} ${tidy(answer)}`
   if (answer.status === 429)
     return { kind: 'unavailable', reason: 'rate-limited', detail, ...retryAfter(answer) }
+  if (answer.status === 401 || answer.status === 403) return { kind: 'unauthorized', detail }
   // The vendor's 5xx do not say whether the transaction went through.
   if (answer.status >= 500 || !error) return { kind: 'unknown-outcome', detail }
-  if (answer.status === 403) return { kind: 'unauthorized', detail }
   if (answer.status === 412 || error.code === '-2039') return { kind: 'conflict', message: tidy(answer) }
   if (answer.status === 404) return { kind: 'not-found', message: tidy(answer) }
   return rejection(error, tidy(answer))
