@@ -41,6 +41,9 @@ export interface FeedOptions {
 /** Longer than any gap between two polls that are on time. */
 const LEASE_MS = 15_000
 const PAGE = 100
+/** Newest records remembered before the first change; older ones change seldom. */
+const BASELINE = 1_000
+const CLOCK_SLACK_MS = 60_000
 
 export function createFeeds(options: FeedOptions): Feeds {
   const { store, systems, log, logger } = options
@@ -66,6 +69,7 @@ export function createFeeds(options: FeedOptions): Feeds {
 
   const pollChanges = async <T extends RecordType>(system: System, type: T, port: RecordPort<T>) => {
     const feed = `changes/${system.id}/${type}`
+    const bornAfter = await baselineOf(system, type, port)
     for (;;) {
       const since = await checkpointOf(store, feed)
       const page = await port.changes?.(since, context)
@@ -79,10 +83,38 @@ export function createFeeds(options: FeedOptions): Feeds {
       }
       const { records, checkpoint, hasMore } = page.value
       await options.onRecords?.(system, type, records)
-      const sightings = records.map((value) => sightingOf(system, type, value, since))
+      const sightings = records.map((value) => sightingOf(system, type, value, bornAfter))
       await append(sightings, { feed, value: checkpoint })
       if (!hasMore || stop.signal.aborted) return
     }
+  }
+
+  /**
+   * Remembers the newest records before the first question for changes, so that the first change of each can say
+   * what was there before.
+   * @returns When that was: what was made later is new.
+   */
+  const baselineOf = async <T extends RecordType>(
+    system: System,
+    type: T,
+    port: RecordPort<T>,
+  ): Promise<number> => {
+    const feed = `baseline/${system.id}/${type}`
+    const known = await checkpointOf(store, feed)
+    if (known !== null) return Date.parse(known)
+    const now = new Date()
+    let after: string | undefined
+    for (let read = 0; read < BASELINE && port.list && !stop.signal.aborted; ) {
+      const page = await port.list({ first: PAGE, after }, context)
+      if (!page.ok) break
+      const values = page.value.items.map((item) => item.record)
+      await append(values.map((value) => ({ system: system.id, record: type, value, baseline: true })))
+      read += values.length
+      after = page.value.items.at(-1)?.position
+      if (!page.value.hasMore || after === undefined) break
+    }
+    await append([], { feed, value: now.toISOString() })
+    return now.getTime()
   }
 
   /** For figures that change without a trace in the system: compares everything, page by page. */
@@ -176,14 +208,14 @@ export function createFeeds(options: FeedOptions): Feeds {
   }
 }
 
-/** New is what was made after this feed began to look. */
+/** New is what was made after this feed began to look; systems stamp to the minute, some with a clock of their own. */
 function sightingOf<T extends RecordType>(
   system: System,
   type: T,
   value: RecordTypes[T],
-  since: string | null,
+  bornAfter: number,
 ): Sighting<T> {
-  const isNew = since !== null && value.createdAt !== null && value.createdAt === value.updatedAt
+  const isNew = value.createdAt != null && Date.parse(value.createdAt) >= bornAfter - CLOCK_SLACK_MS
   return { system: system.id, record: type, value, isNew }
 }
 

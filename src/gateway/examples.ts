@@ -1,4 +1,5 @@
 /** Operations ready to run in the explorer. They fit the demo's data; with other systems, change the ids. */
+import { encodeId } from '../identity/ids.ts'
 import type { Example } from './explorer.ts'
 
 export const examples: readonly Example[] = [
@@ -45,10 +46,10 @@ mutation CreateOrder($input: CreateOrderInput!) {
     variables: {
       input: {
         idempotencyKey: 'explorer-order-1',
-        customerId: 'MWNjcm0KNzAwMDc',
+        customerId: encodeId({ type: 'customer', system: 'crm', key: '70007' }),
         dueDate: '2026-12-31',
         customerReference: 'from the explorer',
-        lines: [{ productId: 'MXBlcnAKQTAwMDAz', quantity: '2' }],
+        lines: [{ productId: encodeId({ type: 'product', system: 'erp', key: 'A00003' }), quantity: '2' }],
       },
     },
   },

@@ -36,6 +36,8 @@ export interface WriteRequest {
 }
 
 export interface ServiceLayer {
+  /** Makes sure that a session is open. @throws SourceError */
+  connect(context: CallContext): Promise<void>
   /** Every row, page by page. @throws SourceError */
   rows(query: Query, context: CallContext): Promise<unknown[]>
   /**
@@ -210,6 +212,9 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     },
 
     writeFailure: (answer) => writeFailure(answer, tidy),
+    async connect({ signal }) {
+      sessions.release(await sessions.acquire(signal))
+    },
     version: () => sessions.version.replace(/^(\d{2})(\d{2})(\d+)$/, '$1.$2.$3'),
 
     async close() {
