@@ -35,9 +35,10 @@ export interface HttpTransportOptions<TContext> {
   readonly maxResponseBytes?: number
 }
 
-export function httpTransport<TContext>(
-  options: HttpTransportOptions<TContext>,
-): SubgraphTransport<TContext> {
+/** Posts text over pooled connections, and gets text back. */
+export function rawClient(
+  options: Pick<HttpTransportOptions<never>, 'url' | 'connections' | 'maxResponseBytes'>,
+) {
   const url = new URL(options.url)
   const path = url.pathname + url.search
   const pool = new Pool(url.origin, {
@@ -48,19 +49,31 @@ export function httpTransport<TContext>(
     keepAliveTimeout: 30_000,
   })
   const maxBytes = options.maxResponseBytes ?? 64 * 1024 * 1024
-  let subscriptions: SubscriptionClient | undefined
+  return {
+    post(
+      headers: Record<string, string>,
+      body: string,
+      signal: AbortSignal | undefined,
+    ): Promise<RawResponse> {
+      return new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason)
+        pool.dispatch(
+          { path, method: 'POST', headers, body },
+          new ResponseReader(signal, maxBytes, resolve, reject),
+        )
+      })
+    },
+    close: () => pool.close(),
+  }
+}
 
+export function httpTransport<TContext>(
+  options: HttpTransportOptions<TContext>,
+): SubgraphTransport<TContext> {
+  const { post, close } = rawClient(options)
+  let subscriptions: SubscriptionClient | undefined
   const deduplicate = options.deduplicate ?? true
   const underWay = new Map<string, SharedCall>()
-
-  const post = (headers: Record<string, string>, body: string, signal: AbortSignal | undefined) =>
-    new Promise<RawResponse>((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason)
-      pool.dispatch(
-        { path, method: 'POST', headers, body },
-        new ResponseReader(signal, maxBytes, resolve, reject),
-      )
-    })
 
   return {
     async execute(request) {
@@ -96,7 +109,7 @@ export function httpTransport<TContext>(
     },
     async close() {
       await subscriptions?.close()
-      await pool.close()
+      await close()
     },
   }
 }
