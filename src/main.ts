@@ -5,13 +5,14 @@ const USAGE = `Usage: npm start -- [options]              the gateway with all s
        npm run subgraph -- NAME [options]  one subgraph as a process of its own: crm, erp, wms, finance, operations
        npm run gateway -- --supergraph FILE [options]  a plain federation gateway over remote subgraphs
        npm run check -- [options]          is the configuration right, can the systems be reached?
+       npm run ask -- [--url URL] [OPERATION]  sends one operation, also from standard input
        npm run watch -- [--url URL] [SUBSCRIPTION]  prints what changes, as it changes
        npm run compose -- [--check]        writes schema/supergraph.graphql from the subgraphs, or checks it
 
 Options: --config FILE   the configuration (or TRIBUTARY_CONFIG)
          --port N        instead of the configured port (or PORT)
          --remote NAME=URL   a subgraph that runs as a process of its own; may be repeated
-         --key KEY       watch: the API key to show`
+         --key KEY       ask, watch: the API key to show`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -45,6 +46,7 @@ const commands: Readonly<Record<string, (args: string[], flags: Flags) => Promis
   gateway: async (_args, flags) => (await import('./commands/gateway.ts')).gateway(flags),
   check: async (_args, flags) => (await import('./commands/check.ts')).check(flags),
   watch: async (args, flags) => (await import('./commands/watch.ts')).watch(args, flags),
+  ask: async (args, flags) => (await import('./commands/ask.ts')).ask(args, flags),
   compose: async (_args, flags) => (await import('./commands/compose.ts')).compose(flags),
 }
 

@@ -8,6 +8,11 @@ export function configFile(flags: Flags): string | undefined {
   return flags.config ?? (process.env.TRIBUTARY_CONFIG || undefined)
 }
 
+/** Where the demo keeps its data; a configuration says it itself. */
+export function dataDir(): string | undefined {
+  return process.env.TRIBUTARY_DATA || undefined
+}
+
 /** `--port`, else `PORT`. @throws UsageError */
 export function portOf(flags: Flags): number | undefined {
   const text = flags.port ?? (process.env.PORT || undefined)

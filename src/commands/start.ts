@@ -4,13 +4,13 @@ import { type Demo, startDemo } from '../demo.ts'
 import { openGateway } from '../gateway/gateway.ts'
 import type { Flags } from '../main.ts'
 import { createLog } from '../observe/log.ts'
-import { configFile, portOf, readConfig, withFlags } from './settings.ts'
+import { configFile, dataDir, portOf, readConfig, withFlags } from './settings.ts'
 import { untilStopped } from './stop.ts'
 
 export async function start(flags: Flags): Promise<void> {
   const logger = createLog()
   const file = configFile(flags)
-  const demo = file === undefined ? await startDemo({ port: portOf(flags) }) : null
+  const demo = file === undefined ? await startDemo({ port: portOf(flags), dataDir: dataDir() }) : null
   const config = demo ? withFlags(demo.config, flags) : readConfig(file as string, flags)
   const app = await openApp(config, logger)
   const gateway = await openGateway(app, logger)

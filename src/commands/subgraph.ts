@@ -6,7 +6,7 @@ import { openSubgraphDoor } from '../gateway/subgraph-door.ts'
 import type { Flags } from '../main.ts'
 import { createLog } from '../observe/log.ts'
 import { UsageError } from './explain.ts'
-import { configFile, portOf, readConfig } from './settings.ts'
+import { configFile, dataDir, portOf, readConfig } from './settings.ts'
 import { untilStopped } from './stop.ts'
 
 export async function subgraph(args: readonly string[], flags: Flags): Promise<void> {
@@ -14,7 +14,7 @@ export async function subgraph(args: readonly string[], flags: Flags): Promise<v
   if (!isSubgraph(name)) throw new UsageError(`Say which subgraph: ${SUBGRAPHS.join(', ')}.`)
   const logger = createLog()
   const file = configFile(flags)
-  const config = file === undefined ? demoConfig() : readConfig(file, flags)
+  const config = file === undefined ? demoConfig({ dataDir: dataDir() }) : readConfig(file, flags)
   const app = await openApp(config, logger)
   const door = await openSubgraphDoor({
     host: config.host,

@@ -2,7 +2,7 @@
 import { encodeId } from '../identity/ids.ts'
 import type { Example } from './explorer.ts'
 
-export const examples: readonly Example[] = [
+const inOrder: readonly Example[] = [
   {
     title: 'Customer, everywhere',
     query: `# One customer as CRM, ERP and finance know it.
@@ -97,3 +97,6 @@ subscription Orders {
 }`,
   },
 ]
+
+/** Altair opens the last window, and the first of ours is the one to begin with. */
+export const examples: readonly Example[] = inOrder.toReversed()
