@@ -9,6 +9,7 @@ import type {
   Contact,
   CurrencyCode,
   CustomerLevel,
+  CustomFields,
   DateText,
   DateTimeText,
   Decimal,
@@ -160,6 +161,8 @@ export interface WriteResult<T extends RecordType> {
   readonly record?: RecordTypes[T]
   /** How far the vendor's own procedure got; `effective` where the vendor knows no stages. */
   readonly reached: 'saved' | 'submitted' | 'effective'
+  /** Why the vendor's procedure stopped before its end, in the vendor's words. */
+  readonly note?: string
 }
 
 export type Verdict<T extends RecordType> =
@@ -197,6 +200,8 @@ export interface OrderCreate {
   readonly currency?: CurrencyCode | undefined
   readonly customerReference?: string | undefined
   readonly comments?: string | undefined
+  /** Under the names that the configuration gives to the vendor's fields; an unknown name is refused. */
+  readonly customFields?: CustomFields | undefined
   readonly lines: readonly {
     readonly product: Key
     readonly quantity: Decimal
@@ -211,6 +216,7 @@ export interface OrderChanges {
   readonly dueDate?: DateText | undefined
   readonly customerReference?: string | undefined
   readonly comments?: string | undefined
+  readonly customFields?: CustomFields | undefined
 }
 
 export interface CustomerChanges {

@@ -32,7 +32,11 @@ interface RecordBase {
   readonly version?: string | null
   readonly createdAt?: DateTimeText | null
   readonly updatedAt?: DateTimeText | null
+  /** What a company has added to its system, under the names that the configuration gives; values as text. */
+  readonly customFields?: CustomFields
 }
+
+export type CustomFields = Readonly<Record<string, string | null>>
 
 export type CustomerLevel = 'VIP' | 'PREMIUM' | 'STANDARD' | 'BASIC' | 'UNKNOWN'
 
