@@ -140,6 +140,8 @@ export interface WriteContext {
 export interface WriteAction<Input, T extends RecordType> {
   /** The request that `send` would send, without credentials: for dry runs. Pure. */
   preview(input: Input, write: WriteContext): VendorRequest
+  /** Instead of `preview` where telling the request takes time: expressions of a configured system. */
+  previewLater?(input: Input, write: WriteContext): Promise<VendorRequest>
   /**
    * Sends the write, once. After the first byte went out, no answer means `unknown-outcome`, never `unavailable`.
    */

@@ -41,7 +41,9 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
         return { ok: false, reason: 'writes-off', message }
       }
       const initial: WritebackState =
-        mode === 'on' ? { name: 'accepted' } : { name: 'dry-run', preview: preview(request, known.preview) }
+        mode === 'on'
+          ? { name: 'accepted' }
+          : { name: 'dry-run', preview: await preview(request, known.previewLater ?? known.preview) }
       const accepted = await journal.accept(request, initial)
       if (!accepted.ok) {
         const message =
@@ -56,11 +58,11 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
   }
 }
 
-function preview(
+async function preview(
   request: WriteRequest,
   describe: (input: unknown, write: { externalReference: string; onBehalfOf: string }) => unknown,
-): string {
+): Promise<string> {
   // The real reference is made when the write is journaled; a dry run shows where it would stand.
   const write = { externalReference: '0'.repeat(32), onBehalfOf: request.caller.subject }
-  return JSON.stringify(describe(request.input, write), null, 2)
+  return JSON.stringify(await describe(request.input, write), null, 2)
 }

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
 import type { VendorRequest } from '../port.ts'
+import { escapeXml, readXml, type XmlElement } from '../xml.ts'
 import type { SoapFinanceConfig } from './config.ts'
 import {
   answers,
@@ -18,7 +19,6 @@ import {
   vendorName,
 } from './contract.ts'
 import { securityHeader } from './username-token.ts'
-import { escapeXml, readXml, type XmlElement } from './xml.ts'
 
 const SOAP11 = 'http://schemas.xmlsoap.org/soap/envelope/'
 const SOAP12 = 'http://www.w3.org/2003/05/soap-envelope'

@@ -13,9 +13,9 @@ import type {
   Product,
   Receivable,
 } from '../records.ts'
+import { isXmlText } from '../xml.ts'
 import type { Fields } from './client.ts'
 import { MAX_NUMBER_LENGTH } from './contract.ts'
-import { isXmlText } from './xml.ts'
 
 /* ---- simple types of XML Schema ---- */
 

@@ -4,8 +4,8 @@
  * @see OASIS Web Services Security UsernameToken Profile 1.1.1
  */
 import { createHash } from 'node:crypto'
+import { escapeXml } from '../xml.ts'
 import type { SoapFinanceConfig } from './config.ts'
-import { escapeXml } from './xml.ts'
 
 const OASIS = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss'
 const WSSE = `${OASIS}-wssecurity-secext-1.0.xsd`

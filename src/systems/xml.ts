@@ -3,7 +3,7 @@
  * entity but the five of XML itself, bounded depth.
  */
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
-import { SourceError } from '../failure.ts'
+import { SourceError } from './failure.ts'
 
 export interface XmlElement {
   readonly namespace: string
@@ -15,7 +15,7 @@ export interface XmlElement {
   readonly text: string
 }
 
-/** An answer of this contract is six levels deep. */
+/** Answers of business systems are some ten levels deep at most. */
 const MAX_DEPTH = 40
 
 /** What the parser gives with `preserveOrder`: one key beside `:@`, the element's name or that of its text. */
