@@ -8,6 +8,7 @@ import { CALLER_HEADER, signCaller } from '../caller/signature.ts'
 import { createEngine } from '../federation/engine.ts'
 import { httpTransport } from '../federation/http.ts'
 import { inProcessTransport } from '../federation/in-process.ts'
+import type { SubgraphResponse, SubgraphTransport } from '../federation/transport.ts'
 import type { Log } from '../observe/log.ts'
 import { createAuthenticate } from './callers.ts'
 import { examples } from './examples.ts'
@@ -26,7 +27,7 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
               url: remote.url,
               headers: ({ caller }) => ({ [CALLER_HEADER]: signCaller(app.callerSecret, caller) }),
             })
-          : inProcessTransport<SubgraphContext>(subgraphSchema(name, rooms)),
+          : logged(inProcessTransport<SubgraphContext>(subgraphSchema(name, rooms)), name, logger),
       ]
     }),
   )
@@ -56,6 +57,28 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
       await door.close()
       await engine.close()
     },
+  }
+}
+
+const known = new Set<unknown>(CODES)
+
+/** What the engine masks for clients is a bug of ours: operators must find it in the log. */
+function logged<TContext>(
+  transport: SubgraphTransport<TContext>,
+  subgraph: string,
+  logger: Log,
+): SubgraphTransport<TContext> {
+  const look = (response: SubgraphResponse): SubgraphResponse => {
+    for (const error of response.errors ?? []) {
+      if (known.has(error.extensions?.code)) continue
+      const { originalError } = error as { originalError?: unknown }
+      logger.error({ subgraph, path: error.path, err: originalError ?? error }, 'a resolver failed')
+    }
+    return response
+  }
+  return {
+    ...transport,
+    execute: async (request) => look(await transport.execute(request)),
   }
 }
 
