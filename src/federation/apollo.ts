@@ -3,13 +3,15 @@ import type { GatewayInterface } from '@apollo/server-gateway-interface'
 import type { Engine } from './engine.ts'
 
 /**
- * Give it to `new ApolloServer({ gateway })`. Subscriptions do not come this way: Apollo Server has no stream to
+ * Give it to `new ApolloServer({ gateway, stringifyResult: stringifyAnswer })`. Subscriptions do not come this way: Apollo Server has no stream to
  * put them on, so the transports that have one call `engine.subscribe` themselves.
  * @param signalOf Finds the request's abort signal in the host's context.
+ * @param options `asText` where the host has `stringifyAnswer` as its `stringifyResult`, and nothing looks into data.
  */
 export function apolloGateway<TContext>(
   engine: Engine<TContext>,
   signalOf?: (context: TContext) => AbortSignal | undefined,
+  options: { readonly asText?: boolean } = {},
 ): GatewayInterface {
   return {
     async load() {
@@ -22,6 +24,7 @@ export function apolloGateway<TContext>(
             // Apollo Server does not know the host's context type.
             context: context as TContext,
             signal: signalOf?.(context as TContext),
+            asText: options.asText ?? false,
           }),
       }
     },

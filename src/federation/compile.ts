@@ -11,11 +11,21 @@ import {
 } from 'graphql'
 import type { Path } from './complete.ts'
 import { anyItem, type Explanations, type FormatSubgraphError, subgraphError, unavailable } from './errors.ts'
-import { mergeObject, type Shape, shapeOf } from './merge.ts'
+import { compileMerge, type Merge, type Shape, shapeOf } from './merge.ts'
 import { isObject, type Json } from './property.ts'
-import { objectsAt, placesOf, type Required, represent, requirements } from './representations.ts'
+import {
+  compileCollect,
+  compileRepresenter,
+  type Group,
+  objectsAt,
+  placesOf,
+  positionOf,
+  type Representer,
+  requirements,
+} from './representations.ts'
 import { applyRewrites, originalKeys, type TypeMatch } from './rewrites.ts'
 import { SubgraphFailure, type SubgraphRequest, type SubgraphResponse } from './transport.ts'
+import type { OutgoingRequest } from './upstream.ts'
 
 /** What one request knows while its plan runs. */
 export interface Run<TContext> {
@@ -33,7 +43,7 @@ export type Step<TContext> = (run: Run<TContext>) => Promise<void>
 
 /** What compiled plans call: the world outside the plan. */
 export interface Surroundings<TContext> {
-  send(subgraph: string, request: SubgraphRequest<TContext>): Promise<SubgraphResponse>
+  send(subgraph: string, request: OutgoingRequest<TContext>): Promise<SubgraphResponse>
   maxRepresentations(subgraph: string): number
   readonly formatError: FormatSubgraphError
   possibleTypes(typeCondition: string): ReadonlySet<string>
@@ -42,35 +52,54 @@ export interface Surroundings<TContext> {
   realName(standIn: string): string
 }
 
+/** The positions whose objects a plan's entity fetches are about, within lists: there equal objects become one. */
+export function sharedPositions(
+  node: PlanNode,
+  path: Path = [],
+  found: Set<string> = new Set(),
+): Set<string> {
+  if (node.kind === 'Flatten') sharedPositions(node.node, [...path, ...node.path], found)
+  else if (node.kind === 'Fetch') {
+    if (node.requires && path.includes(anyItem)) found.add(positionOf(path))
+  } else if (node.kind === 'Sequence' || node.kind === 'Parallel') {
+    for (const child of node.nodes) sharedPositions(child, path, found)
+  } else if (node.kind === 'Condition') {
+    if (node.ifClause) sharedPositions(node.ifClause, path, found)
+    if (node.elseClause) sharedPositions(node.elseClause, path, found)
+  }
+  return found
+}
+
 export function compilePlan<TContext>(
   node: PlanNode,
   surroundings: Surroundings<TContext>,
   path: Path = [],
+  shared: ReadonlySet<string> = sharedPositions(node),
 ): Step<TContext> {
   switch (node.kind) {
     case 'Sequence': {
-      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path))
+      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path, shared))
       return async (run) => {
         for (const step of steps) await step(run)
       }
     }
     case 'Parallel': {
-      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path))
+      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path, shared))
       return async (run) => {
         await Promise.all(steps.map((step) => step(run)))
       }
     }
     case 'Flatten':
-      return compilePlan(node.node, surroundings, [...path, ...node.path])
+      return compilePlan(node.node, surroundings, [...path, ...node.path], shared)
     case 'Fetch': {
       const fetch = compileFetch(node, path, surroundings)
-      return fetch.required ? entityFetch(fetch, fetch.required) : rootFetch(fetch)
+      return fetch.representer ? entityFetch(fetch, fetch.representer, shared) : rootFetch(fetch)
     }
     case 'Condition': {
       // Conditions are decided before planning; a planner may still make its own.
       const { condition, ifClause, elseClause } = node
       const [yes, no] = [ifClause, elseClause].map(
-        (clause) => clause && compilePlan(clause, surroundings, path),
+        (clause) => clause && compilePlan(clause, surroundings, path, shared),
       )
       return async (run) => {
         await (run.variables[condition] === true ? yes : no)?.(run)
@@ -90,10 +119,12 @@ export interface Fetch<TContext> {
   readonly operationName: string | undefined
   readonly kind: 'query' | 'mutation' | 'subscription'
   readonly variableNames: readonly string[]
-  readonly required: readonly Required[] | undefined
+  /** For a fetch of entities. */
+  readonly representer: Representer | undefined
   readonly node: FetchNode
   /** Of the data for a root fetch, of one entity otherwise. */
   readonly shape: Shape
+  readonly merge: Merge
   readonly matches: TypeMatch
   readonly surroundings: Surroundings<TContext>
 }
@@ -113,6 +144,9 @@ export function compileFetch<TContext>(
   for (const rewrite of node.outputRewrites ?? []) {
     if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
   }
+  const matches: TypeMatch = (condition, typename) =>
+    typeof typename === 'string' &&
+    (condition === typename || surroundings.possibleTypes(condition).has(typename))
   return {
     subgraph: node.serviceName,
     path,
@@ -121,12 +155,13 @@ export function compileFetch<TContext>(
     operationName: node.operationName,
     kind: definition.operation,
     variableNames: node.variableUsages ?? [],
-    required: node.requires && requirements(node.requires, surroundings.realName),
+    representer:
+      node.requires &&
+      compileRepresenter(requirements(node.requires, surroundings.realName), node.inputRewrites, matches),
     node,
     shape,
-    matches: (condition, typename) =>
-      typeof typename === 'string' &&
-      (condition === typename || surroundings.possibleTypes(condition).has(typename)),
+    merge: compileMerge(shape, surroundings.isObject),
+    matches,
     surroundings,
   }
 }
@@ -148,27 +183,63 @@ function renameInShape(shape: Shape, path: readonly string[], key: string): void
 export function requestOf<TContext>(
   fetch: Fetch<TContext>,
   run: Pick<Run<TContext>, 'variables' | 'context' | 'signal'>,
-  representations?: { objects: readonly Json[]; texts: readonly string[] },
-): SubgraphRequest<TContext> {
-  const variables: Record<string, unknown> = {}
-  for (const name of fetch.variableNames) {
-    if (run.variables[name] !== undefined) variables[name] = run.variables[name]
+  groups?: readonly Group[],
+): OutgoingRequest<TContext> {
+  return new FetchRequest(fetch, run, groups)
+}
+
+/** Transports want variables either as objects or as text: each form is made when it is asked for. */
+class FetchRequest<TContext> implements OutgoingRequest<TContext> {
+  readonly document: DocumentNode
+  readonly query: string
+  readonly operationName: string | undefined
+  readonly operationKind: SubgraphRequest['operationKind']
+  readonly context: TContext
+  signal: AbortSignal | undefined
+  readonly #fetch: Fetch<TContext>
+  readonly #values: Readonly<Record<string, unknown>>
+  readonly #groups: readonly Group[] | undefined
+
+  constructor(
+    fetch: Fetch<TContext>,
+    run: Pick<Run<TContext>, 'variables' | 'context' | 'signal'>,
+    groups: readonly Group[] | undefined,
+  ) {
+    this.document = fetch.document
+    this.query = fetch.query
+    this.operationName = fetch.operationName
+    this.operationKind = fetch.kind
+    this.context = run.context
+    this.signal = run.signal
+    this.#fetch = fetch
+    this.#values = run.variables
+    this.#groups = groups
   }
-  let variablesJson = JSON.stringify(variables)
-  if (representations) {
-    const rest = variablesJson === '{}' ? '}' : `,${variablesJson.slice(1)}`
-    variablesJson = `{"representations":[${representations.texts.join(',')}]${rest}`
-    variables.representations = representations.objects
+
+  get variables(): Record<string, unknown> {
+    const variables: Record<string, unknown> = {}
+    const { variableNames, representer } = this.#fetch
+    for (const name of variableNames) {
+      if (this.#values[name] !== undefined) variables[name] = this.#values[name]
+    }
+    if (this.#groups && representer) {
+      variables.representations = this.#groups.map(({ targets }) => representer.object(targets[0]))
+    }
+    return variables
   }
-  return {
-    document: fetch.document,
-    query: fetch.query,
-    operationName: fetch.operationName,
-    operationKind: fetch.kind,
-    variables,
-    variablesJson,
-    context: run.context,
-    signal: run.signal,
+
+  get variablesJson(): string {
+    let text = ''
+    if (this.#groups) {
+      text = '"representations":['
+      for (let i = 0; i < this.#groups.length; i++) text += (i > 0 ? ',' : '') + this.#groups[i]?.text
+      text += ']'
+    }
+    for (const name of this.#fetch.variableNames) {
+      const value = JSON.stringify(this.#values[name])
+      if (value !== undefined) text += `${text === '' ? '' : ','}"${name}":${value}`
+    }
+    return `{${text}}`
   }
 }
 
@@ -176,7 +247,7 @@ function rootFetch<TContext>(fetch: Fetch<TContext>): Step<TContext> {
   return async (run) => {
     const targets = fetch.path.length === 0 ? [run.data] : objectsAt(run.data, fetch.path)
     if (targets.length === 0) return
-    const response = await ask(fetch, run, requestOf(fetch, run), targets)
+    const response = await ask(fetch, run, requestOf(fetch, run), () => targets)
     if (response) takeRoot(fetch, run, response, targets)
   }
 }
@@ -201,30 +272,26 @@ export function takeRoot<TContext>(
   const { data } = response
   if (isObject(data)) {
     applyRewrites(fetch.node.outputRewrites, data, fetch.matches)
-    for (const target of targets) mergeObject(target, data, fetch.shape, fetch.surroundings.isObject)
+    for (const target of targets) fetch.merge(target, data)
   } else if (!response.errors?.length) {
     failFetch(fetch, run, new SubgraphFailure('malformed'), targets)
   }
 }
 
-function entityFetch<TContext>(fetch: Fetch<TContext>, required: readonly Required[]): Step<TContext> {
-  const { node, surroundings, matches } = fetch
-  const limit = surroundings.maxRepresentations(fetch.subgraph)
+function entityFetch<TContext>(
+  fetch: Fetch<TContext>,
+  representer: Representer,
+  shared: ReadonlySet<string>,
+): Step<TContext> {
+  const limit = fetch.surroundings.maxRepresentations(fetch.subgraph)
+  const collect = compileCollect(fetch.path, representer, shared)
   return async (run) => {
-    const groups = new Map<string, { representation: Json; targets: Json[] }>()
-    for (const target of objectsAt(run.data, fetch.path)) {
-      const representation = represent(target, required, node.inputRewrites, matches)
-      if (!representation) continue
-      const text = JSON.stringify(representation)
-      const group = groups.get(text)
-      if (group) group.targets.push(target)
-      else groups.set(text, { representation, targets: [target] })
-    }
-    if (groups.size === 0) return
-    const all = [...groups]
+    const groups = collect(run.data)
+    if (groups.length === 0) return
+    if (groups.length <= limit) return fetchBatch(fetch, run, groups)
     const batches: Promise<void>[] = []
-    for (let start = 0; start < all.length; start += limit) {
-      batches.push(fetchBatch(fetch, run, all.slice(start, start + limit)))
+    for (let start = 0; start < groups.length; start += limit) {
+      batches.push(fetchBatch(fetch, run, groups.slice(start, start + limit)))
     }
     await Promise.all(batches)
   }
@@ -233,21 +300,18 @@ function entityFetch<TContext>(fetch: Fetch<TContext>, required: readonly Requir
 async function fetchBatch<TContext>(
   fetch: Fetch<TContext>,
   run: Run<TContext>,
-  batch: readonly (readonly [text: string, group: { representation: Json; targets: Json[] }])[],
+  batch: readonly Group[],
 ): Promise<void> {
-  const { node, surroundings, matches } = fetch
-  const targets = batch.flatMap(([, group]) => group.targets)
-  const request = requestOf(fetch, run, {
-    objects: batch.map(([, group]) => group.representation),
-    texts: batch.map(([text]) => text),
-  })
+  const { node, matches, merge } = fetch
+  const targets = (): Json[] => batch.flatMap((group) => group.targets)
+  const request = requestOf(fetch, run, batch)
   const response = await ask(fetch, run, request, targets)
   if (!response) return
   for (const error of response.errors ?? []) {
     const [field, index, ...inside] = error.path ?? []
-    const group = field === '_entities' && typeof index === 'number' ? batch[index]?.[1] : undefined
+    const group = field === '_entities' && typeof index === 'number' ? batch[index] : undefined
     if (!group) {
-      addError(fetch, run, error, commonPath(fetch, run, targets), undefined)
+      addError(fetch, run, error, commonPath(fetch, run, targets()), undefined)
       continue
     }
     const rest = originalKeys(inside, node.outputRewrites)
@@ -257,19 +321,19 @@ async function fetchBatch<TContext>(
   }
   const entities = response.data?._entities
   if (!Array.isArray(entities) || entities.length !== batch.length) {
-    if (!response.errors?.length) failFetch(fetch, run, new SubgraphFailure('malformed'), targets)
+    if (!response.errors?.length) failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
     return
   }
   for (let i = 0; i < entities.length; i++) {
     const entity: unknown = entities[i]
     if (!isObject(entity)) continue
-    const group = batch[i]?.[1]
+    const group = batch[i]
     if (!group) continue
     if (node.outputRewrites?.length) {
-      if (entity.__typename === undefined) entity.__typename = group.targets[0]?.__typename
+      if (entity.__typename === undefined) entity.__typename = group.targets[0].__typename
       applyRewrites(node.outputRewrites, entity, matches)
     }
-    for (const target of group.targets) mergeObject(target, entity, fetch.shape, surroundings.isObject)
+    for (const target of group.targets) merge(target, entity)
   }
 }
 
@@ -277,15 +341,15 @@ async function fetchBatch<TContext>(
 async function ask<TContext>(
   fetch: Fetch<TContext>,
   run: Run<TContext>,
-  request: SubgraphRequest<TContext>,
-  targets: readonly Json[],
+  request: OutgoingRequest<TContext>,
+  targets: () => readonly Json[],
 ): Promise<SubgraphResponse | undefined> {
   run.signal?.throwIfAborted()
   try {
     return await fetch.surroundings.send(fetch.subgraph, request)
   } catch (error) {
     run.signal?.throwIfAborted()
-    failFetch(fetch, run, error, targets)
+    failFetch(fetch, run, error, targets())
     return undefined
   }
 }

@@ -49,6 +49,11 @@ export interface EngineRequest<TContext> {
   /** As the client sent them. */
   readonly variables?: Readonly<Record<string, unknown>> | null | undefined
   readonly context: TContext
+  /**
+   * Data may come as `DataText`, for a host that turns answers into text with `stringifyAnswer`: written in one
+   * pass, without the objects in between.
+   */
+  readonly asText?: boolean
   /** Aborted when the client has left: fetches under way are aborted too. */
   readonly signal?: AbortSignal | undefined
 }
@@ -123,7 +128,7 @@ export function createEngine<TContext>(options: EngineOptions<TContext>): Engine
           signal: request.signal,
         }
         await executable.step?.(run)
-        return executable.finish(run)
+        return executable.finish(run, request.asText)
       } catch (error) {
         return refused(error, request.signal)
       } finally {

@@ -1,5 +1,5 @@
 /** One operation, ready to run: planned, compiled, and knowing how to complete its answer. */
-import type { FetchNode } from '@apollo/query-planner'
+import type { FetchNode, PlanNode } from '@apollo/query-planner'
 import {
   type ArgumentNode,
   type ExecutionResult,
@@ -18,20 +18,34 @@ import {
   stripIgnoredCharacters,
   visit,
 } from 'graphql'
-import { compileFetch, compilePlan, type Fetch, type Run, type Step, type Surroundings } from './compile.ts'
+import { DataText } from './answer.ts'
+import {
+  compileFetch,
+  compilePlan,
+  type Fetch,
+  type Run,
+  type Step,
+  type Surroundings,
+  sharedPositions,
+} from './compile.ts'
 import { complete } from './complete.ts'
+import { anyItem } from './errors.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
 import { set } from './property.ts'
 import { Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
+import { compileWriter, type Write } from './write.ts'
 
 export interface Executable<TContext> {
   readonly kind: OperationTypeNode
   /** Asks the subgraphs. For a subscription: what follows each event; undefined where the event says it all. */
   readonly step: Step<TContext> | undefined
   readonly subscription: SubscriptionPlan<TContext> | undefined
-  /** From what was gathered to the answer. */
-  finish(run: Run<TContext>): ExecutionResult
+  /**
+   * From what was gathered to the answer.
+   * @param asText Data becomes a `DataText`, where it is without fault.
+   */
+  finish(run: Run<TContext>, asText?: boolean): ExecutionResult
 }
 
 /** How a subscription begins, and who may share its stream. */
@@ -77,20 +91,57 @@ export function prepareExecutable<TContext>(
       : undefined
   const body = plan?.kind === 'Subscription' ? plan.rest : plan
 
+  const inClientKeys = (errors: readonly GraphQLError[]): readonly GraphQLError[] =>
+    clientKeys.size > 0 ? errors.map((error) => atClientKeys(error, clientKeys)) : errors
+  let writer: Write | undefined
+
   return {
     kind: definition.operation,
     step: body && compilePlan(body, surroundings),
     subscription,
-    finish(run) {
+    finish(run, asText = false) {
       introspect?.(run)
+      if (asText) {
+        writer ??=
+          compileWriter(schema, root, selection, repeatedSelections(selection, body)) ?? (() => undefined)
+        const text = writer(run.data)
+        if (text !== undefined) {
+          const data = new DataText(text) as never
+          return run.errors.length === 0 ? { data } : { errors: inClientKeys(run.errors), data }
+        }
+      }
       const { data, errors } = complete(schema, root, selection, run.data, (path) =>
         run.explanations.covers(path),
       )
       if (run.errors.length === 0 && errors.length === 0) return { data }
-      const all = [...run.errors, ...errors]
-      return { errors: clientKeys.size > 0 ? all.map((error) => atClientKeys(error, clientKeys)) : all, data }
+      return { errors: inClientKeys([...run.errors, ...errors]), data }
     },
   }
+}
+
+/** Selections of the objects that `Collect` makes one. */
+function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Selection> {
+  const repeated = new Set<Selection>()
+  if (!plan) return repeated
+  const find = (selection: Selection, keys: readonly string[]): void => {
+    const [key, ...rest] = keys
+    if (key === undefined) {
+      repeated.add(selection)
+      return
+    }
+    for (const type of selection.possibleTypes()) {
+      for (const field of selection.fields(type)) {
+        if (field.key === key && field.selection) find(field.selection, rest)
+      }
+    }
+  }
+  for (const position of sharedPositions(plan)) {
+    find(
+      root,
+      position.split('\n').filter((element) => element !== anyItem),
+    )
+  }
+  return repeated
 }
 
 function atClientKeys(error: GraphQLError, clientKeys: ConcreteOperation['clientKeys']): GraphQLError {

@@ -1,6 +1,5 @@
 /** Writing one subgraph's answer into what is already known. */
-import type { SelectionSetNode } from 'graphql'
-import { Kind } from 'graphql'
+import { Kind, type SelectionSetNode } from 'graphql'
 import { get, isObject, type Json, set } from './property.ts'
 
 /** The keys an answer can have; `null` for leaves, which are never looked into (a JSON scalar is a leaf). */
@@ -23,41 +22,41 @@ export function shapeOf(selectionSet: SelectionSetNode, shape: Shape = new Map()
  * A null never erases what another subgraph gave, and the name of an interface (from an @interfaceObject) never
  * replaces the name of an object type.
  */
-export function mergeObject(
-  target: Json,
-  source: Json,
-  shape: Shape,
-  isObjectTypeName: (name: string) => boolean,
-): void {
-  for (const [key, nested] of shape) {
-    const value = get(source, key)
-    if (value === undefined) continue
-    const present = get(target, key)
-    if (present === undefined || present === null) {
-      set(target, key, value)
-    } else if (value === null) {
-      // keep what is there
-    } else if (nested) mergeValue(present, value, nested, isObjectTypeName)
-    else if (key === '__typename' && !isObjectTypeName(value as string)) {
-      // keep the more exact name
-    } else set(target, key, value)
+export type Merge = (target: Json, source: Json) => void
+
+export function compileMerge(shape: Shape, isObjectTypeName: (name: string) => boolean): Merge {
+  const parts = [...shape].map(([key, nested]) => ({
+    key,
+    merge: nested ? compileMerge(nested, isObjectTypeName) : undefined,
+    keepExact: key === '__typename',
+    // `constructor` is a fine alias, and every object seems to have one.
+    inherited: key in Object.prototype,
+  }))
+  return (target, source) => {
+    for (const { key, merge, keepExact, inherited } of parts) {
+      const value = inherited ? get(source, key) : source[key]
+      if (value === undefined) continue
+      const present = inherited ? get(target, key) : target[key]
+      if (present === undefined || present === null) {
+        if (inherited) set(target, key, value)
+        else target[key] = value
+      } else if (value === null || value === present) {
+        // keep what is there
+      } else if (merge) mergeValue(present, value, merge)
+      else if (keepExact && !isObjectTypeName(value as string)) {
+        // keep the more exact name
+      } else set(target, key, value)
+    }
   }
 }
 
-function mergeValue(
-  target: unknown,
-  source: unknown,
-  shape: Shape,
-  isObjectTypeName: (name: string) => boolean,
-): void {
+function mergeValue(target: unknown, source: unknown, merge: Merge): void {
   if (Array.isArray(target)) {
     if (!Array.isArray(source)) return
     const length = Math.min(target.length, source.length)
     for (let i = 0; i < length; i++) {
       if (target[i] == null) target[i] = source[i]
-      else if (source[i] != null) mergeValue(target[i], source[i], shape, isObjectTypeName)
+      else if (source[i] != null) mergeValue(target[i], source[i], merge)
     }
-  } else if (target !== source && isObject(target) && isObject(source)) {
-    mergeObject(target, source, shape, isObjectTypeName)
-  }
+  } else if (target !== source && isObject(target) && isObject(source)) merge(target, source)
 }

@@ -8,15 +8,17 @@ import { anyItem } from './errors.ts'
 import { get, isObject, type Json, set } from './property.ts'
 import { applyRewrites, type TypeMatch } from './rewrites.ts'
 
-/** The objects at a plan's path, in the order of the answer. The same object can stand in several places. */
-export function objectsAt(root: Json, path: readonly (string | number)[]): Json[] {
+type PlanPath = readonly (string | number)[]
+
+/** The objects at a plan's path, in the order of the answer. */
+export function objectsAt(root: Json, path: PlanPath): Json[] {
   const found: Json[] = []
   walk(root, path, 0, (object) => found.push(object))
   return found
 }
 
 /** Where in the answer the wanted objects stand: every place, for each of them. */
-export function placesOf(root: Json, path: readonly (string | number)[], wanted: ReadonlySet<Json>): Path[] {
+export function placesOf(root: Json, path: PlanPath, wanted: ReadonlySet<Json>): Path[] {
   const places: Path[] = []
   walk(root, path, 0, (object, place) => {
     if (wanted.has(object)) places.push(place())
@@ -26,7 +28,7 @@ export function placesOf(root: Json, path: readonly (string | number)[], wanted:
 
 function walk(
   value: unknown,
-  path: readonly (string | number)[],
+  path: PlanPath,
   index: number,
   visit: (object: Json, place: () => Path) => void,
   place: Path = [],
@@ -82,17 +84,85 @@ export function requirements(
   })
 }
 
-/** @returns null when a required field is missing: the subgraph could not resolve such a representation. */
-export function represent(
-  entity: Json,
-  requires: readonly Required[],
+/** How one fetch names entities. */
+export interface Representer {
+  /** JSON, equal for equal representations; null when a required field is missing. */
+  text(entity: Json): string | null
+  /** The same as an object. */
+  object(entity: Json): Json | null
+}
+
+export function compileRepresenter(
+  required: readonly Required[],
   inputRewrites: readonly FetchDataRewrite[] | undefined,
   matches: TypeMatch,
-): Json | null {
-  const representation = pick(entity, requires, matches)
-  if (!representation || typeof get(representation, '__typename') !== 'string') return null
-  applyRewrites(inputRewrites, representation, matches)
-  return representation
+): Representer {
+  const object = (entity: Json): Json | null => {
+    const representation = pick(entity, required, matches)
+    if (!representation || typeof get(representation, '__typename') !== 'string') return null
+    applyRewrites(inputRewrites, representation, matches)
+    return representation
+  }
+  // Nearly all representations are a type and some plain fields: per type, a list of keys with the text before each.
+  const plainByType = new Map<string, readonly PlainField[] | null>()
+  const plainFor = (typename: string): readonly PlainField[] | null => {
+    let plain = plainByType.get(typename)
+    if (plain === undefined) {
+      plain = inputRewrites?.length ? null : plainFields(required, typename, matches)
+      // The names of types come from subgraphs.
+      if (plainByType.size < 1000) plainByType.set(typename, plain)
+    }
+    return plain
+  }
+  return {
+    object,
+    text(entity) {
+      const typename = entity.__typename
+      const plain = typeof typename === 'string' ? plainFor(typename) : null
+      if (!plain) {
+        const representation = object(entity)
+        return representation && JSON.stringify(representation)
+      }
+      let text = ''
+      for (const { source, before } of plain) {
+        const value = entity[source]
+        if (value === undefined) return null
+        text += before
+        text += typeof value === 'number' && Number.isFinite(value) ? value : JSON.stringify(value)
+      }
+      return `${text}}`
+    },
+  }
+}
+
+interface PlainField {
+  readonly source: string
+  /** `{"key":` or `,"key":` */
+  readonly before: string
+}
+
+/** @returns null where more than plain fields is required. */
+function plainFields(
+  required: readonly Required[],
+  typename: string,
+  matches: TypeMatch,
+): PlainField[] | null {
+  const sources = new Map<string, string>()
+  const add = (parts: readonly Required[], optional: boolean): boolean =>
+    parts.every((part) => {
+      if (part.kind === 'fragment') {
+        return part.typeCondition !== undefined && !matches(part.typeCondition, typename)
+          ? true
+          : add(part.nested, sources.size > 0)
+      }
+      // A second fragment with missing fields is left out as a whole; that needs the long way.
+      if (optional || part.nested || part.source in Object.prototype || part.key in Object.prototype)
+        return false
+      sources.set(part.key, part.source)
+      return true
+    })
+  if (!add(required, false) || !sources.has('__typename')) return null
+  return [...sources].map(([key, source], i) => ({ source, before: `${i === 0 ? '{' : ','}"${key}":` }))
 }
 
 function pick(source: Json, required: readonly Required[], matches: TypeMatch): Json | null {
@@ -138,4 +208,93 @@ function assign(target: Json, key: string, value: unknown): void {
   } else if (isObject(present) && isObject(value)) {
     for (const k of Object.keys(value)) assign(present, k, value[k])
   } else set(target, key, value)
+}
+
+/** Entities that one representation stands for. */
+export interface Group {
+  readonly text: string
+  /** The first is as good as any to make the representation of. */
+  readonly targets: [Json, ...Json[]]
+}
+
+/**
+ * Finds the entities of one fetch, grouped by representation.
+ *
+ * The same entity often stands in many places: forty orders of nine products. Where two objects at the path have
+ * the same content they become one object, here, in the tree: what is fetched for it is merged once, the walks of
+ * later fetches pass through it once, and its part of the answer is written once.
+ */
+export type Collect = (root: Json) => Group[]
+
+/** @param shared Positions (`positionOf`) where earlier fetches of the plan may have made objects one. */
+export function compileCollect(
+  path: PlanPath,
+  representer: Representer,
+  shared: ReadonlySet<string>,
+): Collect {
+  const passesShared = path.map((_, index) => shared.has(positionOf(path.slice(0, index))))
+  const last = path.length
+  const inherited = path.map((key) => key in Object.prototype)
+
+  return (root) => {
+    const groups = new Map<string, Group>()
+    // Every walk has marks of its own: for what it has passed through, and for what it has come for.
+    const passed = ++marks
+    const arrived = ++marks
+
+    const arrive = (object: Json, holder: Json | unknown[], slot: string | number): void => {
+      if (object[markSlot] === arrived) return
+      const text = representer.text(object)
+      if (text === null) return
+      const group = groups.get(text)
+      if (!group) {
+        object[markSlot] = arrived
+        groups.set(text, { text, targets: [object] })
+      } else if (sameContent(group.targets[0], object)) (holder as Json)[slot] = group.targets[0]
+      else {
+        object[markSlot] = arrived
+        group.targets.push(object)
+      }
+    }
+    const walkOn = (value: unknown, index: number, holder: Json | unknown[], slot: string | number): void => {
+      if (typeof value !== 'object' || value === null) return
+      if (index === last) {
+        if (!Array.isArray(value)) arrive(value as Json, holder, slot)
+        return
+      }
+      const element = path[index]
+      if (element === anyItem) {
+        if (!Array.isArray(value)) return
+        for (let i = 0; i < value.length; i++) walkOn(value[i], index + 1, value, i)
+        return
+      }
+      if (Array.isArray(value)) return
+      const object = value as Json
+      if (passesShared[index]) {
+        if (object[markSlot] === passed) return
+        object[markSlot] = passed
+      }
+      const key = element as string
+      walkOn(inherited[index] ? get(object, key) : object[key], index + 1, object, key)
+    }
+    walkOn(root, 0, { root }, 'root')
+    return [...groups.values()]
+  }
+}
+
+export const positionOf = (path: PlanPath): string => path.join('\n')
+
+// A symbol of the object itself is cheaper than a set of objects per walk, and never part of an answer.
+const markSlot = Symbol('seen by walk') as unknown as string
+let marks = 0
+
+/** Whether two objects can be one: the same plain values, and the very same objects. */
+function sameContent(a: Json, b: Json): boolean {
+  let keys = 0
+  for (const key in b) {
+    if (a[key] !== b[key]) return false
+    keys++
+  }
+  for (const _ in a) keys--
+  return keys === 0
 }

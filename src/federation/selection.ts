@@ -36,11 +36,18 @@ export interface FieldPlan {
   readonly selection: Selection | undefined
 }
 
+/** What all selections of one operation know of each other. */
+interface Shared {
+  readonly known: Map<string, Selection>
+  readonly ids: Map<SelectionSetNode, number>
+}
+
 export class Selection {
   readonly type: GraphQLCompositeType
   readonly #schema: GraphQLSchema
   readonly #sets: readonly SelectionSetNode[]
   readonly #operation: ConcreteOperation
+  readonly #shared: Shared
   readonly #byType = new Map<string, readonly FieldPlan[]>()
   #dependsOnType: boolean | undefined
 
@@ -49,11 +56,13 @@ export class Selection {
     type: GraphQLCompositeType,
     sets: readonly SelectionSetNode[],
     operation: ConcreteOperation,
+    shared: Shared = { known: new Map(), ids: new Map() },
   ) {
     this.#schema = schema
     this.type = type
     this.#sets = sets
     this.#operation = operation
+    this.#shared = shared
   }
 
   /** @param type A possible type of this selection's type, or the interface itself where no type is known. */
@@ -74,13 +83,34 @@ export class Selection {
         name,
         parent: type.name,
         type: definition.type,
-        selection: isCompositeType(named)
-          ? new Selection(this.#schema, named, sets, this.#operation)
-          : undefined,
+        selection: isCompositeType(named) ? this.#nested(named, sets) : undefined,
       })
     }
     this.#byType.set(type.name, fields)
     return fields
+  }
+
+  possibleTypes(): readonly GraphQLObjectType[] {
+    return isObjectType(this.type) ? [this.type] : this.#schema.getPossibleTypes(this.type)
+  }
+
+  /** One object for the same selection of the same type, whatever the ways that lead there. */
+  #nested(type: GraphQLCompositeType, sets: readonly SelectionSetNode[]): Selection {
+    const { known, ids } = this.#shared
+    const key = sets.reduce((text, set) => {
+      let id = ids.get(set)
+      if (id === undefined) {
+        id = ids.size
+        ids.set(set, id)
+      }
+      return `${text} ${id}`
+    }, type.name)
+    let nested = known.get(key)
+    if (!nested) {
+      nested = new Selection(this.#schema, type, sets, this.#operation, this.#shared)
+      known.set(key, nested)
+    }
+    return nested
   }
 
   /** Whether the answer differs between possible types: `__typename`, or a fragment that not all of them match. */

@@ -27,7 +27,12 @@ export interface UpstreamOptions<TContext> {
   readonly onFetch?: ((measured: Measured<TContext>) => void) | undefined
 }
 
-export type Send<TContext> = (request: SubgraphRequest<TContext>) => Promise<SubgraphResponse>
+/** A request on its way: the deadline of the call is put into its signal. */
+export interface OutgoingRequest<TContext> extends SubgraphRequest<TContext> {
+  signal: AbortSignal | undefined
+}
+
+export type Send<TContext> = (request: OutgoingRequest<TContext>) => Promise<SubgraphResponse>
 
 export function upstream<TContext>(
   subgraph: string,
@@ -39,13 +44,13 @@ export function upstream<TContext>(
   const { onFetch } = options
 
   const send: Send<TContext> = (request) =>
-    withDeadline(request, timeoutMs, async (limited) => {
+    withDeadline(request, timeoutMs, async () => {
       const tries = request.operationKind === 'query' ? retries : 0
       for (let attempt = 0; ; attempt++) {
         try {
-          return await transport.execute(limited)
+          return await transport.execute(request)
         } catch (error) {
-          if (attempt >= tries || limited.signal?.aborted || !mayRetry(error)) throw error
+          if (attempt >= tries || request.signal?.aborted || !mayRetry(error)) throw error
         }
       }
     })
@@ -53,6 +58,7 @@ export function upstream<TContext>(
 
   return async (request) => {
     const started = performance.now()
+    const { signal } = request
     const measured = (outcome: Measured<TContext>['outcome'], cause?: unknown): void =>
       onFetch({
         subgraph,
@@ -68,7 +74,7 @@ export function upstream<TContext>(
       measured(error ? 'errors' : 'ok', error)
       return response
     } catch (error) {
-      if (request.signal?.aborted) measured('cancelled')
+      if (signal?.aborted) measured('cancelled')
       else measured(error instanceof SubgraphFailure ? error.reason : 'unreachable', error)
       throw error
     }
@@ -90,9 +96,9 @@ function forSubgraph(
 }
 
 function withDeadline<TContext>(
-  request: SubgraphRequest<TContext>,
+  request: OutgoingRequest<TContext>,
   milliseconds: number,
-  call: Send<TContext>,
+  call: () => Promise<SubgraphResponse>,
 ): Promise<SubgraphResponse> {
   const { signal } = request
   return new Promise((resolve, reject) => {
@@ -111,7 +117,8 @@ function withDeadline<TContext>(
     }
     if (signal?.aborted) return leave()
     signal?.addEventListener('abort', leave)
-    call({ ...request, signal: controller.signal }).then(
+    request.signal = controller.signal
+    call().then(
       (response) => {
         settle()
         resolve(response)

@@ -1,5 +1,6 @@
 import { execute, NoUnusedVariablesRule, parse, specifiedRules, validate } from 'graphql'
 import { describe, expect, it } from 'vitest'
+import { DataText, stringifyAnswer } from '../../src/federation/answer.ts'
 import { fleet, plain } from './kit.ts'
 import { randomOperation, seeded } from './random-operations.ts'
 import { monolith, world } from './world.ts'
@@ -23,10 +24,12 @@ describe('random operations', () => {
       compared++
       const expected = await execute({ schema, document, variableValues: variables, rootValue })
       const actual = await engine.execute({ document, variables, context: {} })
+      const written = await engine.execute({ document, variables, context: {}, asText: true })
+      if (written.data) expect(written.data).toBeInstanceOf(DataText)
       // Also the order of keys: clients read JSON.
-      expect(JSON.stringify(actual), `seed ${seed}: ${query}\n${JSON.stringify(variables)}`).toBe(
-        JSON.stringify(expected),
-      )
+      const about = `seed ${seed}: ${query}\n${JSON.stringify(variables)}`
+      expect(JSON.stringify(actual), about).toBe(JSON.stringify(expected))
+      expect(stringifyAnswer(written), about).toBe(JSON.stringify(expected))
     }
     expect(compared).toBeGreaterThan(seeds / 3)
   })
