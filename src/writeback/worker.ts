@@ -137,6 +137,8 @@ export function createWorker(options: WorkerOptions): Worker {
     const lookLater = (since: string | null, inMs: number) =>
       take(writeback, { name: 'unknown', problem, notFoundSince: since }, { dueAt: Date.now() + inMs })
     if (!verdict.ok) {
+      // Found, and waiting for a person over there. Any other failure is one of looking and leaves the question open.
+      if (verdict.failure.kind === 'awaiting-approval') return settleFailure(writeback, verdict.failure)
       if (isOld(writeback)) {
         const message = `${problem.message} Looking for it failed: ${publicMessage(verdict.failure, system.id)}`
         return take(writeback, { name: 'needs-attention', problem: { ...problem, message } })
