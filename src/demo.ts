@@ -8,6 +8,7 @@ import type { Config } from './config/schema.ts'
 import { type Life, startLife } from './simulation/life.ts'
 import type { Simulator } from './simulation/server.ts'
 import { World, type WorldOptions } from './simulation/world.ts'
+import type { SapB1SimulatorOptions } from './systems/sap-b1/simulator.ts'
 
 export interface Demo {
   readonly world: World
@@ -30,6 +31,8 @@ export interface DemoOptions {
   /** How often the gateway asks the simulated systems for changes. Default 1s. */
   readonly pollEvery?: string
   readonly world?: Omit<WorldOptions, 'file'>
+  /** How the simulated ERP behaves, beside its port and password. */
+  readonly erp?: Omit<SapB1SimulatorOptions, 'port' | 'password'>
   /** Merged over the demo's configuration; for tests. */
   readonly override?: (raw: DemoFile) => void
 }
@@ -57,7 +60,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     url: () => `${gateway}/webhooks/${system}`,
     secret: SECRETS.webhook,
   })
-  const erp = await startSapB1Simulator(world, { port: erpPort, password: SECRETS.erp })
+  const erp = await startSapB1Simulator(world, { ...options.erp, port: erpPort, password: SECRETS.erp })
   const crm = await startRestCrmSimulator(world, {
     port: crmPort,
     auth: { type: 'bearer', token: SECRETS.crm },
