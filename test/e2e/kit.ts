@@ -80,7 +80,7 @@ export interface TestGateway extends Client, AsyncDisposable {
   poll(): Promise<void>
 }
 
-export interface TestGatewayOptions extends Pick<DemoOptions, 'world' | 'override' | 'pollEvery'> {
+export interface TestGatewayOptions extends Pick<DemoOptions, 'world' | 'erp' | 'override' | 'pollEvery'> {
   readonly dataDir?: string
   /** False: webhooks of the simulated systems lead nowhere. */
   readonly webhooks?: boolean
