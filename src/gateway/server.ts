@@ -11,7 +11,9 @@ import { errorBody, requestError } from './answer.ts'
 import type { Authenticate } from './callers.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting } from './limits.ts'
+import { createOperations } from './operations.ts'
 import type { Pipeline } from './pipeline.ts'
+import { answerInParts, serveEventStreams, wantsEvents, wantsParts } from './streams.ts'
 import { serveWebSocket } from './websocket.ts'
 
 export interface DoorOptions<TContext extends object> {
@@ -91,16 +93,27 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     const deep = source === undefined ? null : checkNesting(source, pipeline.limits)
     if (deep) return reply.status(400).send({ errors: [deep.toJSON()] })
   }
+  const callerOf = (request: FastifyRequest): Caller => {
+    const caller = callers.get(request)
+    if (!caller) throw new Error('the guard did not run')
+    return caller
+  }
+  const operations = createOperations({ engine, pipeline, contextFor: options.contextFor, extensions })
+  const answerWithEvents = serveEventStreams(server, { path: PATH, operations, guard, callerOf })
   server.route({
     url: PATH,
     method: ['GET', 'POST'],
-    preHandler: guard,
+    preHandler: [
+      guard,
+      async (request, reply) => {
+        if (wantsEvents(request)) await answerWithEvents(request, reply)
+        else if (wantsParts(request)) await answerInParts(operations, request, reply, callerOf(request))
+      },
+    ],
     handler: fastifyApolloHandler(apollo, {
       async context(request, reply) {
-        const caller = callers.get(request)
-        if (!caller) throw new Error('the guard did not run')
         const signal = leavingSignal(reply)
-        const context = options.contextFor(caller, signal)
+        const context = options.contextFor(callerOf(request), signal)
         signals.set(context, signal)
         return context
       },
@@ -112,12 +125,9 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
 
   const sockets = serveWebSocket(server.server, {
     path: PATH,
-    engine,
-    pipeline,
+    operations,
     maxMessageBytes: options.maxBodyBytes,
     authenticate: options.authenticate,
-    contextFor: options.contextFor,
-    extensions,
   })
   await server.listen({ host: options.host, port: options.port })
   const address = server.server.address()

@@ -1,62 +1,30 @@
 /** Queries, mutations and subscriptions over WebSocket, protocol `graphql-transport-ws`. */
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
+import { GraphQLError } from 'graphql'
 import { GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols, type ServerOptions } from 'graphql-ws'
 import { type Extra, useServer } from 'graphql-ws/use/ws'
 import { WebSocketServer } from 'ws'
 import type { Caller } from '../caller/caller.ts'
-import type { Engine } from '../federation/engine.ts'
-import type { Pipeline } from './pipeline.ts'
+import type { Operations } from './operations.ts'
 
-export interface WebSocketOptions<TContext> {
+export interface WebSocketOptions {
   readonly path: string
-  readonly engine: Engine<TContext>
-  readonly pipeline: Pipeline
+  readonly operations: Operations
   readonly maxMessageBytes: number
   /** From the headers of the upgrade and the payload of `connection_init`; null refuses the connection. */
   authenticate(credentials: Readonly<Record<string, unknown>>): Caller | null
-  contextFor(caller: Caller, signal: AbortSignal): TContext
-  /** Added to every result. */
-  readonly extensions?: Readonly<Record<string, unknown>> | undefined
 }
 
 interface Session extends Record<PropertyKey, unknown> {
   caller?: Caller
 }
 
-type EngineArgs<TContext> = ExecutionArgs & { contextValue: { context: TContext; end: AbortController } }
-
-export function serveWebSocket<TContext>(server: Server, options: WebSocketOptions<TContext>): Listening {
-  const { engine, pipeline } = options
-
-  const argumentsOf = (source: string, operationName: unknown, variables: unknown, caller: Caller) => {
-    const document = pipeline.prepare(engine.schema, source)
-    if (!('kind' in document)) return document
-    const end = new AbortController()
-    return {
-      schema: engine.schema,
-      document,
-      operationName: operationName as string | null | undefined,
-      variableValues: variables as Record<string, unknown> | null | undefined,
-      contextValue: { context: options.contextFor(caller, end.signal), end },
-    } satisfies EngineArgs<TContext>
-  }
-
-  const requestOf = ({ document, operationName, variableValues, contextValue }: EngineArgs<TContext>) => ({
-    document,
-    operationName,
-    variables: variableValues,
-    context: contextValue.context,
-    signal: contextValue.end.signal,
-  })
-
-  const marked = (result: ExecutionResult): ExecutionResult =>
-    options.extensions ? { ...result, extensions: { ...result.extensions, ...options.extensions } } : result
-
+export function serveWebSocket(server: Server, options: WebSocketOptions): Listening {
+  const { operations, path, maxMessageBytes } = options
   return listenWebSocket(server, {
-    path: options.path,
-    maxMessageBytes: options.maxMessageBytes,
+    path,
+    maxMessageBytes,
     onConnect(context) {
       const caller = options.authenticate({ ...context.extra.request.headers, ...context.connectionParams })
       if (!caller) return false
@@ -65,17 +33,11 @@ export function serveWebSocket<TContext>(server: Server, options: WebSocketOptio
     },
     onSubscribe(context, _id, payload) {
       const { caller } = context.extra
-      if (!caller)
-        return [new GraphQLError('Not authenticated.', { extensions: { code: 'UNAUTHENTICATED' } })]
-      return argumentsOf(payload.query, payload.operationName, payload.variables, caller)
+      if (caller) return operations.prepare(payload, caller)
+      return [new GraphQLError('Not authenticated.', { extensions: { code: 'UNAUTHENTICATED' } })]
     },
-    execute: async (args) => marked(await engine.execute(requestOf(args as EngineArgs<TContext>))),
-    async subscribe(args) {
-      const typed = args as EngineArgs<TContext>
-      const stream = await engine.subscribe(requestOf(typed))
-      if (!(Symbol.asyncIterator in stream)) return marked(stream)
-      return endingWith(stream, marked, typed.contextValue.end)
-    },
+    execute: operations.execute,
+    subscribe: operations.subscribe,
   })
 }
 
@@ -123,26 +85,4 @@ export function listenWebSocket(
 
 function refuse(socket: Duplex, status: string, words: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${words.length}\r\n\r\n${words}`)
-}
-
-/** When the client has enough, whatever works for it is told. */
-function endingWith(
-  stream: AsyncIterableIterator<ExecutionResult>,
-  change: (result: ExecutionResult) => ExecutionResult,
-  end: AbortController,
-): AsyncIterableIterator<ExecutionResult> {
-  return {
-    async next() {
-      const { done, value } = await stream.next()
-      return done ? { done, value: undefined } : { done: false, value: change(value) }
-    },
-    async return() {
-      end.abort()
-      await stream.return?.()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]() {
-      return this
-    },
-  }
 }
