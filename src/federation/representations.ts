@@ -86,6 +86,8 @@ export function requirements(
 
 /** How one fetch names entities. */
 export interface Representer {
+  /** Where a representation is but a type and one plain field: the field, whose value tells entities apart. */
+  onlyKey(typename: string): string | undefined
   /** JSON, equal for equal representations; null when a required field is missing. */
   text(entity: Json): string | null
   /** The same as an object. */
@@ -116,6 +118,10 @@ export function compileRepresenter(
   }
   return {
     object,
+    onlyKey(typename) {
+      const plain = plainFor(typename)
+      return plain?.length === 2 ? plain.find(({ source }) => source !== '__typename')?.source : undefined
+    },
     text(entity) {
       const typename = entity.__typename
       const plain = typeof typename === 'string' ? plainFor(typename) : null
@@ -232,54 +238,94 @@ export function compileCollect(
   representer: Representer,
   shared: ReadonlySet<string>,
 ): Collect {
-  const passesShared = path.map((_, index) => shared.has(positionOf(path.slice(0, index))))
-  const last = path.length
-  const inherited = path.map((key) => key in Object.prototype)
+  const visit = compileVisit(path, shared)
+  return (root) => new Collection(representer).gather(root, visit)
+}
 
-  return (root) => {
-    const groups = new Map<string, Group>()
-    // Every walk has marks of its own: for what it has passed through, and for what it has come for.
-    const passed = ++marks
-    const arrived = ++marks
+/** One walk. */
+class Collection {
+  readonly #representer: Representer
+  readonly #groups: Group[] = []
+  readonly #byText = new Map<string, Group>()
+  // Most walks meet entities of one type, told apart by one field: no text is made for those met before.
+  #typename: unknown
+  #key: string | undefined
+  readonly #byKey = new Map<unknown, Group>()
+  readonly #arrived = ++marks
 
-    const arrive = (object: Json, holder: Json | unknown[], slot: string | number): void => {
-      if (object[markSlot] === arrived) return
-      const text = representer.text(object)
-      if (text === null) return
-      const group = groups.get(text)
-      if (!group) {
-        object[markSlot] = arrived
-        groups.set(text, { text, targets: [object] })
-      } else if (sameContent(group.targets[0], object)) (holder as Json)[slot] = group.targets[0]
-      else {
-        object[markSlot] = arrived
-        group.targets.push(object)
-      }
-    }
-    const walkOn = (value: unknown, index: number, holder: Json | unknown[], slot: string | number): void => {
-      if (typeof value !== 'object' || value === null) return
-      if (index === last) {
-        if (!Array.isArray(value)) arrive(value as Json, holder, slot)
-        return
-      }
-      const element = path[index]
-      if (element === anyItem) {
-        if (!Array.isArray(value)) return
-        for (let i = 0; i < value.length; i++) walkOn(value[i], index + 1, value, i)
-        return
-      }
-      if (Array.isArray(value)) return
-      const object = value as Json
-      if (passesShared[index]) {
-        if (object[markSlot] === passed) return
-        object[markSlot] = passed
-      }
-      const key = element as string
-      walkOn(inherited[index] ? get(object, key) : object[key], index + 1, object, key)
-    }
-    walkOn(root, 0, { root }, 'root')
-    return [...groups.values()]
+  constructor(representer: Representer) {
+    this.#representer = representer
   }
+
+  gather(root: Json, visit: Visit): Group[] {
+    visit(root, ++marks, this)
+    return this.#groups
+  }
+
+  /** @returns The object that is to stand where this one stood. */
+  arrive(object: Json): Json {
+    if (object[markSlot] === this.#arrived) return object
+    const typename = object.__typename
+    if (this.#typename === undefined && typeof typename === 'string') {
+      this.#typename = typename
+      this.#key = this.#representer.onlyKey(typename)
+    }
+    const key = this.#key !== undefined && typename === this.#typename ? object[this.#key] : undefined
+    // Texts of numbers and strings differ, so do they as keys; other values have no identity of their own.
+    const isKey = typeof key === 'string' || typeof key === 'number'
+    const known = isKey ? this.#byKey.get(key) : undefined
+    if (known) return this.#add(known, object)
+    const text = this.#representer.text(object)
+    if (text === null) return object
+    const same = isKey ? undefined : this.#byText.get(text)
+    if (same) return this.#add(same, object)
+    const group: Group = { text, targets: [object] }
+    this.#groups.push(group)
+    if (isKey) this.#byKey.set(key, group)
+    else this.#byText.set(text, group)
+    object[markSlot] = this.#arrived
+    return object
+  }
+
+  #add(group: Group, object: Json): Json {
+    if (sameContent(group.targets[0], object)) return group.targets[0]
+    object[markSlot] = this.#arrived
+    group.targets.push(object)
+    return object
+  }
+}
+
+type Visit = (root: Json, passed: number, collection: Collection) => void
+
+/** Code for one path: nested loops that know their keys. Keys are GraphQL names. */
+function compileVisit(path: PlanPath, shared: ReadonlySet<string>): Visit {
+  const isObjectLike = (v: string): string =>
+    `typeof ${v} === "object" && ${v} !== null && !Array.isArray(${v})`
+  const build = (index: number, value: string, assign: (replacement: string) => string): string => {
+    const element = path[index]
+    if (element === anyItem) {
+      const [i, item] = [`i${index}`, `v${index}`]
+      return `if (Array.isArray(${value})) for (let ${i} = 0; ${i} < ${value}.length; ${i}++) {
+        const ${item} = ${value}[${i}]; ${build(index + 1, item, (replacement) => `${value}[${i}] = ${replacement};`)} }`
+    }
+    if (element === undefined) {
+      return `if (${isObjectLike(value)}) { const r = collection.arrive(${value}); if (r !== ${value}) { ${assign('r')} } }`
+    }
+    const next = `v${index}`
+    const name = String(element)
+    const read = name in Object.prototype ? `get(${value}, "${name}")` : `${value}.${name}`
+    const once = shared.has(positionOf(path.slice(0, index)))
+      ? `if (${value}[mark] === passed) ${index === 0 ? 'return' : 'continue'}; ${value}[mark] = passed;`
+      : ''
+    return `if (${isObjectLike(value)}) { ${once} const ${next} = ${read};
+      ${build(index + 1, next, (replacement) => `set(${value}, "${name}", ${replacement});`)} }`
+  }
+  return new Function(
+    'get',
+    'set',
+    'mark',
+    `"use strict"; return (root, passed, collection) => { ${build(0, 'root', () => '')} }`,
+  )(get, set, markSlot) as Visit
 }
 
 export const positionOf = (path: PlanPath): string => path.join('\n')
@@ -288,11 +334,25 @@ export const positionOf = (path: PlanPath): string => path.join('\n')
 const markSlot = Symbol('seen by walk') as unknown as string
 let marks = 0
 
-/** Whether two objects can be one: the same plain values, and the very same objects. */
-function sameContent(a: Json, b: Json): boolean {
+/** Custom scalars in the process can be anything; a Date has no keys and is not equal to every other. */
+function isPlain(value: object): value is Json {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** Whether two values can be one: all that is in them is equal. */
+function sameContent(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  if (Array.isArray(a)) {
+    if (!Array.isArray(b) || a.length !== b.length) return false
+    for (let i = 0; i < a.length; i++) if (!sameContent(a[i], b[i])) return false
+    return true
+  }
+  if (!isPlain(a) || !isPlain(b)) return false
   let keys = 0
   for (const key in b) {
-    if (a[key] !== b[key]) return false
+    if (!sameContent(a[key], b[key])) return false
     keys++
   }
   for (const _ in a) keys--
