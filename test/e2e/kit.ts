@@ -76,8 +76,8 @@ export interface TestGateway extends Client, AsyncDisposable {
   readonly app: App
   readonly dataDir: string
   system(id: string): System
-  /** Asks every system for changes now, twice: the second time nothing may be new. */
-  poll(): Promise<void>
+  /** Asks a system for changes now, twice: the second time nothing may be new. Default: every system. */
+  poll(system?: string): Promise<void>
 }
 
 export interface TestGatewayOptions extends Pick<DemoOptions, 'world' | 'erp' | 'override' | 'pollEvery'> {
@@ -114,8 +114,9 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
       if (!system) throw new Error(`no system ${id}`)
       return system
     },
-    async poll() {
-      for (const _round of [1, 2]) for (const system of systems.all()) await app.feeds.pollOnce(system)
+    async poll(id) {
+      const asked = systems.all().filter((system) => id === undefined || system.id === id)
+      for (const _round of [1, 2]) for (const system of asked) await app.feeds.pollOnce(system)
     },
     async [Symbol.asyncDispose]() {
       await gateway.close()
