@@ -1,15 +1,17 @@
 /** The house put together: one process's systems, paths and subgraphs, from a checked configuration. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createSubgraphContext, type Rooms } from '../subgraphs/kit/context.ts'
+import { createSubgraphContext, type Rooms, type SubgraphContext } from '../subgraphs/kit/context.ts'
 import type { Caller } from './caller/caller.ts'
 import type { Config, SystemConfig } from './config/schema.ts'
-import { createFeeds, type Feeds } from './events/feeds.ts'
+import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.ts'
 import { openEventLog } from './events/log.ts'
 import { readLinks } from './identity/links.ts'
 import { createIdentityRegistry } from './identity/registry.ts'
 import { createSweeper, type Sweeper } from './identity/sweep.ts'
 import type { Log } from './observe/log.ts'
+import { type CallWatch, createCallWatch } from './reading/call-watch.ts'
+import { createReading } from './reading/reading.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import { makeSecret, type Store, sharedValue } from './store/store.ts'
 import { kinds } from './systems/kinds.ts'
@@ -28,7 +30,8 @@ export interface App {
   readonly sweeper: Sweeper
   /** Signs who is asking, between gateway and subgraphs. */
   readonly callerSecret: string
-  contextFor(caller: Caller, signal?: AbortSignal): ReturnType<typeof createSubgraphContext>
+  /** @param maxAgeMs Values older than this will do only where there are no others; not given: any. */
+  contextFor(caller: Caller, signal?: AbortSignal, maxAgeMs?: number): SubgraphContext
   /** Begins to carry writes, ask for changes and fill identities. */
   start(): void
   /** Answers when the first identity sweep is over: before that, customers of different systems are strangers. */
@@ -45,18 +48,44 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
   const identity = createIdentityRegistry(store)
   const events = await openEventLog(store)
   const journal = createJournal(store)
-  const worker = createWorker({ store, journal, systems, events, membership, logger })
+  const reading = createReading({
+    systems,
+    settings(id) {
+      const system = config.systems[id]
+      if (!system) throw new Error(`no system ${id}`) // systems are made from the same configuration
+      return system
+    },
+    maxBytes: config.reading.cacheBytes,
+    logger,
+  })
+  events.onApply(reading.apply)
+  const worker = createWorker({ store, journal, systems, events, membership, logger, readers: reading })
   const writer = createWriter(systems, journal, worker)
   const { owner } = membership
   const match = { customer: config.identity.customer.match, product: config.identity.product.match }
-  const sweeper = createSweeper({ systems, identity, store, match, owner, logger })
-  const feeds = createFeeds({ store, systems, log: events, owner, logger, onRecords: sweeper.noticed })
-  const rooms: Rooms = { systems, identity, events, journal, writer, worker }
+  const door: FeedDoor = {
+    away: (system) => reading.guardOf(system).refusal() !== null,
+    read: (system, call, signal) => reading.guardOf(system).read(call, { signal }),
+    observe: reading.observe,
+  }
+  const sweeper = createSweeper({ systems, identity, store, match, owner, logger, door })
+  const feeds = createFeeds({
+    store,
+    systems,
+    log: events,
+    owner,
+    logger,
+    door,
+    onRecords: sweeper.noticed,
+  })
+  const rooms: Rooms = { systems, identity, events, journal, writer, worker, reading }
   for (const file of config.identity.import) {
     const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
     if ('problems' in links) throw new Error(`${file}: ${links.problems.join('; ')}`)
     await identity.link(links.requests, 'import')
   }
+  const watch = (): CallWatch | undefined =>
+    process.env.NODE_ENV === 'production' ? undefined : createCallWatch(logger, config.reading.expectedCalls)
   let swept: Promise<void> = Promise.resolve()
 
   return {
@@ -66,7 +95,8 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     feeds,
     sweeper,
     callerSecret: config.callerSecret ?? (await sharedValue(store, 'caller-secret', makeSecret)),
-    contextFor: (caller, signal) => createSubgraphContext(rooms, caller, signal),
+    contextFor: (caller, signal, maxAgeMs) =>
+      createSubgraphContext(rooms, { caller, signal, maxAgeMs }, watch()),
     start() {
       worker.start()
       swept = sweeper.start()
@@ -77,6 +107,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     async close() {
       await Promise.all([feeds.close(), sweeper.close(), worker.close()])
       events.close()
+      reading.close()
       await systems.close()
       await membership.leave()
       await store.close()

@@ -1,5 +1,7 @@
 /** The configuration file: one schema gives the parser, the types and the defaults. A system's kind adds its own part. */
 import { z } from 'zod'
+import { WEEKDAYS } from '../reading/maintenance.ts'
+import { RECORD_TYPES } from '../systems/records.ts'
 
 /** `250ms`, `30s`, `5m`, `1h`; milliseconds inside. */
 export const duration = z
@@ -11,6 +13,74 @@ export const duration = z
   })
 
 const writeMode = z.enum(['off', 'dryRun', 'on'])
+
+const limits = z
+  .strictObject({
+    concurrency: z
+      .int()
+      .min(1)
+      .default(8)
+      .describe('Calls under way at once; not more than the sessions that are licensed'),
+    queue: z.int().min(0).default(200).describe('Calls that may wait for their turn; more are refused'),
+    wait: duration.prefault('5s').describe('A call that would wait longer for its turn is refused'),
+    timeout: duration
+      .prefault('15s')
+      .describe('For one call as readers see it: sessions and pages of the system included'),
+    perSecond: z.int().min(1).optional().describe('Calls in any second; default: no limit'),
+    perDay: z.int().min(1).optional().describe('Calls of this process in a day (UTC); default: no limit'),
+  })
+  .prefault({})
+  .describe('How much the system bears')
+
+const breaker = z
+  .strictObject({
+    failures: z.int().min(1).default(5).describe('After so many failed calls in a row it is taken for down'),
+    probeEvery: duration.prefault('5s').describe('How often it is looked for while it is down'),
+  })
+  .prefault({})
+  .describe('When to stop asking a system that does not answer')
+
+const retry = z
+  .strictObject({
+    attempts: z.int().min(0).max(5).default(2).describe('Further tries of a read that failed; 0: none'),
+    delay: duration.prefault('100ms').describe('Before the first of them, on average'),
+    maxDelay: duration.prefault('2s').describe('Before any of them'),
+  })
+  .prefault({})
+  .describe('Reads only: a write is never sent again in hope')
+
+const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'is a time of day such as 02:00')
+
+const maintenanceWindow = z.strictObject({
+  from: timeOfDay.describe('When it begins'),
+  to: timeOfDay.describe('When it ends; on the next day where this is not after from'),
+  days: z.array(z.enum(WEEKDAYS)).min(1).optional().describe('Days on which it begins; default: every day'),
+  timeZone: z
+    .string()
+    .refine(isTimeZone, 'is no IANA time zone such as Asia/Shanghai')
+    .default('UTC')
+    .describe('Whose clock this is'),
+})
+
+/** Defaults differ by record type: see src/reading/settings.ts. */
+const freshness = z.strictObject({
+  ttl: duration.optional().describe('So long a record is served without asking, unless an event demotes it'),
+  revalidate: duration.optional().describe('After that, so long it is served while it is read anew'),
+  lists: duration.optional().describe('The same as ttl for lists and lookups'),
+  absent: duration.optional().describe('So long it is believed that a record is not there'),
+  lastKnown: duration
+    .optional()
+    .describe('So long an old value is better than none while the system is down'),
+})
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}
 
 export const systemSchema = z.strictObject({
   kind: z.string().describe('What sort of system it is; see the README of each kind'),
@@ -35,6 +105,18 @@ export const systemSchema = z.strictObject({
     .describe(
       'The system whose order numbers stand on the invoices of this one; default: the only one with orders',
     ),
+  limits,
+  breaker,
+  retry,
+  maintenance: z
+    .array(maintenanceWindow)
+    .default([])
+    .describe('When the system is away by announcement: reads give the last known value, nothing alarms'),
+  batchWindow: duration.prefault('2ms').describe('How long the first key of a batch waits for others'),
+  cache: z
+    .partialRecord(z.enum(RECORD_TYPES), freshness)
+    .default({})
+    .describe('How long values are served, by record type'),
 })
 
 const matchFields = <const F extends string>(...fields: [F, ...F[]]) => z.array(z.enum(fields))
@@ -81,6 +163,20 @@ export const configSchema = z.strictObject({
         .prefault({})
         .describe('The same for products'),
       import: z.array(z.string()).default([]).describe('CSV files to link by at every start'),
+    })
+    .prefault({}),
+  reading: z
+    .strictObject({
+      cacheBytes: z
+        .int()
+        .min(65_536)
+        .default(64 * 1024 * 1024)
+        .describe('Bound of all cached values together, in bytes'),
+      expectedCalls: z
+        .int()
+        .min(1)
+        .default(20)
+        .describe('Outside production: a request that calls one system more often is warned about'),
     })
     .prefault({}),
   subgraphs: z

@@ -1,5 +1,6 @@
 /** Change events: CloudEvents 1.0, one per change of one record in one system. */
 import type { Key, RecordType } from '../systems/records.ts'
+import type { Affected } from './dependents.ts'
 
 export interface ChangeEvent {
   /** Where it stands in the log; only grows. */
@@ -24,6 +25,8 @@ export interface EventData {
   readonly facts: Facts
   /** The same before; null where it is not known. */
   readonly before: Facts | null
+  /** What else reads differently now; absent where an earlier version of this gateway wrote the event. */
+  readonly affects?: readonly Affected[]
 }
 
 export interface FieldChange {

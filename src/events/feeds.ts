@@ -5,11 +5,11 @@
 import { gatewayCaller } from '../caller/caller.ts'
 import type { Log } from '../observe/log.ts'
 import { type Store, takeLease } from '../store/store.ts'
-import { failureText } from '../systems/failure.ts'
+import { failureText, type Outcome, ok } from '../systems/failure.ts'
 import type { CallContext, Notification, RecordPort, WebhookRequest } from '../systems/port.ts'
 import type { RecordType, RecordTypes } from '../systems/records.ts'
 import { portOf, type System, type Systems } from '../systems/registry.ts'
-import type { EventLog, Sighting } from './log.ts'
+import type { Appended, EventLog, Sighting } from './log.ts'
 
 export interface Feeds {
   /** Asks every system that can tell, until `close`. */
@@ -24,12 +24,26 @@ export type WebhookOutcome =
   | { readonly ok: true; readonly received: number }
   | { readonly ok: false; readonly status: 400 | 401 | 404 | 503; readonly message: string }
 
+/** What stands between everybody who reads and a system. */
+export interface Door {
+  /** Whether there is no use in asking now. */
+  away(system: System): boolean
+  read<R>(
+    system: System,
+    call: (signal: AbortSignal) => Promise<Outcome<R>>,
+    signal: AbortSignal,
+  ): Promise<Outcome<R>>
+  /** To be called before reading; what it answers is told which events came of it, before they are announced. */
+  observe(): (appended: readonly Appended[]) => void
+}
+
 export interface FeedOptions {
   readonly store: Store
   readonly systems: Systems
   readonly log: EventLog
   readonly owner: string
   readonly logger: Log
+  readonly door: Door
   /** Told of every record a feed has read: identities grow with it. */
   readonly onRecords?: (
     system: System,
@@ -46,13 +60,18 @@ const BASELINE = 1_000
 const CLOCK_SLACK_MS = 60_000
 
 export function createFeeds(options: FeedOptions): Feeds {
-  const { store, systems, log, logger } = options
+  const { store, systems, log, logger, door } = options
   const stop = new AbortController()
-  const context: CallContext = { caller: gatewayCaller, signal: stop.signal }
+  const ask = <R>(system: System, call: (context: CallContext) => Promise<Outcome<R>>) =>
+    door.read(system, (signal) => call({ caller: gatewayCaller, signal }), stop.signal)
   const running = new Set<Promise<void>>()
   const timers = new Set<NodeJS.Timeout>()
 
-  const append = async (sightings: readonly Sighting[], checkpoint?: { feed: string; value: string }) => {
+  const append = async (
+    sightings: readonly Sighting[],
+    observed: (appended: readonly Appended[]) => void,
+    checkpoint?: { feed: string; value: string },
+  ) => {
     const appended = await store.transact(async (tx) => {
       const events = await log.record(tx, sightings)
       if (checkpoint) {
@@ -64,7 +83,9 @@ export function createFeeds(options: FeedOptions): Feeds {
       }
       return events
     })
-    if (appended.length > 0) log.announce()
+    if (appended.length === 0) return
+    observed(appended)
+    await log.announce()
   }
 
   const pollChanges = async <T extends RecordType>(system: System, type: T, port: RecordPort<T>) => {
@@ -72,8 +93,10 @@ export function createFeeds(options: FeedOptions): Feeds {
     const bornAfter = await baselineOf(system, type, port)
     for (;;) {
       const since = await checkpointOf(store, feed)
-      const page = await port.changes?.(since, context)
-      if (!page) return
+      const { changes } = port
+      if (!changes) return
+      const observed = door.observe()
+      const page = await ask(system, (context) => changes.call(port, since, context))
       if (!page.ok) {
         logger.warn(
           { system: system.id, record: type },
@@ -84,7 +107,7 @@ export function createFeeds(options: FeedOptions): Feeds {
       const { records, checkpoint, hasMore } = page.value
       await options.onRecords?.(system, type, records)
       const sightings = records.map((value) => sightingOf(system, type, value, bornAfter))
-      await append(sightings, { feed, value: checkpoint })
+      await append(sightings, observed, { feed, value: checkpoint })
       if (!hasMore || stop.signal.aborted) return
     }
   }
@@ -104,16 +127,21 @@ export function createFeeds(options: FeedOptions): Feeds {
     if (known !== null) return Date.parse(known)
     const now = new Date()
     let after: string | undefined
-    for (let read = 0; read < BASELINE && port.list && !stop.signal.aborted; ) {
-      const page = await port.list({ first: PAGE, after }, context)
+    const { list } = port
+    for (let read = 0; read < BASELINE && list && !stop.signal.aborted; ) {
+      const observed = door.observe()
+      const page = await ask(system, (context) => list.call(port, { first: PAGE, after }, context))
       if (!page.ok) break
       const values = page.value.items.map((item) => item.record)
-      await append(values.map((value) => ({ system: system.id, record: type, value, baseline: true })))
+      await append(
+        values.map((value) => ({ system: system.id, record: type, value, baseline: true })),
+        observed,
+      )
       read += values.length
       after = page.value.items.at(-1)?.position
       if (!page.value.hasMore || after === undefined) break
     }
-    await append([], { feed, value: now.toISOString() })
+    await append([], door.observe(), { feed, value: now.toISOString() })
     return now.getTime()
   }
 
@@ -122,9 +150,11 @@ export function createFeeds(options: FeedOptions): Feeds {
     const feed = `sweep/${system.id}/${type}`
     const baseline = (await checkpointOf(store, feed)) === null
     let after: string | undefined
+    const { list } = port
+    if (!list) return
     for (;;) {
-      const page = await port.list?.({ first: PAGE, after }, context)
-      if (!page) return
+      const observed = door.observe()
+      const page = await ask(system, (context) => list.call(port, { first: PAGE, after }, context))
       if (!page.ok) {
         logger.warn(
           { system: system.id, record: type },
@@ -133,14 +163,19 @@ export function createFeeds(options: FeedOptions): Feeds {
         return
       }
       const values = page.value.items.map((item) => item.record)
-      await append(values.map((value) => ({ system: system.id, record: type, value, baseline })))
+      await append(
+        values.map((value) => ({ system: system.id, record: type, value, baseline })),
+        observed,
+      )
       after = page.value.items.at(-1)?.position
       if (!page.value.hasMore || after === undefined || stop.signal.aborted) break
     }
-    if (baseline && !stop.signal.aborted) await append([], { feed, value: new Date().toISOString() })
+    if (baseline && !stop.signal.aborted)
+      await append([], door.observe(), { feed, value: new Date().toISOString() })
   }
 
   const pollOnce = async (system: System) => {
+    if (door.away(system)) return
     if (!(await takeLease(store, `poll/${system.id}`, options.owner, system.pollEveryMs + LEASE_MS))) return
     for (const type of Object.keys(system.adapter.ports) as RecordType[]) {
       const port = portOf(system, type)
@@ -189,14 +224,15 @@ export function createFeeds(options: FeedOptions): Feeds {
       }
       // The notification says what to look at; the record itself is asked for, so that no order of arrival matters.
       const sightings: Sighting[] = []
+      const observed = door.observe()
       for (const notification of verdict.notifications) {
-        const found = await readNotified(system, notification, context)
+        const found = await readNotified(system, notification, ask)
         if (!found.ok)
           return { ok: false, status: 503, message: 'The record could not be read now; send it again.' }
         if (found.sighting) sightings.push(found.sighting)
       }
       for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
-      await append(sightings)
+      await append(sightings, observed)
       return { ok: true, received: verdict.notifications.length }
     },
 
@@ -222,11 +258,12 @@ function sightingOf<T extends RecordType>(
 async function readNotified(
   system: System,
   notification: Notification,
-  context: CallContext,
+  ask: <R>(system: System, call: (context: CallContext) => Promise<Outcome<R>>) => Promise<Outcome<R>>,
 ): Promise<{ ok: true; sighting: Sighting | null } | { ok: false }> {
   const { type, key, id, time, change } = notification
-  const [outcome] = (await portOf(system, type)?.readMany([key], context)) ?? []
-  if (!outcome) return { ok: true, sighting: null }
+  const port = portOf(system, type)
+  if (!port) return { ok: true, sighting: null }
+  const outcome = await ask(system, async (context) => (await port.readMany([key], context))[0] ?? ok(null))
   if (!outcome.ok) return { ok: false }
   if (!outcome.value) return { ok: true, sighting: null }
   const sighting: Sighting = {

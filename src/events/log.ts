@@ -8,6 +8,7 @@ import { type Caller, scopeKey } from '../caller/caller.ts'
 import { type Database, makeSecret, type Store, sharedValue } from '../store/store.ts'
 import type { EventTable } from '../store/tables.ts'
 import type { RecordType, RecordTypes } from '../systems/records.ts'
+import { affectedBy } from './dependents.ts'
 import { differenceOf } from './diff.ts'
 import type { ChangeEvent, EventData } from './event.ts'
 
@@ -33,8 +34,16 @@ export interface EventLog {
    * @returns What was appended.
    */
   record(tx: Database, sightings: readonly Sighting[]): Promise<readonly Appended[]>
-  /** To be called after the transaction is durable: wakes those who follow. */
-  announce(): void
+  /**
+   * To be called after the transaction is durable: applies to this node what the log has, then wakes those who
+   * follow. Answers when everything that was durable at the time of the call is applied.
+   */
+  announce(): Promise<void>
+  /**
+   * Called with all events in order, each once, before anybody who follows sees them: what this node remembers of
+   * the systems must not be older than what it tells.
+   */
+  onApply(listener: (events: readonly ChangeEvent[]) => void): void
   /** Events after `after` (default: from now on), in order, until the signal ends it. */
   follow(filter: EventFilter, after: number | undefined, signal: AbortSignal): AsyncGenerator<ChangeEvent>
   cursorOf(position: number, caller: Caller): string
@@ -53,6 +62,9 @@ export interface Appended {
   readonly system: string
   readonly record: RecordType
   readonly key: string
+  readonly position: number
+  /** The record as the event tells of it. */
+  readonly value: RecordTypes[RecordType]
 }
 
 const PAGE = 200
@@ -63,12 +75,33 @@ export async function openEventLog(store: Store): Promise<EventLog> {
   const secret = await sharedValue(store, 'cursor-secret', makeSecret)
   const epoch = await sharedValue(store, 'log-epoch', () => makeSecret().slice(0, 8))
   const more = createSignal()
-  let announcedHead = await headOf(store.read)
-  const timer = setInterval(async () => {
-    const head = await headOf(store.read).catch(() => announcedHead)
-    if (head > announcedHead) more.raise()
-    announcedHead = head
-  }, LOOK_EVERY_MS)
+  const listeners = new Set<(events: readonly ChangeEvent[]) => void>()
+  let applied = await headOf(store.read)
+
+  const applyAll = async () => {
+    for (;;) {
+      const page = await eventsBetween(store.read, applied)
+      const last = page.at(-1)
+      if (!last) return
+      for (const listener of listeners) listener(page)
+      applied = last.position
+      more.raise()
+    }
+  }
+  // One at a time; those who come while it runs wait for one more, which sees what they have made durable.
+  let running: Promise<void> = Promise.resolve()
+  let next: Promise<void> | undefined
+  const advance = (): Promise<void> => {
+    next ??= running.then(() => {
+      next = undefined
+      const applying = applyAll()
+      running = applying.catch(() => {})
+      return applying
+    })
+    return next
+  }
+  // What fails now is looked for again at the next turn.
+  const timer = setInterval(() => advance().catch(() => {}), LOOK_EVERY_MS)
   timer.unref()
 
   const sign = (text: string) => createHmac('sha256', secret).update(text).digest('base64url').slice(0, 16)
@@ -83,14 +116,18 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       return appended
     },
 
-    announce: more.raise,
+    announce: advance,
+
+    onApply(listener) {
+      listeners.add(listener)
+    },
 
     async *follow(filter, after, abort) {
-      let position = after ?? (await headOf(store.read))
+      let position = after ?? applied
       while (!abort.aborted) {
         // Taken before looking: what is appended in between raises it.
         const seen = more.count()
-        const page = await eventsAfter(store.read, position, filter.record)
+        const page = await eventsBetween(store.read, position, applied, filter.record)
         for (const event of page) {
           position = event.position
           if (abort.aborted) return
@@ -150,9 +187,10 @@ async function recordOne(tx: Database, sighting: Sighting): Promise<Appended | n
     .execute()
   if (sighting.baseline) return null
   const { type, changes, facts } = difference
-  const data: EventData = { changes, facts, before: difference.before }
+  const affects = affectedBy(record, [before, value])
+  const data: EventData = { changes, facts, before: difference.before, affects }
   const source = `/systems/${system}`
-  await tx
+  const { position } = await tx
     .insertInto('event')
     .values({
       source,
@@ -164,8 +202,9 @@ async function recordOne(tx: Database, sighting: Sighting): Promise<Appended | n
       time: sighting.time ?? value.updatedAt ?? new Date().toISOString(),
       data: JSON.stringify(data),
     })
-    .execute()
-  return { type, system, record, key: value.key }
+    .returning('position')
+    .executeTakeFirstOrThrow()
+  return { type, system, record, key: value.key, position: Number(position), value }
 }
 
 /**
@@ -196,15 +235,17 @@ async function headOf(db: Database): Promise<number> {
   return Number(row?.head ?? 0)
 }
 
-async function eventsAfter(db: Database, position: number, record: RecordType): Promise<ChangeEvent[]> {
-  const rows = await db
-    .selectFrom('event')
-    .selectAll()
-    .where('position', '>', position)
-    .where('record', '=', record)
-    .orderBy('position')
-    .limit(PAGE)
-    .execute()
+/** @param until The last position to give; not given: whatever there is. */
+async function eventsBetween(
+  db: Database,
+  after: number,
+  until?: number,
+  record?: RecordType,
+): Promise<ChangeEvent[]> {
+  let query = db.selectFrom('event').selectAll().where('position', '>', after)
+  if (until !== undefined) query = query.where('position', '<=', until)
+  if (record !== undefined) query = query.where('record', '=', record)
+  const rows = await query.orderBy('position').limit(PAGE).execute()
   return rows.map(eventOf)
 }
 

@@ -1,5 +1,6 @@
 /** Fills the cross-reference from the systems: everything once, and what changes from then on. */
 import { gatewayCaller } from '../caller/caller.ts'
+import type { Door } from '../events/feeds.ts'
 import type { Log } from '../observe/log.ts'
 import { type Store, takeLease } from '../store/store.ts'
 import { failureText } from '../systems/failure.ts'
@@ -29,13 +30,22 @@ export interface SweepOptions {
   readonly match: MatchFields
   readonly owner: string
   readonly logger: Log
+  readonly door: Pick<Door, 'read'>
 }
 
 const PAGE = 100
 const TRY_AGAIN_MS = 10_000
 const LEASE_MS = 60_000
 
-export function createSweeper({ systems, identity, store, match, owner, logger }: SweepOptions): Sweeper {
+export function createSweeper({
+  systems,
+  identity,
+  store,
+  match,
+  owner,
+  logger,
+  door,
+}: SweepOptions): Sweeper {
   const stop = new AbortController()
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
@@ -51,7 +61,8 @@ export function createSweeper({ systems, identity, store, match, owner, logger }
 
   const sweepOne = async (system: System, type: IdentityType): Promise<boolean> => {
     const port = portOf(system, type)
-    if (!port?.list) return true
+    const list = port?.list?.bind(port)
+    if (!list) return true
     const feed = `identity/${system.id}/${type}`
     const done = await store.read
       .selectFrom('checkpoint')
@@ -62,7 +73,11 @@ export function createSweeper({ systems, identity, store, match, owner, logger }
     if (!(await takeLease(store, feed, owner, LEASE_MS))) return true
     let after: string | undefined
     for (;;) {
-      const page = await port.list({ first: PAGE, after }, { caller: gatewayCaller, signal: stop.signal })
+      const page = await door.read(
+        system,
+        (signal) => list({ first: PAGE, after }, { caller: gatewayCaller, signal }),
+        stop.signal,
+      )
       if (stop.signal.aborted) return true
       if (!page.ok) {
         logger.warn(
@@ -80,7 +95,7 @@ export function createSweeper({ systems, identity, store, match, owner, logger }
       if (!page.value.hasMore || after === undefined) break
     }
     // Where changes are reported, the sweep need not be repeated at the next start.
-    if (port.changes) {
+    if (port?.changes) {
       const value = new Date().toISOString()
       await store.transact((tx) => tx.insertInto('checkpoint').values({ feed, value }).execute())
     }

@@ -1,102 +1,197 @@
 /**
  * The read path, as a request sees it: ask for one record, get one record, and the calls to the systems are as
- * few as the keys allow. Batching across requests, caching and protection take their place between `load` and
- * `readMany`, behind this face.
+ * few as the keys of all requests allow. Inside one request a record reads the same everywhere.
  */
 import DataLoader from 'dataloader'
-import { scopeKey } from '../caller/caller.ts'
-import { fail, type Outcome } from '../systems/failure.ts'
 import type { CallContext, ListPage, ListQuery, LookupName } from '../systems/port.ts'
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
-import { portOf, type System } from '../systems/registry.ts'
+import type { System } from '../systems/registry.ts'
+import type { CallWatch } from './call-watch.ts'
+import type { Demand, Failed, Provenance, Read, Reading } from './reading.ts'
+import { maySee } from './visibility.ts'
 
 export interface RecordReader {
-  /** One record; null where the system has no such record. */
-  load<T extends RecordType>(system: System, type: T, key: Key): Promise<Outcome<RecordTypes[T] | null>>
+  /** One record; null where the system has no such record, or not for this caller. */
+  load<T extends RecordType>(system: System, type: T, key: Key): Promise<Read<RecordTypes[T] | null>>
   /** Records that belong to another record's key, or carry a number. */
   lookup<T extends RecordType>(
     system: System,
     type: T,
     by: LookupName,
     key: Key,
-  ): Promise<Outcome<readonly RecordTypes[T][]>>
-  list<T extends RecordType>(system: System, type: T, query: ListQuery): Promise<Outcome<ListPage<T>>>
-  /** Forgets what was read: the next question goes to the systems again. */
+  ): Promise<Read<readonly RecordTypes[T][]>>
+  list<T extends RecordType>(system: System, type: T, query: ListQuery): Promise<Read<ListPage<T>>>
+  /** What the answer was made of. */
+  sources(): SourcesReport
+  /** Forgets what was read: the next question is answered anew. */
   renew(): void
 }
 
-/** For one request of one caller; never shared between callers. */
-export function createRecordReader(context: CallContext): RecordReader {
-  const loaders = new Map<string, DataLoader<Key, Outcome<unknown>>>()
-  const scope = scopeKey(context.caller)
+export interface RequestContext extends CallContext {
+  /** Values older than this will do only where there are no others. */
+  readonly maxAgeMs?: number | undefined
+}
 
-  const loaderOf = <V>(
-    name: string,
-    limit: number,
-    read: (keys: readonly Key[]) => Promise<readonly Outcome<V>[]>,
-  ): DataLoader<Key, Outcome<V>> => {
-    const id = `${scope} ${name}`
+export interface SourcesReport {
+  readonly sources: readonly Source[]
+  /** Milliseconds since 1970 until which every value may be served unasked; null where nothing was read. */
+  readonly freshUntil: number | null
+  /** Whether every value is as new as the caller demanded; null where nothing was demanded. */
+  readonly demandMet: boolean | null
+}
+
+export interface Source {
+  readonly system: string
+  readonly record: RecordType
+  /** Distinct records. */
+  readonly count: number
+  /** RFC 3339; of the oldest. */
+  readonly fetchedAt: string
+  /** At least one is what the system said last, before it stopped answering. */
+  readonly stale: boolean
+}
+
+interface Tally {
+  readonly system: string
+  readonly record: RecordType
+  readonly keys: Set<Key>
+  oldest: number
+  stale: boolean
+}
+
+/** For one request of one caller; never shared between callers. */
+export function createRecordReader(
+  reading: Reading,
+  context: RequestContext,
+  watch?: CallWatch,
+): RecordReader {
+  const { caller, signal, maxAgeMs } = context
+  const loaders = new Map<string, DataLoader<Key, Read<unknown>>>()
+  const tallies = new Map<string, Tally>()
+  let demand: Demand
+  let freshUntil: number | null = null
+  let demandMet: boolean | null = null
+  let round = 0
+
+  const begin = () => {
+    // Without a demand every age will do.
+    const since = maxAgeMs === undefined ? 0 : Date.now() - maxAgeMs
+    demand = { credentialScope: caller.credentialScope, since, signal }
+    demandMet = maxAgeMs === undefined ? null : true
+    freshUntil = null
+    round++
+    loaders.clear()
+    tallies.clear()
+  }
+  begin()
+
+  const note = (type: RecordType, keys: readonly Key[], from: Provenance) => {
+    const id = `${from.system} ${type}`
+    let tally = tallies.get(id)
+    if (!tally) {
+      tally = { system: from.system, record: type, keys: new Set(), oldest: from.fetchedAt, stale: false }
+      tallies.set(id, tally)
+    }
+    for (const key of keys) tally.keys.add(key)
+    tally.oldest = Math.min(tally.oldest, from.fetchedAt)
+    tally.stale ||= from.stale
+    freshUntil = Math.min(freshUntil ?? Number.POSITIVE_INFINITY, from.stale ? 0 : from.freshUntil)
+    if (demandMet && (from.stale || from.fetchedAt < demand.since)) demandMet = false
+  }
+
+  const loaderOf = <V>(id: string, read: (key: Key) => Promise<Read<V>>): DataLoader<Key, Read<V>> => {
     let loader = loaders.get(id)
     if (!loader) {
-      loader = new DataLoader<Key, Outcome<unknown>>((keys) => read(keys), { maxBatchSize: limit })
+      loader = new DataLoader<Key, Read<unknown>>((keys) => Promise.all(keys.map(read)))
       loaders.set(id, loader)
     }
-    return loader as DataLoader<Key, Outcome<V>>
+    return loader as DataLoader<Key, Read<V>>
   }
 
-  const recordLoader = <T extends RecordType>(system: System, type: T) => {
-    const port = portOf(system, type)
-    return (
-      port &&
-      loaderOf<RecordTypes[T] | null>(`${system.id} ${type}`, port.batchLimit, (keys) =>
-        port.readMany(keys, context),
-      )
-    )
+  /** Nothing is noted for a round that is over: its answer was given up by `renew`. */
+  const noting = async <V>(
+    system: System,
+    type: RecordType,
+    what: string,
+    answer: Promise<Read<V>>,
+    shown: (value: V) => { readonly value: V; readonly keys: readonly Key[] },
+  ): Promise<Read<V>> => {
+    const ofRound = round
+    const read = await answer
+    if (read.call) watch?.(system.id, `${type} ${what}`, read.call)
+    if (!read.ok) return read
+    const { value, keys } = shown(read.value)
+    if (ofRound === round) note(type, keys, read.from)
+    return { ...read, value }
   }
+
+  const recordLoader = <T extends RecordType>(system: System, type: T) =>
+    loaderOf<RecordTypes[T] | null>(`${system.id} ${type}`, (key) =>
+      noting(system, type, 'by key', reading.record(system, type, key, demand), (record) => ({
+        value: record && maySee(caller.dataScope, type, record) ? record : null,
+        keys: [key],
+      })),
+    )
 
   /** What came along with a list or a lookup need not be read again in this request. */
-  const prime = <T extends RecordType>(system: System, type: T, records: readonly RecordTypes[T][]) => {
+  const prime = <T extends RecordType>(
+    system: System,
+    type: T,
+    records: readonly RecordTypes[T][],
+    from: Provenance,
+  ) => {
     const loader = recordLoader(system, type)
-    for (const record of records) loader?.prime(record.key, { ok: true, value: record })
+    for (const record of records) loader.prime(record.key, { ok: true, value: record, from, call: null })
   }
 
   return {
-    async load(system, type, key) {
-      const loader = recordLoader(system, type)
-      return loader ? loader.load(key) : unsupported(system, `read ${type} records`)
-    },
+    load: (system, type, key) => recordLoader(system, type).load(key),
 
-    async lookup(system, type, by, key) {
-      const lookup = portOf(system, type)?.lookups?.[by]
-      if (!lookup) return unsupported(system, `find ${type} records ${by}`)
-      const loader = loaderOf(`${system.id} ${type} ${by}`, lookup.batchLimit, (keys) =>
-        lookup.read(keys, context),
-      )
+    async lookup<T extends RecordType>(system: System, type: T, by: LookupName, key: Key) {
+      const loader = loaderOf<readonly RecordTypes[T][]>(`${system.id} ${type} ${by}`, async (of) => {
+        const answer = reading.lookup(system, type, by, of, demand)
+        if (!answer) return unsupported(system, `find ${type} records ${by}`)
+        return noting(system, type, by, answer, (all) => {
+          const value = all.filter((record) => maySee(caller.dataScope, type, record))
+          return { value, keys: value.map((record) => record.key) }
+        })
+      })
       const found = await loader.load(key)
-      if (found.ok) prime(system, type, found.value)
+      if (found.ok) prime(system, type, found.value, found.from)
       return found
     },
 
-    async list(system, type, query) {
-      const port = portOf(system, type)
-      if (!port?.list) return unsupported(system, `list ${type} records`)
-      const page = await port.list(query, context)
+    async list<T extends RecordType>(system: System, type: T, query: ListQuery) {
+      const answer = reading.list(system, type, query, demand)
+      if (!answer) return unsupported(system, `list ${type} records`)
+      const page = await noting<ListPage<T>>(system, type, 'list', answer, (all) => {
+        const items = all.items.filter((item) => maySee(caller.dataScope, type, item.record))
+        return { value: { ...all, items }, keys: items.map((item) => item.record.key) }
+      })
       if (page.ok) {
-        prime(
-          system,
-          type,
-          page.value.items.map((item) => item.record),
-        )
+        const records = page.value.items.map((item) => item.record)
+        prime(system, type, records, page.from)
       }
       return page
     },
 
-    renew() {
-      loaders.clear()
-    },
+    sources: () => ({
+      sources: [...tallies.values()].map(({ system, record, keys, oldest, stale }) => ({
+        system,
+        record,
+        count: keys.size,
+        fetchedAt: new Date(oldest).toISOString(),
+        stale,
+      })),
+      freshUntil,
+      demandMet,
+    }),
+
+    renew: begin,
   }
 }
 
-function unsupported(system: System, what: string): Outcome<never> {
-  return fail({ kind: 'unsupported', message: `System "${system.id}" cannot ${what}.` })
+function unsupported(system: System, what: string): Failed {
+  const message = `System "${system.id}" cannot ${what}.`
+  return { ok: false, failure: { kind: 'unsupported', message }, call: null }
 }

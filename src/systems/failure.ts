@@ -6,7 +6,7 @@ export type SourceFailure =
   /** Not reached, too slow, or asked to come back later. Had no effect; asking again may help. */
   | {
       readonly kind: 'unavailable'
-      readonly reason: 'unreachable' | 'timeout' | 'rate-limited' | 'overloaded' | 'aborted'
+      readonly reason: 'unreachable' | 'timeout' | 'rate-limited' | 'overloaded' | 'maintenance' | 'aborted'
       readonly detail: string
       readonly retryAfterMs?: number
     }

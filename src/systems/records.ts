@@ -284,6 +284,19 @@ export interface RecordTypes {
 }
 export type RecordType = keyof RecordTypes
 
+export const RECORD_TYPES = [
+  'customer',
+  'product',
+  'warehouse',
+  'inventoryLevel',
+  'order',
+  'delivery',
+  'invoice',
+  'payment',
+  'receivable',
+  'opportunity',
+] as const satisfies readonly RecordType[]
+
 /** Joins the parts of a key so that no two different lists of parts give the same text. */
 export function joinKey(parts: readonly string[]): Key {
   return parts.map((part) => part.replaceAll('~', '~0').replaceAll('/', '~1')).join('/')

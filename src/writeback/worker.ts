@@ -3,7 +3,8 @@
  * is looked for, never sent again in hope.
  */
 
-import type { EventLog } from '../events/log.ts'
+import { affectedBy } from '../events/dependents.ts'
+import type { Appended, EventLog } from '../events/log.ts'
 import type { Log } from '../observe/log.ts'
 import type { Store } from '../store/store.ts'
 import { publicMessage, type SourceFailure } from '../systems/failure.ts'
@@ -32,6 +33,22 @@ export interface WorkerOptions {
   readonly events: EventLog
   readonly membership: Membership
   readonly logger: Log
+  readonly readers: Readers
+}
+
+/** Those who remember what systems said: they must hear of a confirmed write before its answer is sent. */
+export interface Readers {
+  /** To be called before sending; what it answers is told the events of the write, before they are announced. */
+  observe(): (appended: readonly Appended[]) => void
+  /** For a write of which there is no event: without `affects` nobody knows what else it touched. */
+  invalidate(
+    changes: readonly {
+      readonly system: string
+      readonly record: RecordType
+      readonly key: string
+      readonly affects?: ReturnType<typeof affectedBy> | undefined
+    }[],
+  ): void
 }
 
 const MAX_ATTEMPTS = 3
@@ -57,7 +74,7 @@ export function actionOf(system: System, record: RecordType, action: string): An
 }
 
 export function createWorker(options: WorkerOptions): Worker {
-  const { store, journal, systems, events, membership, logger } = options
+  const { store, journal, systems, events, membership, logger, readers } = options
   const stop = new AbortController()
   const inHand = new Set<Promise<void>>()
   const listeners = new Set<(writeback: Writeback) => void>()
@@ -72,22 +89,34 @@ export function createWorker(options: WorkerOptions): Worker {
     how: StepOptions = {},
     result?: Confirmed,
   ) => {
-    await store.transact(async (tx) => {
+    const appended = await store.transact(async (tx) => {
       await step(tx, writeback.id, state, how)
-      if (result?.record) {
-        await events.record(tx, [
-          {
-            system: writeback.system,
-            record: writeback.record,
-            value: result.record,
-            isNew: writeback.action === 'create',
-          },
-        ])
-      }
+      if (!result?.record) return []
+      const { system, record } = writeback
+      const isNew = writeback.action === 'create'
+      return events.record(tx, [{ system, record, value: result.record, isNew }])
     })
-    if (result) events.announce()
+    if (result) await tellReaders(writeback, result, appended)
     const stored = await journal.get(writeback.id)
     if (stored) for (const listener of listeners) listener(stored)
+  }
+
+  /** Read your own writes: nothing older is served from here on. */
+  const tellReaders = async (
+    { system, record }: Writeback,
+    { key, record: value, observed }: Confirmed,
+    appended: readonly Appended[],
+  ) => {
+    try {
+      if (appended.length > 0) {
+        observed(appended)
+        return await events.announce()
+      }
+    } catch (error) {
+      logger.error({ err: error }, 'events could not be applied')
+    }
+    // A feed was faster and has logged this state already, or it could not be read back.
+    readers.invalidate([{ system, record, key, affects: value && affectedBy(record, [value]) }])
   }
 
   const work = async (writeback: Writeback): Promise<void> => {
@@ -118,8 +147,9 @@ export function createWorker(options: WorkerOptions): Worker {
       { attempts: writeback.attempts + 1, keepFor: membership.owner },
     )
     const sent: Writeback = { ...writeback, attempts: writeback.attempts + 1 }
+    const observed = readers.observe()
     const outcome = await action.send(sent.input, writeContextOf(sent), context)
-    if (outcome.ok) return confirm(sent, system, outcome.value)
+    if (outcome.ok) return confirm(sent, system, outcome.value, observed)
     return settleFailure(sent, outcome.failure)
   }
 
@@ -132,6 +162,7 @@ export function createWorker(options: WorkerOptions): Worker {
     if (writeback.state.name === 'sending') {
       await take(writeback, { name: 'unknown', problem, notFoundSince: null }, { keepFor: membership.owner })
     }
+    const observed = readers.observe()
     const verdict = await action.verify(writeback.input, writeContextOf(writeback), context)
     const notFoundSince = writeback.state.name === 'unknown' ? writeback.state.notFoundSince : null
     const lookLater = (since: string | null, inMs: number) =>
@@ -145,7 +176,7 @@ export function createWorker(options: WorkerOptions): Worker {
       }
       return lookLater(notFoundSince, LOOK_AGAIN_MS)
     }
-    if (verdict.value.effect === 'done') return confirm(writeback, system, verdict.value.result)
+    if (verdict.value.effect === 'done') return confirm(writeback, system, verdict.value.result, observed)
     const { proven, evidence } = verdict.value
     const waited = notFoundSince !== null && Date.now() - Date.parse(notFoundSince) >= system.commitDelayMs
     if (!proven && !waited) {
@@ -164,10 +195,11 @@ export function createWorker(options: WorkerOptions): Worker {
   const confirm = async (
     writeback: Writeback,
     system: System,
-    result: WriteResult<RecordType>,
+    { key, reached, record: answered }: WriteResult<RecordType>,
+    observed: Confirmed['observed'],
   ): Promise<void> => {
-    const record = result.record ?? (await readBack(system, writeback, result.key))
-    await take(writeback, { name: 'confirmed', key: result.key, reached: result.reached }, {}, { record })
+    const record = answered ?? (await readBack(system, writeback, key))
+    await take(writeback, { name: 'confirmed', key, reached }, {}, { key, record, observed })
   }
 
   const settleFailure = async (writeback: Writeback, failure: SourceFailure): Promise<void> => {
@@ -275,6 +307,8 @@ export function createWorker(options: WorkerOptions): Worker {
 }
 
 interface Confirmed {
+  readonly key: string
+  readonly observed: (appended: readonly Appended[]) => void
   readonly record: WriteResult<RecordType>['record'] | undefined
 }
 

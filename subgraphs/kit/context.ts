@@ -3,7 +3,9 @@ import DataLoader from 'dataloader'
 import type { Caller } from '../../src/caller/caller.ts'
 import type { EventLog } from '../../src/events/log.ts'
 import type { Identity, IdentityRegistry, IdentityType } from '../../src/identity/registry.ts'
-import { createRecordReader, type RecordReader } from '../../src/reading/reader.ts'
+import type { CallWatch } from '../../src/reading/call-watch.ts'
+import { createRecordReader, type RecordReader, type RequestContext } from '../../src/reading/reader.ts'
+import type { Reading } from '../../src/reading/reading.ts'
 import type { Systems } from '../../src/systems/registry.ts'
 import type { Journal } from '../../src/writeback/journal.ts'
 import type { Worker } from '../../src/writeback/worker.ts'
@@ -17,6 +19,7 @@ export interface Rooms {
   readonly journal: Journal
   readonly writer: Writer
   readonly worker: Worker
+  readonly reading: Reading
 }
 
 /** What lives as long as a request. */
@@ -33,8 +36,12 @@ export interface IdentityLoaders {
   byKey(type: IdentityType, system: string, key: string): Promise<Identity>
 }
 
-export function createSubgraphContext(rooms: Rooms, caller: Caller, signal?: AbortSignal): SubgraphContext {
-  const reader = createRecordReader({ caller, signal })
+export function createSubgraphContext(
+  rooms: Rooms,
+  request: RequestContext,
+  watch?: CallWatch,
+): SubgraphContext {
+  const reader = createRecordReader(rooms.reading, request, watch)
   const ids = new Map<IdentityType, DataLoader<string, Identity | null>>()
   const keys = new Map<IdentityType, DataLoader<{ system: string; key: string }, Identity, string>>()
 
@@ -64,7 +71,7 @@ export function createSubgraphContext(rooms: Rooms, caller: Caller, signal?: Abo
   }
 
   return {
-    caller,
+    caller: request.caller,
     reader,
     identities,
     renew() {
