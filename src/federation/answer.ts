@@ -1,5 +1,5 @@
 /** An answer whose data is text already. */
-import type { ExecutionResult } from 'graphql'
+import type { FormattedExecutionResult } from 'graphql'
 
 /**
  * Data as JSON text. Stands in for the object where the host will only make text of it again; `JSON.stringify`
@@ -16,7 +16,9 @@ export class DataText {
 }
 
 /** For Apollo Server's `stringifyResult`, and wherever else an answer becomes text. */
-export function stringifyAnswer(result: Pick<ExecutionResult, 'data' | 'errors' | 'extensions'>): string {
+export function stringifyAnswer(
+  result: Pick<FormattedExecutionResult, 'data' | 'errors' | 'extensions'>,
+): string {
   const { data, errors, ...rest } = result
   if (!(data instanceof DataText)) return JSON.stringify(result)
   const before = errors ? `"errors":${JSON.stringify(errors)},` : ''

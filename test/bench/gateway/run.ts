@@ -14,7 +14,7 @@ import { createEngine } from '../../../src/federation/engine.ts'
 import { httpTransport } from '../../../src/federation/http.ts'
 import { load } from './load.ts'
 import type { Recording } from './replay.ts'
-import { deep, type Measured, mutation, small, spread, supergraph } from './shop.ts'
+import { deep, type Measured, mutation, nested, small, spread, supergraph } from './shop.ts'
 
 const { values } = parseArgs({
   options: {
@@ -22,7 +22,7 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
-    queries: { type: 'string', default: 'small,deep' },
+    queries: { type: 'string', default: 'small,deep,nested,mutation' },
     json: { type: 'boolean', default: false },
     peers: { type: 'string', default: join(import.meta.dirname, 'peers') },
   },
@@ -116,7 +116,7 @@ async function record({ query, variables }: Measured): Promise<Recording> {
   return { answer: `${JSON.stringify(result)}\n`, stages: stages.filter(Boolean) }
 }
 
-const all = { small, deep, mutation }
+const all = { small, deep, nested, mutation }
 const measured = values.queries.split(',').map((name) => all[name as keyof typeof all])
 const recordings: Record<string, Recording> = {}
 for (const operation of measured) recordings[operation.name] = await record(operation)

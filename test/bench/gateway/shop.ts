@@ -1,4 +1,4 @@
-/** The measured graph: four subgraphs, a shop of people, products, reviews and stock. */
+/** The measured graph: four subgraphs, a shop of people, products, reviews and sales. */
 
 import { composeServices } from '@apollo/composition'
 import { buildSubgraphSchema } from '@apollo/subgraph'
@@ -41,6 +41,18 @@ const reviews: Review[] = Array.from({ length: 34 }, (_, i) => ({
   body: `What customer ${i % 12} has to say of product ${i % 9}: it does what it should.`,
   authorId: `u${i % 12}`,
   upc: `p${i % 9}`,
+}))
+interface Purchase {
+  id: string
+  quantity: number
+  userId: string
+  upc: string
+}
+const purchases: Purchase[] = Array.from({ length: 40 }, (_, i) => ({
+  id: `o${i}`,
+  quantity: 1 + (i % 5),
+  userId: `u${i % 12}`,
+  upc: `p${(i * 7) % 9}`,
 }))
 const moved: Thing[] = []
 
@@ -100,9 +112,11 @@ export const subgraphs: Record<
       Product: { reviews: ({ upc }: Product) => reviews.filter((review) => review.upc === upc) },
     },
   },
-  inventory: {
+  sales: {
     sdl: `
       type Subscription { stockMoved: Product }
+      type User @key(fields: "id") { id: ID! purchases: [Purchase!] }
+      type Purchase { id: ID! quantity: Int product: Product }
       type Product @key(fields: "upc") {
         upc: ID! weight: Int @external price: Int @external inStock: Boolean
         shippingEstimate: Int @requires(fields: "price weight")
@@ -116,6 +130,8 @@ export const subgraphs: Record<
           },
         },
       },
+      User: { purchases: ({ id }: User) => purchases.filter((purchase) => purchase.userId === id) },
+      Purchase: { product: ({ upc }: Purchase) => ({ upc }) },
       Product: {
         inStock: ({ upc }: Product) => Number(upc.slice(1)) % 2 === 0,
         shippingEstimate: ({ price, weight }: Product) => (price > 300 ? 0 : Math.round(weight / 2)),
@@ -163,9 +179,20 @@ const parts = `
   fragment Review on Review { id body }
   fragment Product on Product { inStock name price shippingEstimate upc weight }`
 
+/** Each hop leads into another subgraph, and the same few products and people stand in many places. */
 export const deep: Measured = {
   name: 'deep',
   query: `query Deep {
+    users { ...User purchases { ...Purchase product { ...Product reviews { ...Review author { ...User purchases { ...Purchase product { ...Product } } } } } } }
+  }
+  fragment Purchase on Purchase { id quantity }${parts}`,
+  variables: {},
+}
+
+/** The hops lead through one subgraph: it sends nearly the whole answer itself, and all of it must be parsed. */
+export const nested: Measured = {
+  name: 'nested',
+  query: `query Nested {
     users { ...User reviews { ...Review product { ...Product reviews { ...Review author { ...User reviews { ...Review product { ...Product } } } } } } }
   }${parts}`,
   variables: {},
