@@ -1,5 +1,6 @@
 /** Every sort of system that can be configured. Adding one is adding a folder and a line here. */
 import type { z } from 'zod'
+import { httpConfig } from './http/config.ts'
 import type { CreateAdapter } from './port.ts'
 import { restCrmConfig } from './rest-crm/config.ts'
 import { sapB1Config } from './sap-b1/config.ts'
@@ -22,4 +23,5 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: soapFinanceConfig,
     load: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,
   },
+  http: { config: httpConfig, load: async () => (await import('./http/adapter.ts')).createHttpSystem },
 }

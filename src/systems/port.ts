@@ -38,6 +38,8 @@ export interface Adapter {
    * one is open.
    */
   connect?(context: CallContext): Promise<Outcome<void>>
+  /** Present where the system brings record types that only it has. */
+  readonly graph?: OwnGraph
   /** Present where the system calls us. */
   readonly webhook?: WebhookReceiver
   /** Logs out and closes sockets. Never throws. */
@@ -246,6 +248,70 @@ export interface PaymentCreate {
   readonly reference?: string | undefined
   readonly applications: readonly { readonly invoice: Key; readonly amount: Decimal }[]
 }
+
+/* ---- record types that only one system has ---- */
+
+/** What a system adds to the graph: its schema, and where each field comes from. */
+export interface OwnGraph {
+  /** Over what `schema/common.graphql` says. */
+  readonly sdl: string
+  readonly types: Readonly<Record<string, OwnPort>>
+  /** By `Type.field`; a field of an own type that is not here stands in the record under its name. */
+  readonly fields: Readonly<Record<string, OwnField>>
+}
+
+/** Values are JSON; decimals are text. */
+export interface OwnRecord {
+  readonly key: Key
+  readonly [field: string]: unknown
+}
+
+export interface OwnPort {
+  readonly batchLimit: number
+  /** As `RecordPort.readMany`. */
+  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<OwnRecord | null>[]>
+  readonly lookups: Readonly<
+    Record<
+      string,
+      {
+        readonly batchLimit: number
+        read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly OwnRecord[]>[]>
+      }
+    >
+  >
+  /** @param args The field's arguments, for filters. */
+  list?(
+    first: number,
+    after: string | undefined,
+    args: Readonly<Record<string, unknown>>,
+    context: CallContext,
+  ): Promise<
+    Outcome<{
+      readonly items: readonly { readonly record: OwnRecord; readonly position: string }[]
+      readonly hasMore: boolean
+    }>
+  >
+}
+
+/** `keys` are found on the arguments (fields of Query) or on the record that has the field. */
+export type OwnField =
+  | { readonly get: 'record'; readonly type: string; keys(of: unknown): Promise<Outcome<readonly Key[]>> }
+  | {
+      readonly get: 'lookup'
+      readonly type: string
+      readonly by: string
+      /** Absent where `system` says whose keys of the record that has the field are meant. */
+      keys?(of: unknown): Promise<Outcome<readonly Key[]>>
+      readonly system?: string
+    }
+  | { readonly get: 'list'; readonly type: string }
+  | {
+      readonly get: 'entity'
+      readonly entity: string
+      /** Whose keys these are; absent: of this system. */
+      readonly system?: string
+      keys(of: unknown): Promise<Outcome<readonly Key[]>>
+    }
 
 /* ---- being told ---- */
 

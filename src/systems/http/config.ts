@@ -1,0 +1,489 @@
+/**
+ * What a system of the kind `http` needs to be told. Expressions are JSONata; texts with `{holes}` are templates. The
+ * README beside this file tells what each of them sees.
+ */
+import { z } from 'zod'
+import { createClock, isTimeZone } from '../clock.ts'
+import { compileExpression, type Vocabulary } from './expressions.ts'
+import { RECORD_FIELDS, requiredFields } from './mapping.ts'
+import { compileTemplate } from './templates.ts'
+
+/* ---- pieces ---- */
+
+const anyVocabulary: Vocabulary = { codes: {}, clock: createClock('UTC') }
+
+const compiling = (compile: (source: string, vocabulary: Vocabulary) => unknown, what: string) =>
+  z
+    .string()
+    .min(1)
+    .superRefine((source, context) => {
+      try {
+        compile(source, anyVocabulary)
+      } catch (error) {
+        context.addIssue(`is no ${what}: ${(error as Error).message}`)
+      }
+    })
+
+const expression = (what: string) => compiling(compileExpression, 'expression').describe(what)
+const template = (what: string) => compiling(compileTemplate, 'template').describe(what)
+const secret = (what: string) => z.string().min(1).meta({ secret: true }).describe(what)
+const address = z.url({ protocol: /^https?$/, error: 'is an http or https address' })
+const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a header name')
+const name = z.string().regex(/^[_A-Za-z][_0-9A-Za-z]*$/, 'is a name: letters, digits and "_"')
+const texts = z.array(z.coerce.string())
+const pageSize = z.int().min(1).max(10_000).default(100).describe('Records asked for in one page: `size`')
+const batchLimit = z
+  .int()
+  .min(1)
+  .max(1000)
+  .default(1)
+  .describe('Keys in one request, as `keys`; 1: one request for each, as `key`')
+
+const format = z.enum(['json', 'xml', 'form', 'jsonRpc'])
+
+const request = z.strictObject({
+  method: z
+    .enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])
+    .optional()
+    .describe('Default: GET without a body, POST with one'),
+  path: template('Below the base URL, for example `/employees/{key}`'),
+  query: z
+    .record(z.string(), template('Value'))
+    .default({})
+    .describe('Parameters; one without a value is left out'),
+  headers: z.record(headerName, template('Value')).default({}).describe('Besides those of the system'),
+  body: expression('Gives the body; for jsonRpc the parameters').optional(),
+  rpcMethod: z.string().min(1).optional().describe('Method of JSON-RPC, for example `supplier.list`'),
+  format: format.optional().describe('Form of this body, where it differs from the rest of the system'),
+})
+export type RequestConfig = z.infer<typeof request>
+
+const more = {
+  hasMore: expression('On the answer: whether another page follows').optional(),
+  total: expression('On the answer: how many records there are in all').optional(),
+}
+const paging = z
+  .discriminatedUnion('style', [
+    z.strictObject({ style: z.literal('none').describe('One answer holds everything') }),
+    z.strictObject({
+      style: z.literal('page').describe('Numbered pages: `page` and `size`'),
+      size: pageSize,
+      firstPage: z.int().min(0).max(1).default(1).describe('Number of the first page'),
+      ...more,
+    }),
+    z.strictObject({
+      style: z.literal('offset').describe('Records skipped: `offset` and `size`'),
+      size: pageSize,
+      ...more,
+    }),
+    z.strictObject({
+      style: z.literal('cursor').describe('A mark from the page before: `cursor` and `size`'),
+      size: pageSize,
+      next: expression('On the answer: the mark of the next page; nothing on the last one'),
+    }),
+    z.strictObject({
+      style: z.literal('link').describe('The address of the next page'),
+      size: pageSize,
+      next: expression('On the answer: the address; default: the header `Link` with rel="next"').optional(),
+    }),
+  ])
+  .prefault({ style: 'none' })
+export type PagingConfig = z.infer<typeof paging>
+
+const items = expression('On the answer: the records').default('$')
+
+const lookup = z.strictObject({
+  request: request.describe('Sees `key` or `keys`'),
+  items,
+  paging,
+  batchLimit,
+  key: expression(
+    'On a record as the system gives it: the keys that it belongs to; needed where `keys` are sent',
+  ).optional(),
+})
+export type LookupConfig = z.infer<typeof lookup>
+
+const list = z.strictObject({
+  request: request.describe('Sees what the paging gives, and `search` and `customer` where they are filters'),
+  items,
+  paging,
+  filters: z
+    .array(z.enum(['search', 'customer']))
+    .default([])
+    .describe('What the request can be narrowed by'),
+})
+export type ListConfig = z.infer<typeof list>
+
+const changes = z.strictObject({
+  request: request.describe('Sees `since`, and what the paging gives; oldest change first'),
+  items,
+  paging,
+  deleted: expression('On the answer: keys of records that are gone').optional(),
+  follow: z.discriminatedUnion('by', [
+    z.strictObject({
+      by: z.literal('time').describe('Everything since a time'),
+      format: z
+        .enum(['iso', 'local', 'ms', 's'])
+        .default('iso')
+        .describe(
+          'How `since` is written: UTC, the system’s clock without offset, milliseconds or seconds since 1970',
+        ),
+      overlapSeconds: z
+        .int()
+        .min(0)
+        .max(86_400)
+        .default(60)
+        .describe('Looks back this far, for changes that became visible late'),
+      now: expression('On the answer: the system’s clock; default: the header `Date`').optional(),
+      changedAt: expression(
+        'On a record: when it changed; needed with numbered pages and offsets',
+      ).optional(),
+    }),
+    z.strictObject({
+      by: z.literal('token').describe('Everything since a mark that the system gave: `since`'),
+      next: expression('On the answer: the mark to go on from'),
+      hasMore: expression(
+        'On the answer: whether more is waiting; default: the page is not empty',
+      ).optional(),
+      start: request
+        .optional()
+        .describe('Gives the first mark without the records; default: the same request without `since`'),
+    }),
+  ]),
+})
+export type ChangesConfig = z.infer<typeof changes>
+
+const create = z.strictObject({
+  request: request.describe('Sees `input`, `reference` and `onBehalfOf`'),
+  key: expression('On the answer: the key of the new record'),
+  record: expression('On the answer: the new record, where it is there').optional(),
+  reached: z
+    .enum(['saved', 'submitted', 'effective'])
+    .default('effective')
+    .describe('How far this gets in the procedure of the system'),
+  duplicate: z
+    .strictObject({
+      codes: texts.min(1).describe('Codes by which the system refuses a reference that it has already'),
+      key: expression('On that answer: the key of the record that has it'),
+    })
+    .optional(),
+  unique: z
+    .boolean()
+    .default(false)
+    .describe('The system takes each reference only once, so that sending again is safe'),
+})
+export type CreateConfig = z.infer<typeof create>
+
+const find = z.strictObject({
+  request: request.describe('Sees `reference`'),
+  items,
+  reference: expression('On a record as the system gives it: its reference'),
+})
+
+const update = z.strictObject({
+  request: request.describe('Sees `key`, `version`, `changes`, `reference` and `onBehalfOf`'),
+  record: expression('On the answer: the changed record, where it is there').optional(),
+  conditional: z
+    .boolean()
+    .default(false)
+    .describe('The request carries `version`, and the system refuses a stale one'),
+  reached: z.enum(['saved', 'submitted', 'effective']).default('effective'),
+})
+
+const action = z.strictObject({
+  request: request.describe('Sees `key`, `version`, `reference` and `onBehalfOf`'),
+  done: expression('On our record: whether the action took effect, for example `status = "CANCELLED"`'),
+  conditional: z
+    .boolean()
+    .default(false)
+    .describe('The request carries `version`, and the system refuses a stale one'),
+  repeatable: z.boolean().default(false).describe('Done twice, it has the effect of once'),
+  reached: z.enum(['saved', 'submitted', 'effective']).default('effective'),
+})
+
+const read = z.strictObject({
+  request: request.describe('Sees `key` or `keys`'),
+  items,
+  batchLimit,
+})
+
+/* ---- record types ---- */
+
+const LOOKUPS = ['byNumber', 'byCustomer', 'byOrder', 'byOrderNumber', 'byProduct', 'byInvoice'] as const
+
+const recordShape = {
+  read,
+  list: list.optional(),
+  changes: changes.optional(),
+  create: create.optional(),
+  find: find.optional().describe('By the reference of a create whose answer was lost'),
+  update: update.optional(),
+  actions: z.record(name, action).default({}).describe('For example `cancel`'),
+}
+
+const record = (type: keyof typeof RECORD_FIELDS) =>
+  z
+    .strictObject({
+      ...recordShape,
+      lookups: z.partialRecord(z.enum(LOOKUPS), lookup).default({}),
+      map: z
+        .partialRecord(
+          z.enum(RECORD_FIELDS[type] as readonly [string, ...string[]]),
+          expression('On a record as the system gives it'),
+        )
+        .describe('Our fields'),
+      customFields: z
+        .record(name, expression('On a record as the system gives it'))
+        .default({})
+        .describe('What the company has added to its system, under names of its own'),
+    })
+    .superRefine((it, context) => {
+      for (const field of requiredFields(type)) {
+        if (!it.map[field]) context.addIssue({ code: 'custom', path: ['map', field], message: 'is missing' })
+      }
+      const issue = (path: string, message: string) =>
+        context.addIssue({ code: 'custom', path: [path], message })
+      if (it.create && !['order', 'opportunity', 'payment'].includes(type))
+        issue('create', `is not possible for ${type}`)
+      if (it.update && !['order', 'customer'].includes(type)) issue('update', `is not possible for ${type}`)
+      if (it.create && !it.find) issue('find', 'is needed beside "create": a lost answer is looked up by it')
+      checkChanges(it.changes, context)
+      checkLookups(it.lookups, context)
+    })
+
+const ownType = z
+  .strictObject({
+    read,
+    list: list
+      .omit({ filters: true })
+      .extend({ filters: z.array(name).default([]).describe('Arguments that the request sees') })
+      .optional(),
+    lookups: z.record(name, lookup).default({}).describe('Ways to find records by another key'),
+    map: z
+      .record(name, expression('On a record as the system gives it'))
+      .refine((map) => 'key' in map, { path: ['key'], error: 'is missing' })
+      .describe('Fields of the type; `key` is the key of the record'),
+  })
+  .superRefine((it, context) => checkLookups(it.lookups, context))
+export type OwnTypeConfig = z.infer<typeof ownType>
+
+function checkLookups(
+  lookups: Readonly<Record<string, LookupConfig | undefined>>,
+  context: z.RefinementCtx,
+): void {
+  for (const [by, one] of Object.entries(lookups)) {
+    if (one && one.batchLimit > 1 && one.key === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['lookups', by, 'key'],
+        message: 'is missing: several keys are sent',
+      })
+  }
+}
+
+function checkChanges(given: ChangesConfig | undefined, context: z.RefinementCtx): void {
+  if (given?.follow.by !== 'time' || given.follow.changedAt !== undefined) return
+  if (given.paging.style !== 'page' && given.paging.style !== 'offset') return
+  const message = 'is missing: numbered pages shift while records change'
+  context.addIssue({ code: 'custom', path: ['changes', 'follow', 'changedAt'], message })
+}
+
+/* ---- own graph ---- */
+
+const fieldSource = z.discriminatedUnion('get', [
+  z.strictObject({
+    get: z.literal('record').describe('Records of an own type by key'),
+    type: name,
+    key: expression('On the arguments, or on the record that has the field: the key, or a list of them'),
+  }),
+  z.strictObject({
+    get: z.literal('lookup').describe('Records of an own type by another key'),
+    type: name,
+    by: name.describe('Which of its lookups'),
+    key: expression('On the arguments, or on the record that has the field').optional(),
+    system: z
+      .string()
+      .optional()
+      .describe('For fields of Customer, Product and the like: whose keys this system uses'),
+  }),
+  z.strictObject({
+    get: z.literal('list').describe('Records of an own type, page by page'),
+    type: name,
+  }),
+  z.strictObject({
+    get: z.literal('entity').describe('Records that another part of the graph owns'),
+    entity: z.enum(['Customer', 'Product', 'Order', 'Invoice', 'Delivery', 'Opportunity', 'Payment']),
+    system: z.string().optional().describe('Whose keys these are; default: of this system'),
+    key: expression('On the record that has the field: the key there, or a list of them'),
+  }),
+])
+export type FieldSourceConfig = z.infer<typeof fieldSource>
+
+const graph = z.strictObject({
+  sdl: z
+    .string()
+    .min(1)
+    .describe(
+      'Types of this system, and fields that it adds to others; scalars and shared types of schema/common.graphql are there',
+    ),
+  types: z.record(name, ownType).describe('Own types, as the SDL names them'),
+  fields: z
+    .record(z.string().regex(/^[_A-Za-z]\w*\.[_A-Za-z]\w*$/, 'is Type.field'), fieldSource)
+    .default({})
+    .describe('Fields that are not simply fields of the record'),
+})
+
+/* ---- the system ---- */
+
+const login = z.strictObject({
+  type: z.literal('login').describe('A login gives a token for the requests that follow'),
+  username: z.string().min(1).describe('The technical user'),
+  password: secret('Its password'),
+  request: request.describe('Sees `username` and `password`'),
+  token: expression('On the answer: the token').optional(),
+  expiresIn: expression(
+    'On the answer: seconds until the token ends; default: until it is refused',
+  ).optional(),
+  header: headerName.default('Authorization').describe('Carries the token'),
+  value: template('Value of that header; sees `token`').default('Bearer {token}'),
+  cookies: z.boolean().default(false).describe('The session is in cookies that the login sets'),
+  logout: request.optional().describe('Ends the session; sees `token`'),
+})
+
+const auth = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('none') }),
+  z.strictObject({
+    type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
+    token: secret('The token, without the word Bearer'),
+  }),
+  z.strictObject({
+    type: z.literal('basic').describe('HTTP Basic'),
+    username: z.string().min(1).describe('The technical user'),
+    password: secret('Its password'),
+  }),
+  z.strictObject({
+    type: z.literal('apiKey').describe('A key in a header of its own'),
+    header: headerName.default('X-API-Key').describe('The header that carries the key'),
+    key: secret('The key'),
+  }),
+  z.strictObject({
+    type: z.literal('clientCredentials').describe('OAuth 2.0 client credentials, RFC 6749 section 4.4'),
+    tokenUrl: address.describe('The token endpoint'),
+    clientId: z.string().min(1).describe('Who we are'),
+    clientSecret: secret('The secret'),
+    scope: z.string().optional().describe('Scopes, separated by spaces'),
+    parameters: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe('Others that the endpoint wants, such as `audience`'),
+    sendAs: z.enum(['basic', 'body']).default('basic').describe('Where id and secret stand'),
+  }),
+  login,
+  z.strictObject({
+    type: z.literal('signature').describe('An API key and a SHA-256 over timestamp, key, body and secret'),
+    apiKey: z.string().min(1).describe('The key'),
+    secret: secret('The shared secret'),
+    keyHeader: headerName.default('Authorization').describe('Carries the key'),
+    keyPrefix: z.string().default('ApiKey ').describe('Stands before the key'),
+    timestampHeader: headerName.default('X-Timestamp').describe('Carries milliseconds since 1970'),
+    signatureHeader: headerName.default('X-Signature').describe('Carries the signature, hexadecimal'),
+  }),
+])
+export type AuthConfig = z.infer<typeof auth>
+export type LoginConfig = z.infer<typeof login>
+
+const errors = z.strictObject({
+  when: expression(
+    'On every answer that can be read: whether it is a refusal, whatever its HTTP status',
+  ).optional(),
+  code: expression('On a refusal: the code').optional(),
+  message: expression('On a refusal: what it says').optional(),
+  line: expression('On a refusal: the line').optional(),
+  field: expression('On a refusal: the field').optional(),
+  details: expression('On a refusal: an object with more').optional(),
+  kinds: z
+    .strictObject({
+      unauthorized: texts.default([]).describe('Credentials refused, or the session has ended'),
+      notFound: texts.default([]).describe('No such record'),
+      conflict: texts.default([]).describe('Changed by somebody else in between'),
+      rateLimited: texts.default([]).describe('Too many requests; nothing was done'),
+      overloaded: texts.default([]).describe('Not now; nothing was done'),
+      awaitingApproval: texts.default([]).describe('Taken, but a person there must agree'),
+    })
+    .prefault({})
+    .describe('What codes mean for the asker; others are refusals for good'),
+})
+
+const records = z
+  .strictObject(
+    Object.fromEntries(
+      Object.keys(RECORD_FIELDS).map((type) => [type, record(type as keyof typeof RECORD_FIELDS).optional()]),
+    ) as {
+      [T in keyof typeof RECORD_FIELDS]: z.ZodOptional<ReturnType<typeof record>>
+    },
+  )
+  .default({})
+export type RecordConfig = z.infer<ReturnType<typeof record>>
+
+export const httpConfig = z
+  .strictObject({
+    baseUrl: address.describe('Address of the system; paths are appended to it'),
+    auth: auth.describe('How the gateway makes itself known'),
+    headers: z
+      .record(headerName, z.string())
+      .default({})
+      .describe('Sent with every request, for example a tenant'),
+    format: format
+      .default('json')
+      .describe('Form of bodies; answers are XML for xml and JSON for the others'),
+    verifyCertificate: z
+      .boolean()
+      .default(true)
+      .describe('Refuse certificates that no known authority signed'),
+    maxConnections: z.int().min(1).max(256).default(8).describe('Requests under way at once'),
+    maxAnswerBytes: z
+      .int()
+      .min(1024)
+      .default(16_777_216)
+      .describe('A longer answer is refused while it arrives'),
+    timeZone: z
+      .string()
+      .refine(isTimeZone, 'is no offset such as +08:00 and no time zone such as Asia/Shanghai')
+      .default('UTC')
+      .describe('Of times that come without an offset'),
+    codes: z
+      .record(z.string(), z.record(z.string(), z.string()))
+      .default({})
+      .describe('Code tables for `$code` and `$vendorCode`: what the system writes, what it means'),
+    errors: errors.prefault({}).describe('How the system says no'),
+    health: z
+      .strictObject({ request, detail: expression('On the answer: what to tell an operator').optional() })
+      .optional()
+      .describe('A cheap request; default: the first list'),
+    records: records.describe('Record types that the gateway knows'),
+    graph: graph.optional().describe('Record types that only this system has'),
+  })
+  .superRefine((it, context) => {
+    if (Object.keys(it.records).length === 0 && !it.graph)
+      context.addIssue({
+        code: 'custom',
+        path: ['records'],
+        message: 'is missing: say what the system holds',
+      })
+    if (it.auth.type === 'login' && !it.auth.token && !it.auth.cookies)
+      context.addIssue({ code: 'custom', path: ['auth', 'token'], message: 'is missing, or "cookies"' })
+    for (const [field, source] of Object.entries(it.graph?.fields ?? {})) {
+      const issue = (step: string, message: string) =>
+        context.addIssue({ code: 'custom', path: ['graph', 'fields', field, step], message })
+      if (source.get === 'entity') continue
+      const type = it.graph?.types[source.type]
+      if (!type) issue('type', `names no type: "${source.type}"`)
+      else if (source.get === 'list' && !type.list) issue('get', `needs "list" of ${source.type}`)
+      else if (source.get === 'lookup' && !type.lookups[source.by])
+        issue('by', `names no lookup of ${source.type}: "${source.by}"`)
+      if (source.get === 'lookup' && (source.key === undefined) === (source.system === undefined))
+        issue('key', 'needs either "key" or "system"')
+    }
+  })
+
+export type HttpConfig = z.infer<typeof httpConfig>
