@@ -1,5 +1,6 @@
 /** The command line. Each command loads only what it needs. */
 import { parseArgs } from 'node:util'
+import type { Flags } from './commands/flags.ts'
 
 const USAGE = `Usage: npm start -- [options]              the gateway with all subgraphs; without a configuration, the demo
        npm run subgraph -- NAME [options]  one subgraph as a process of its own: crm, erp, wms, finance, operations
@@ -29,16 +30,6 @@ const { values, positionals } = parseArgs({
     help: { type: 'boolean', short: 'h' },
   },
 })
-
-export type Flags = {
-  readonly config?: string
-  readonly port?: string
-  readonly remote?: readonly string[]
-  readonly supergraph?: string
-  readonly check?: boolean
-  readonly url?: string
-  readonly key?: string
-}
 
 const KNOWN = new Set(['config', 'port', 'remote', 'supergraph', 'check', 'url', 'key', 'help'])
 const commands: Readonly<Record<string, (args: string[], flags: Flags) => Promise<void>>> = {

@@ -1,7 +1,7 @@
 /** `ask`: sends one operation, from the command line or standard input, and prints the answer. */
 import { text } from 'node:stream/consumers'
-import type { Flags } from '../main.ts'
 import { UsageError } from './explain.ts'
+import type { Flags } from './flags.ts'
 
 export async function ask(args: readonly string[], flags: Flags): Promise<void> {
   const url = flags.url ?? `http://127.0.0.1:${process.env.PORT || 4000}/graphql`

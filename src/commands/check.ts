@@ -2,9 +2,9 @@
 import { openSystem } from '../app.ts'
 import { gatewayCaller } from '../caller/caller.ts'
 import { startDemo } from '../demo.ts'
-import type { Flags } from '../main.ts'
 import { createLog } from '../observe/log.ts'
 import { failureText } from '../systems/failure.ts'
+import type { Flags } from './flags.ts'
 import { configFile, readConfig } from './settings.ts'
 
 export async function check(flags: Flags): Promise<void> {

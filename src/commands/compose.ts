@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { composeServices } from '@apollo/composition'
 import { SUBGRAPHS, subgraphPort, subgraphSdl, supergraphFile } from '../../subgraphs/index.ts'
-import type { Flags } from '../main.ts'
+import type { Flags } from './flags.ts'
 
 export async function compose(flags: Flags): Promise<void> {
   const composed = composeServices(

@@ -1,8 +1,8 @@
 /** Where a command's configuration comes from: a file, or the demo. */
 import { loadConfigFile } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import type { Flags } from '../main.ts'
 import { UsageError } from './explain.ts'
+import type { Flags } from './flags.ts'
 
 export function configFile(flags: Flags): string | undefined {
   return flags.config ?? (process.env.TRIBUTARY_CONFIG || undefined)

@@ -2,8 +2,8 @@
 import { openApp } from '../app.ts'
 import { type Demo, startDemo } from '../demo.ts'
 import { openGateway } from '../gateway/gateway.ts'
-import type { Flags } from '../main.ts'
 import { createLog } from '../observe/log.ts'
+import type { Flags } from './flags.ts'
 import { configFile, dataDir, portOf, readConfig, withFlags } from './settings.ts'
 import { untilStopped } from './stop.ts'
 

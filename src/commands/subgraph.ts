@@ -3,9 +3,9 @@ import { SUBGRAPHS, type SubgraphName, subgraphPort, subgraphSchema } from '../.
 import { openApp } from '../app.ts'
 import { demoConfig } from '../demo.ts'
 import { openSubgraphDoor } from '../gateway/subgraph-door.ts'
-import type { Flags } from '../main.ts'
 import { createLog } from '../observe/log.ts'
 import { UsageError } from './explain.ts'
+import type { Flags } from './flags.ts'
 import { configFile, dataDir, portOf, readConfig } from './settings.ts'
 import { untilStopped } from './stop.ts'
 

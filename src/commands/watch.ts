@@ -1,7 +1,7 @@
 /** `watch`: a subscriber for the command line. Prints one line of JSON per event. */
 import { createClient } from 'graphql-ws'
 import { WebSocket } from 'ws'
-import type { Flags } from '../main.ts'
+import type { Flags } from './flags.ts'
 
 /** What is watched when nothing is said. */
 const STANDARD = [

@@ -2,6 +2,7 @@
 import Big from 'big.js'
 import { createRandom } from './random.ts'
 import { cardCodeOf, itemCodeOf, orderLines, QUIET_CUSTOMERS, QUIET_PRODUCTS } from './seed.ts'
+import type { ErpOrder, WorldState } from './state.ts'
 import {
   billOrder,
   changeOrder,
@@ -13,7 +14,6 @@ import {
   pay,
   placeOrder,
 } from './trade.ts'
-import type { ErpOrder, World } from './world.ts'
 
 export interface Life {
   /** Lets one thing happen now. */
@@ -22,7 +22,7 @@ export interface Life {
 }
 
 /** @param everyMs Time between two happenings; 0: only by `step`. */
-export function startLife(world: World, everyMs: number, seed = 1): Life {
+export function startLife(world: WorldState, everyMs: number, seed = 1): Life {
   const random = createRandom(seed ^ 0x5eed)
 
   const quiet = (order: ErpOrder) => {

@@ -2,9 +2,10 @@
  * The first day of the demo world. Four customers and five products are written by hand and left alone by
  * `life.ts`, so that documentation can promise answers; the rest is generated.
  */
+
 import { createRandom, type Random } from './random.ts'
+import type { WorldState } from './state.ts'
 import { billOrder, deliver, pay, placeOrder } from './trade.ts'
-import type { World } from './world.ts'
 
 export interface SeedSizes {
   readonly seed: number
@@ -154,7 +155,7 @@ export const productNoOf = (rank: number): string => `M-${1_000 + rank * 11}`
 /** The account that no other system knows. */
 export const WALK_IN_ACCOUNT = 'C99001'
 
-export function seedWorld(world: World, sizes: SeedSizes): void {
+export function seedWorld(world: WorldState, sizes: SeedSizes): void {
   const random = createRandom(sizes.seed)
   for (const warehouse of WAREHOUSES) world.put('erpWarehouses', { ...warehouse })
   for (let rank = 1; rank <= Math.max(sizes.products, HAND_WRITTEN_PRODUCTS.length); rank++) {
@@ -185,7 +186,7 @@ export function seedWorld(world: World, sizes: SeedSizes): void {
   seedOrders(world, random, sizes)
 }
 
-function seedProduct(world: World, random: Random, rank: number): void {
+function seedProduct(world: WorldState, random: Random, rank: number): void {
   const written = HAND_WRITTEN_PRODUCTS[rank - 1]
   const size = random.int(10, 99)
   const kind = random.pick([
@@ -229,7 +230,7 @@ function seedProduct(world: World, random: Random, rank: number): void {
   })
 }
 
-function seedCustomer(world: World, company: Company, rank: number): void {
+function seedCustomer(world: WorldState, company: Company, rank: number): void {
   const taxNumber =
     company.country === 'CN'
       ? `9131${pad(rank, 4)}MA1K${pad(rank * 7919, 6)}`
@@ -305,7 +306,7 @@ function seedCustomer(world: World, company: Company, rank: number): void {
   })
 }
 
-function seedHandWrittenOrders(world: World): void {
+function seedHandWrittenOrders(world: WorldState): void {
   // Rank 1: one order delivered, billed and partly paid; one half delivered; one just placed.
   const paid = placeOrder(world, {
     cardCode: cardCodeOf(1),
@@ -410,7 +411,7 @@ function seedHandWrittenOrders(world: World): void {
   })
 }
 
-function seedOrders(world: World, random: Random, sizes: SeedSizes): void {
+function seedOrders(world: WorldState, random: Random, sizes: SeedSizes): void {
   const movers = world
     .all('erpAccounts')
     .map((account) => ({ account, rank: Number(account.cardCode.slice(1, 6)) - 20_000 }))
@@ -440,7 +441,7 @@ function seedOrders(world: World, random: Random, sizes: SeedSizes): void {
 
 /** One to four lines of products that may move. */
 export function orderLines(
-  world: World,
+  world: WorldState,
   random: Random,
 ): { item: string; quantity: string; warehouse: string }[] {
   const products = world.count('erpItems')

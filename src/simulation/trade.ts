@@ -1,6 +1,13 @@
 /** What happens in the simulated business: orders placed, delivered, billed and paid. Used by simulators and life. */
 import Big from 'big.js'
-import type { ErpDelivery, ErpOrder, ErpOrderLine, FinanceInvoice, FinancePayment, World } from './world.ts'
+import type {
+  ErpDelivery,
+  ErpOrder,
+  ErpOrderLine,
+  FinanceInvoice,
+  FinancePayment,
+  WorldState,
+} from './state.ts'
 
 /** Company currency units for one unit; the demo's rates never move. */
 const RATES: Readonly<Record<string, string>> = {
@@ -42,7 +49,7 @@ export interface OrderDraft {
 }
 
 /** Whoever calls has checked that the account and the items exist. */
-export function placeOrder(world: World, draft: OrderDraft): ErpOrder {
+export function placeOrder(world: WorldState, draft: OrderDraft): ErpOrder {
   const at = draft.at ?? nowText()
   const rate = rateOf(draft.currency)
   const lines = draft.lines.map((line, index): ErpOrderLine => {
@@ -102,20 +109,20 @@ export function placeOrder(world: World, draft: OrderDraft): ErpOrder {
   return order
 }
 
-export function changeOrder(world: World, order: ErpOrder, changes: Partial<ErpOrder>): ErpOrder {
+export function changeOrder(world: WorldState, order: ErpOrder, changes: Partial<ErpOrder>): ErpOrder {
   const changed = { ...order, ...changes, updatedAt: nowText() }
   world.put('erpOrders', changed)
   return changed
 }
 
 /** Whoever calls has checked that the order is open. */
-export function cancelOrder(world: World, order: ErpOrder): ErpOrder {
+export function cancelOrder(world: WorldState, order: ErpOrder): ErpOrder {
   for (const line of order.lines) moveStock(world, line.item, line.warehouse, { committed: `-${line.open}` })
   return changeOrder(world, order, { cancelled: true, closed: true })
 }
 
 /** Delivers what each line still has open, or the given share of it (at least one unit). */
-export function deliver(world: World, order: ErpOrder, share = 1, at = nowText()): ErpDelivery | null {
+export function deliver(world: WorldState, order: ErpOrder, share = 1, at = nowText()): ErpDelivery | null {
   const parts = order.lines
     .map((line) => {
       const open = new Big(line.open)
@@ -166,7 +173,7 @@ export function deliver(world: World, order: ErpOrder, share = 1, at = nowText()
 
 /** Adds to the figures of one stock place; `-3` takes away. */
 export function moveStock(
-  world: World,
+  world: WorldState,
   item: string,
   warehouse: string,
   by: { readonly inStock?: string; readonly committed?: string; readonly ordered?: string },
@@ -184,7 +191,7 @@ export function moveStock(
 
 /** Finance bills a whole order; `null` where finance does not know the customer. */
 export function billOrder(
-  world: World,
+  world: WorldState,
   order: ErpOrder,
   at = nowText(),
   customerNo: string | undefined = financeCustomerOf(world, order.cardCode),
@@ -232,7 +239,7 @@ export interface PaymentDraft {
 }
 
 /** Whoever calls has checked customer, currency and open amounts. */
-export function pay(world: World, draft: PaymentDraft): FinancePayment {
+export function pay(world: WorldState, draft: PaymentDraft): FinancePayment {
   const at = draft.at ?? nowText()
   const number = world.count('financePayments') + 1
   const payment: FinancePayment = {
@@ -260,12 +267,12 @@ export function pay(world: World, draft: PaymentDraft): FinancePayment {
 }
 
 /** Finance knows customers by their tax number, as the real one would have been set up. */
-export function financeCustomerOf(world: World, cardCode: string): string | undefined {
+export function financeCustomerOf(world: WorldState, cardCode: string): string | undefined {
   const taxNumber = world.get('erpAccounts', cardCode)?.taxNumber
   return taxNumber ? world.find('financeCustomers', 'taxNumber', taxNumber)?.customerNo : undefined
 }
 
-function productNoOf(world: World, item: string): string {
+function productNoOf(world: WorldState, item: string): string {
   const barcode = world.get('erpItems', item)?.barcode
   return (barcode && world.find('financeProducts', 'barcode', barcode)?.productNo) ?? item
 }

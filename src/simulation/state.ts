@@ -1,0 +1,333 @@
+/**
+ * The records of the simulated systems, in neutral words. Each simulator owns some of the collections and shows them
+ * in its vendor's; only `life.ts` reaches across.
+ */
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Decimals are text here too; arithmetic is `big.js`. Times are ISO 8601 UTC with milliseconds. */
+export interface CrmCustomer {
+  readonly id: string
+  name: string
+  level: string
+  industry: string
+  taxNumber: string
+  phone: string
+  email: string
+  address: { street: string; city: string; province: string; postalCode: string; country: string }
+  contacts: { name: string; title: string; phone: string; email: string; primary: boolean }[]
+  createdAt: string
+  updatedAt: string
+  revision: number
+}
+
+export interface CrmOpportunity {
+  readonly id: string
+  name: string
+  customerId: string
+  stage: string
+  amount: string
+  currency: string
+  probability: number
+  closeDate: string
+  owner: string
+  externalRef: string | null
+  createdAt: string
+  updatedAt: string
+}
+
+/** A business partner of the ERP: one customer may have several, one per currency or branch. */
+export interface ErpAccount {
+  readonly cardCode: string
+  name: string
+  taxNumber: string | null
+  currency: string
+  creditLimit: string
+  paymentTerms: { code: number; name: string }
+  phone: string
+  email: string
+  street: string
+  city: string
+  zip: string
+  country: string
+  frozen: boolean
+  createdAt: string
+  updatedAt: string
+}
+
+export interface ErpItem {
+  readonly code: string
+  name: string
+  foreignName: string
+  barcode: string
+  unit: string
+  /** Net list price in company currency. */
+  price: string
+  group: number
+  active: boolean
+  createdAt: string
+  updatedAt: string
+}
+
+export interface ErpWarehouse {
+  readonly code: string
+  name: string
+}
+
+/** Stock of one item in one warehouse; moving it does not touch the item's `updatedAt`. */
+export interface ErpStock {
+  /** `item@warehouse` */
+  readonly id: string
+  readonly item: string
+  readonly warehouse: string
+  inStock: string
+  committed: string
+  ordered: string
+}
+
+export interface ErpOrderLine {
+  readonly lineNum: number
+  item: string
+  description: string
+  quantity: string
+  open: string
+  /** Net, document currency, before discount. */
+  unitPrice: string
+  /** The same after discount. */
+  price: string
+  discountPercent: string
+  currency: string
+  warehouse: string
+  taxPercent: string
+  /** Document currency. */
+  total: string
+  /** Company currency. */
+  companyTotal: string
+}
+
+export interface ErpOrder {
+  readonly docEntry: number
+  readonly docNum: number
+  readonly cardCode: string
+  readonly cardName: string
+  readonly currency: string
+  /** Company currency units for one unit of `currency`. */
+  readonly rate: string
+  docDate: string
+  dueDate: string
+  numAtCard: string | null
+  comments: string | null
+  confirmed: boolean
+  cancelled: boolean
+  closed: boolean
+  lines: ErpOrderLine[]
+  /** Document currency. */
+  gross: string
+  tax: string
+  /** Company currency. */
+  companyGross: string
+  companyTax: string
+  /** User-defined fields, `U_…`. */
+  userFields: Record<string, string | null>
+  createdAt: string
+  updatedAt: string
+}
+
+export interface ErpDelivery {
+  readonly docEntry: number
+  readonly docNum: number
+  readonly cardCode: string
+  readonly currency: string
+  readonly rate: string
+  docDate: string
+  closed: boolean
+  cancelled: boolean
+  lines: {
+    lineNum: number
+    item: string
+    description: string
+    quantity: string
+    warehouse: string
+    baseEntry: number
+    baseLine: number
+  }[]
+  createdAt: string
+  updatedAt: string
+}
+
+export interface FinanceCustomer {
+  readonly customerNo: string
+  name: string
+  taxNumber: string
+  updatedAt: string
+}
+
+export interface FinanceProduct {
+  readonly productNo: string
+  name: string
+  barcode: string
+}
+
+export interface FinanceInvoice {
+  readonly invoiceNo: string
+  readonly customerNo: string
+  /** The ERP's order number, as printed. */
+  readonly orderNo: string
+  readonly kind: string
+  readonly currency: string
+  issueDate: string
+  dueDate: string
+  net: string
+  tax: string
+  gross: string
+  paid: string
+  cancelled: boolean
+  lines: { lineNo: number; productNo: string; text: string; quantity: string; net: string }[]
+  createdAt: string
+  updatedAt: string
+}
+
+export interface FinancePayment {
+  readonly paymentNo: string
+  readonly customerNo: string
+  readonly date: string
+  readonly amount: string
+  readonly currency: string
+  readonly method: string
+  readonly reference: string
+  readonly externalReference: string
+  readonly applications: { invoiceNo: string; amount: string }[]
+  readonly cancelled: boolean
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+
+export interface Collections {
+  crmCustomers: CrmCustomer
+  crmOpportunities: CrmOpportunity
+  erpAccounts: ErpAccount
+  erpItems: ErpItem
+  erpWarehouses: ErpWarehouse
+  erpStock: ErpStock
+  erpOrders: ErpOrder
+  erpDeliveries: ErpDelivery
+  financeCustomers: FinanceCustomer
+  financeProducts: FinanceProduct
+  financeInvoices: FinanceInvoice
+  financePayments: FinancePayment
+}
+export type CollectionName = keyof Collections
+
+const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => string } = {
+  crmCustomers: (e) => e.id,
+  crmOpportunities: (e) => e.id,
+  erpAccounts: (e) => e.cardCode,
+  erpItems: (e) => e.code,
+  erpWarehouses: (e) => e.code,
+  erpStock: (e) => e.id,
+  erpOrders: (e) => String(e.docEntry),
+  erpDeliveries: (e) => String(e.docEntry),
+  financeCustomers: (e) => e.customerNo,
+  financeProducts: (e) => e.productNo,
+  financeInvoices: (e) => e.invoiceNo,
+  financePayments: (e) => e.paymentNo,
+}
+
+export interface WorldChange<C extends CollectionName = CollectionName> {
+  readonly collection: C
+  readonly entity: Collections[C]
+  readonly before: Collections[C] | undefined
+}
+
+/** What the simulated systems hold, and who is told when it changes. */
+export class WorldState {
+  /** The currency in which the ERP's company keeps its books. */
+  readonly companyCurrency = 'CNY'
+  readonly #collections = new Map<CollectionName, Map<string, unknown>>()
+  readonly #indexes = new Map<string, Map<string, string>>()
+  readonly #listeners = new Set<(change: WorldChange) => void>()
+  #file: string | undefined
+
+  constructor() {
+    for (const name of Object.keys(keyOf) as CollectionName[]) this.#collections.set(name, new Map())
+  }
+
+  get<C extends CollectionName>(collection: C, key: string): Collections[C] | undefined {
+    return this.#map(collection).get(key)
+  }
+
+  /** In order of first appearance. */
+  all<C extends CollectionName>(collection: C): Collections[C][] {
+    return [...this.#map(collection).values()]
+  }
+
+  count(collection: CollectionName): number {
+    return this.#map(collection).size
+  }
+
+  /** The first entity whose field has that value. The index is made at the first search and kept by `put`. */
+  find<C extends CollectionName>(
+    collection: C,
+    field: keyof Collections[C],
+    value: string,
+  ): Collections[C] | undefined {
+    const name = `${collection}.${String(field)}`
+    let index = this.#indexes.get(name)
+    if (!index) {
+      index = new Map()
+      for (const [key, entity] of [...this.#map(collection)].reverse()) index.set(String(entity[field]), key)
+      this.#indexes.set(name, index)
+    }
+    const key = index.get(value)
+    return key === undefined ? undefined : this.get(collection, key)
+  }
+
+  /** Stores a new or changed entity and tells the listeners. Pass a fresh object, not a mutated one. */
+  put<C extends CollectionName>(collection: C, entity: Collections[C]): void {
+    const key = keyOf[collection](entity)
+    const before = this.#map(collection).get(key)
+    if (this.#file) appendFileSync(this.#file, `${JSON.stringify([collection, entity])}\n`)
+    this.#map(collection).set(key, entity)
+    for (const [name, index] of this.#indexes) {
+      const [indexed, field] = name.split('.') as [CollectionName, keyof Collections[C]]
+      if (indexed === collection && !index.has(String(entity[field]))) index.set(String(entity[field]), key)
+    }
+    for (const listener of this.#listeners) listener({ collection, entity, before })
+  }
+
+  onChange(listener: (change: WorldChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #map<C extends CollectionName>(collection: C): Map<string, Collections[C]> {
+    return this.#collections.get(collection) as Map<string, Collections[C]>
+  }
+
+  /** Keeps changes in a file from now on, after taking over those of earlier runs. */
+  keepIn(file: string): void {
+    mkdirSync(dirname(file), { recursive: true })
+    if (existsSync(file)) this.#replay(file)
+    this.#file = file
+  }
+
+  /** Reads the changes of earlier runs, and writes them back without what was overwritten since. */
+  #replay(file: string): void {
+    const last = new Map<string, string>()
+    for (const line of readFileSync(file, 'utf8').split('\n')) {
+      let change: [CollectionName, Collections[CollectionName]]
+      try {
+        change = JSON.parse(line)
+      } catch {
+        continue // an empty last line, or one that a kill cut short and nobody was told about
+      }
+      const [collection, entity] = change
+      const key = (keyOf[collection] as (entity: Collections[CollectionName]) => string)(entity)
+      this.#map(collection).set(key, entity)
+      last.set(`${collection}/${key}`, line)
+    }
+    const compacted = [...last.values()].map((line) => `${line}\n`).join('')
+    writeFileSync(`${file}.new`, compacted)
+    renameSync(`${file}.new`, file)
+  }
+}
