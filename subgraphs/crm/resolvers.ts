@@ -15,6 +15,7 @@ import {
   loadByKey,
   lookupAll,
   pageOver,
+  provenanceOf,
   recordFields,
   systemOf,
 } from '../kit/records.ts'
@@ -199,6 +200,10 @@ export function crmResolvers(rooms: Rooms) {
       createdAt: profileField('createdAt'),
       updatedAt: profileField('updatedAt'),
       system: async (node: CustomerNode) => (await node.profile())?.system ?? null,
+      async provenance(node: CustomerNode) {
+        const profile = await node.profile()
+        return profile && provenanceOf(profile)
+      },
       async opportunities(node: CustomerNode, _: unknown, context: SubgraphContext) {
         const places = keysIn(systems, node.identity, 'opportunity')
         return lookupAll(context, 'opportunity', 'byCustomer', places)

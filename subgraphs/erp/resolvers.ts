@@ -17,6 +17,7 @@ import {
   located,
   pageOver,
   pageSize,
+  provenanceOf,
   recordFields,
   systemOf,
   unwrap,
@@ -113,8 +114,9 @@ export function erpResolvers(rooms: Rooms) {
       (await node.data())?.record[field] ?? null
 
   const orderByNumber = async (context: SubgraphContext, system: System, number: string) => {
-    const [record] = unwrap(system, await context.reader.lookup(system, 'order', 'byNumber', number))
-    return record ? { system, record } : null
+    const read = await context.reader.lookup(system, 'order', 'byNumber', number)
+    const [record] = unwrap(system, read)
+    return record && read.ok ? { system, record, from: read.from } : null
   }
 
   const chooseAccount = async (context: SubgraphContext, input: CreateOrderInput) => {
@@ -330,7 +332,7 @@ export function erpResolvers(rooms: Rooms) {
           accountsOf(node.identity).map(async ({ system, key }) => {
             const page = await context.reader.list(system, 'order', { first, filter: { customer: key } })
             const outcome: Outcome<Located<'order'>[]> = page.ok
-              ? ok(page.value.items.map(({ record }) => ({ system, record })))
+              ? ok(page.value.items.map(({ record }) => ({ system, record, from: page.from })))
               : page
             return { system, outcome }
           }),
@@ -364,6 +366,10 @@ export function erpResolvers(rooms: Rooms) {
       active: productField('active'),
       updatedAt: productField('updatedAt'),
       system: async (node: ProductNode) => (await node.data())?.system ?? null,
+      async provenance(node: ProductNode) {
+        const data = await node.data()
+        return data && provenanceOf(data)
+      },
     },
 
     Order: {

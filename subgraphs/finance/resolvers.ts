@@ -179,7 +179,7 @@ export function financeResolvers(rooms: Rooms) {
           keysIn(systems, node.identity, 'invoice').map(async ({ system, key }) => {
             const page = await context.reader.list(system, 'invoice', { first, filter: { customer: key } })
             const outcome: Outcome<Located<'invoice'>[]> = page.ok
-              ? ok(page.value.items.map(({ record }) => ({ system, record })))
+              ? ok(page.value.items.map(({ record }) => ({ system, record, from: page.from })))
               : page
             return { system, outcome }
           }),

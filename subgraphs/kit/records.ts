@@ -1,6 +1,7 @@
 /** From ids to records and back: what the resolvers of all subgraphs do alike. */
 import { decodeId, encodeId } from '../../src/identity/ids.ts'
 import type { Identity, IdentityType } from '../../src/identity/registry.ts'
+import type { Provenance } from '../../src/reading/reading.ts'
 import { type Outcome, ok } from '../../src/systems/failure.ts'
 import type { LookupName } from '../../src/systems/port.ts'
 import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
@@ -12,6 +13,7 @@ import { badInput, failureError, graphError } from './errors.ts'
 export interface Located<T extends RecordType> {
   readonly system: System
   readonly record: RecordTypes[T]
+  readonly from: Provenance
 }
 
 export function systemOf(systems: Systems, id: string): System {
@@ -52,8 +54,9 @@ export async function loadByKey<T extends RecordType>(
   type: T,
   key: string,
 ): Promise<Located<T> | null> {
-  const record = unwrap(system, await context.reader.load(system, type, key))
-  return record ? { system, record } : null
+  const read = await context.reader.load(system, type, key)
+  const record = unwrap(system, read)
+  return record && read.ok ? { system, record, from: read.from } : null
 }
 
 export const idOf = (type: RecordType, system: System, key: string): string =>
@@ -111,17 +114,30 @@ export async function lookupAll<T extends RecordType>(
     places.map(async ({ system, key }) => {
       const outcome = await context.reader.lookup(system, type, by, key)
       return outcome.ok
-        ? { system, outcome: ok(outcome.value.map((record): Located<T> => ({ system, record }))) }
+        ? { system, outcome: ok(locatedFrom(system, outcome.from, outcome.value)) }
         : { system, outcome }
     }),
   )
   return gathered(answers)
 }
 
-/** Resolvers for `id` and for fields that stand in the record under the same name. */
+export const locatedFrom = <T extends RecordType>(
+  system: System,
+  from: Provenance,
+  records: readonly RecordTypes[T][],
+): Located<T>[] => records.map((record) => ({ system, record, from }))
+
+export const provenanceOf = ({ from }: { readonly from: Provenance }) => ({
+  system: from.system,
+  fetchedAt: new Date(from.fetchedAt).toISOString(),
+  stale: from.stale,
+})
+
+/** Resolvers for `id`, `provenance` and for fields that stand in the record under the same name. */
 export function recordFields<T extends RecordType>(type: T, fields: readonly (keyof RecordTypes[T])[]) {
   return {
     id: (node: Located<T>) => idOf(type, node.system, node.record.key),
+    provenance: (node: Located<T>) => provenanceOf(node),
     ...Object.fromEntries(fields.map((field) => [field, (node: Located<T>) => node.record[field] ?? null])),
   }
 }
@@ -215,14 +231,17 @@ export async function pageOver<T extends RecordType>(
       break
     }
     const filter = args.search ? { search: args.search } : undefined
-    const page = unwrap(
-      system,
-      await context.reader.list(system, type, { first: size - items.length, after: position, filter }),
-    )
+    const read = await context.reader.list(system, type, {
+      first: size - items.length,
+      after: position,
+      filter,
+    })
+    if (!read.ok) throw failureError(system.id, read.failure)
+    const { value: page, from } = read
     for (const item of page.items) {
       items.push({
         cursor: encodeCursor(list, [system.id, item.position]),
-        node: { system, record: item.record },
+        node: { system, record: item.record, from },
       })
     }
     if (page.hasMore) {

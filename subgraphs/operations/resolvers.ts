@@ -43,7 +43,7 @@ const stateOf = (name: string): StateName => name.toLowerCase().replaceAll('_', 
 const modeName = (mode: WriteMode): string => ({ off: 'OFF', dryRun: 'DRY_RUN', on: 'ON' })[mode]
 
 export function operationsResolvers(rooms: Rooms) {
-  const { systems, identity, journal, worker } = rooms
+  const { systems, identity, journal, worker, reading } = rooms
 
   const mayRead = (context: SubgraphContext, writeback: Writeback | null): Writeback | null =>
     writeback && writeback.caller.tenant === context.caller.tenant ? writeback : null
@@ -189,6 +189,15 @@ export function operationsResolvers(rooms: Rooms) {
           ? { reachable: true, detail: outcome.value.detail, latency, code: null }
           : { reachable: false, detail: null, latency, code: problemOf(outcome.failure, system.id).code }
       },
+      breaker(system: System) {
+        const { breaker, maintenance } = reading.state(system)
+        return maintenance ? 'MAINTENANCE' : breaker.toUpperCase().replace('-', '_')
+      },
+      inFlight: (system: System) => reading.state(system).inFlight,
+      queued: (system: System) => reading.state(system).queued,
+      latency: (system: System) => reading.state(system).latency,
+      calls: (system: System) => reading.state(system).calls,
+      cache: (system: System) => reading.state(system).cache,
     },
 
     Writeback: {
