@@ -5,6 +5,7 @@ import type { CreateAdapter } from './port.ts'
 import { restCrmConfig } from './rest-crm/config.ts'
 import { sapB1Config } from './sap-b1/config.ts'
 import { soapFinanceConfig } from './soap-finance/config.ts'
+import { yonyouU8Config } from './yonyou-u8/config.ts'
 
 export interface Kind {
   /** Checks the settings that belong to this kind alone. */
@@ -24,4 +25,8 @@ export const kinds: Readonly<Record<string, Kind>> = {
     load: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,
   },
   http: { config: httpConfig, load: async () => (await import('./http/adapter.ts')).createHttpSystem },
+  'yonyou-u8': {
+    config: yonyouU8Config,
+    load: async () => (await import('./yonyou-u8/adapter.ts')).createYonyouU8,
+  },
 }

@@ -1,0 +1,92 @@
+/** What the reads of this kind have in common: many single calls, and pages that shift while rows are added. */
+import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { fieldText } from './mapping.ts'
+
+/** @param page Counted from 1. @throws SourceError */
+export type ReadPage = (page: number, size: number) => Promise<{ rows: readonly unknown[]; rowCount: number }>
+
+/**
+ * Does the same for each item, a few at a time. A system that cannot be reached, or that refuses our credentials,
+ * is not asked for the rest.
+ * @param work May throw SourceError.
+ * @returns One outcome per item, same order.
+ */
+export async function inOrder<I, T>(
+  items: readonly I[],
+  parallel: number,
+  work: (item: I) => Promise<T>,
+): Promise<Outcome<T>[]> {
+  const outcomes: Outcome<T>[] = []
+  let stopped: SourceFailure | undefined
+  let next = 0
+  const lane = async () => {
+    while (next < items.length) {
+      const at = next++
+      const outcome = stopped ? fail(stopped) : await outcomeOf(() => work(items[at] as I))
+      outcomes[at] = outcome
+      if (
+        !outcome.ok &&
+        (outcome.failure.kind === 'unavailable' || outcome.failure.kind === 'unauthorized')
+      ) {
+        stopped ??= outcome.failure
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, lane))
+  return outcomes
+}
+
+/**
+ * Rows in the vendor's order, from a position on. The vendor only knows page numbers, and rows move to later pages
+ * while others are added: a position is therefore the index and the code of a row, and the code is looked for around
+ * the index. A row that has gone lets some repeat, but none be left out.
+ */
+export async function* walk(
+  read: ReadPage,
+  size: number,
+  codeField: string,
+  after: string | undefined,
+): AsyncGenerator<{ row: unknown; position: string }> {
+  const pages = new Map<number, Awaited<ReturnType<ReadPage>>>()
+  const pageAt = async (page: number) => {
+    const known = pages.get(page)
+    if (known) return known
+    const fresh = await read(page, size)
+    pages.set(page, fresh)
+    return fresh
+  }
+  let page = 1
+  let offset = 0
+  if (after !== undefined) {
+    const [, indexText, code] = /^(\d{1,9}):(.*)$/s.exec(after) ?? []
+    if (indexText === undefined) {
+      const message = 'This is no place in this list.'
+      throw new SourceError({ kind: 'rejected', code: 'POSITION', message })
+    }
+    const index = Number(indexText)
+    page = Math.floor(index / size) + 1
+    offset = index % size
+    for (const candidate of [page, page + 1, page + 2, page - 1]) {
+      if (candidate < 1) continue
+      const at = (await pageAt(candidate)).rows.findIndex((row) => fieldText(row, codeField) === code)
+      if (at < 0) continue
+      page = candidate
+      offset = at + 1
+      break
+    }
+  }
+  for (let before: string | undefined; ; page++, offset = 0) {
+    const { rows, rowCount } = await pageAt(page)
+    // A vendor that overlooks the page number would be asked for ever.
+    const fingerprint = rows.map((row) => fieldText(row, codeField)).join('\n')
+    if (rows.length > 0 && fingerprint === before) {
+      throw new SourceError({ kind: 'invalid-response', detail: 'the next page is the same again' })
+    }
+    before = fingerprint
+    for (let at = offset; at < rows.length; at++) {
+      const row = rows[at]
+      yield { row, position: `${(page - 1) * size + at}:${fieldText(row, codeField) ?? ''}` }
+    }
+    if (rows.length === 0 || page * size >= rowCount) return
+  }
+}
