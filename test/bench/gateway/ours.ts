@@ -7,13 +7,19 @@ import { createPipeline } from '../../../src/gateway/pipeline.ts'
 import { openDoor } from '../../../src/gateway/server.ts'
 import { schemaOf } from './shop.ts'
 
-const [supergraphFile = '', mode = 'remote'] = process.argv.slice(2)
+const [supergraphFile = '', mode = 'remote', subscriptionUrl = ''] = process.argv.slice(2)
 const engine = createEngine<object>({
+  // Everybody may see the same: their identical subscriptions are one.
+  scope: () => 'everybody',
   supergraphSdl: readFileSync(supergraphFile, 'utf8'),
   transports: ({ name, url }) =>
     mode === 'in-process'
       ? inProcessTransport(schemaOf(name))
-      : httpTransport({ url, deduplicate: mode === 'deduplicate' }),
+      : httpTransport({
+          url,
+          deduplicate: mode === 'deduplicate',
+          ...(name === 'sales' && subscriptionUrl ? { subscriptionUrl } : {}),
+        }),
 })
 const door = await openDoor<object>({
   host: '127.0.0.1',

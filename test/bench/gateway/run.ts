@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import { parse } from 'graphql'
 import { createEngine } from '../../../src/federation/engine.ts'
 import { httpTransport } from '../../../src/federation/http.ts'
+import { fanOut } from './fan-out.ts'
 import { load } from './load.ts'
 import type { Recording } from './replay.ts'
 import { deep, type Measured, mutation, nested, small, spread, supergraph } from './shop.ts'
@@ -22,7 +23,8 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
-    queries: { type: 'string', default: 'small,deep,nested,mutation' },
+    queries: { type: 'string', default: 'small,deep,nested,mutation,spread' },
+    subscribers: { type: 'string', default: '1000' },
     json: { type: 'boolean', default: false },
     peers: { type: 'string', default: join(import.meta.dirname, 'peers') },
   },
@@ -65,11 +67,10 @@ function start<T>(
   })
 }
 
-const [{ urls }, subgraphProcess] = await start<{ urls: Record<string, string> }>(
-  join(here, 'subgraphs.ts'),
-  [],
-  1,
-)
+const [{ urls, subscriptionUrl }, subgraphProcess] = await start<{
+  urls: Record<string, string>
+  subscriptionUrl: string
+}>(join(here, 'subgraphs.ts'), [], 1)
 if (canPin) spawnSync('taskset', ['-p', '-c', '1', String(process.pid)])
 const sdl = supergraph(urls)
 const supergraphFile = join(work, 'supergraph.graphql')
@@ -116,23 +117,50 @@ async function record({ query, variables }: Measured): Promise<Recording> {
   return { answer: `${JSON.stringify(result)}\n`, stages: stages.filter(Boolean) }
 }
 
-const all = { small, deep, nested, mutation }
-const measured = values.queries.split(',').map((name) => all[name as keyof typeof all])
+/** Operations sent in turn. */
+interface Workload {
+  readonly name: string
+  readonly operations: readonly Measured[]
+}
+
+const all: Record<string, readonly Measured[]> = {
+  small: [small],
+  deep: [deep],
+  nested: [nested],
+  mutation: [mutation],
+  spread: spread(5),
+}
+const workloads: Workload[] = values.queries.split(',').flatMap((name) => {
+  const operations = all[name]
+  return operations ? [{ name, operations }] : []
+})
+
 const recordings: Record<string, Recording> = {}
-for (const operation of measured) recordings[operation.name] = await record(operation)
-const recordingFile = join(work, 'recording.json')
-writeFileSync(recordingFile, JSON.stringify(recordings))
-for (const { name } of measured) {
-  const recording = recordings[name]
+const answers = new Map<string, readonly string[]>()
+for (const { name, operations } of workloads) {
+  const recorded: Recording[] = []
+  for (const operation of operations) recorded.push(await record(operation))
+  answers.set(
+    name,
+    recorded.map(({ answer }) => answer.trimEnd()),
+  )
+  const [first] = recorded
+  if (!first) continue
+  recordings[name] = first
+  const calls = recorded.reduce((sum, { stages }) => sum + stages.flat().length, 0) / recorded.length
+  const size = recorded.reduce((sum, { answer }) => sum + answer.length, 0) / recorded.length
   say(
-    `${name}: ${recording?.stages.flat().length} upstream calls in ${recording?.stages.length} stages, answer of ${((recording?.answer.length ?? 0) / 1000).toFixed(1)} kB`,
+    `${name}: ${operations.length} requests, ${calls.toFixed(1)} upstream calls in ${first.stages.length} stages, answers of ${(size / 1000).toFixed(1)} kB`,
   )
 }
+const recordingFile = join(work, 'recording.json')
+writeFileSync(recordingFile, JSON.stringify(recordings))
 
 interface Contestant {
   readonly name: string
   readonly pid: number
-  readonly urlFor: (operation: Measured) => string
+  readonly urlFor: (workload: Workload) => string
+  readonly child: ChildProcess
 }
 
 const contestants: Contestant[] = []
@@ -141,10 +169,15 @@ const enter = async (name: string, file: string, args: readonly string[], fixed 
   if (!wanted(name)) return
   if (!existsSync(file)) return void say(`${name}: not installed (npm ci in ${dirname(file)})`)
   const [{ url }, child] = await start<{ url: string }>(file, args, 0, dirname(file))
-  contestants.push({ name, pid: child.pid ?? 0, urlFor: (operation) => (fixed ? url + operation.name : url) })
+  contestants.push({
+    name,
+    pid: child.pid ?? 0,
+    urlFor: (workload) => (fixed ? url + workload.name : url),
+    child,
+  })
 }
 await enter('replay', join(here, 'replay.ts'), [recordingFile], true)
-await enter('tributary', join(here, 'ours.ts'), [supergraphFile, 'remote'])
+await enter('tributary', join(here, 'ours.ts'), [supergraphFile, 'remote', subscriptionUrl])
 await enter('tributary, deduplicating', join(here, 'ours.ts'), [supergraphFile, 'deduplicate'])
 await enter('tributary, in process', join(here, 'ours.ts'), [supergraphFile, 'in-process'])
 await enter('hive-rust', join(values.peers, 'hive.mjs'), [supergraphFile, 'rust'])
@@ -155,6 +188,15 @@ await enter('apollo', join(values.peers, 'apollo.mjs'), [supergraphFile])
 const results: Record<string, Record<string, { perSecond: number; cpu: number }[]>> = {}
 
 /** What a process has used so far, its threads and its system calls; without /proc there is nothing to say. */
+function residentBytes(pid: number): number {
+  try {
+    const kB = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    return Number(kB) * 1024
+  } catch {
+    return Number.NaN
+  }
+}
+
 function cpuSeconds(pid: number): number {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
@@ -169,80 +211,122 @@ const bodyOf = ({ query, variables }: Measured): string => JSON.stringify({ quer
 
 async function measure(
   contestant: Contestant,
-  operation: Measured,
+  workload: Workload,
   time: number,
 ): Promise<{ perSecond: number; cpu: number }> {
-  const expected = recordings[operation.name]?.answer ?? ''
-  const body = bodyOf(operation)
-  const response = await fetch(contestant.urlFor(operation), {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json' },
-    body,
-  })
-  const answer = await response.text()
-  if (JSON.stringify(JSON.parse(answer)) !== expected.trimEnd()) {
-    wrongAnswers++
-    say(`${contestant.name}: another answer to ${operation.name}: ${answer.slice(0, 300)}`)
+  const url = contestant.urlFor(workload)
+  const bodies = workload.operations.map(bodyOf)
+  const expected: string[] = []
+  for (const [i, body] of bodies.entries()) {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body,
+    })
+    const answer = await response.text()
+    expected.push(answer)
+    if (JSON.stringify(JSON.parse(answer)) !== answers.get(workload.name)?.[i]) {
+      wrongAnswers++
+      say(`${contestant.name}: another answer to ${body}: ${answer.slice(0, 300)}`)
+    }
   }
   const before = await upstreamCalls()
   const cpuBefore = cpuSeconds(contestant.pid)
-  const result = await load({
-    url: contestant.urlFor(operation),
-    bodies: [body],
-    expected: [answer],
-    connections,
-    seconds: time,
-  })
-  const calls = ((await upstreamCalls()) - before) / (result.perSecond * time)
-  const cpu = ((cpuSeconds(contestant.pid) - cpuBefore) / (result.perSecond * time)) * 1e6
+  const result = await load({ url, bodies, expected, connections, seconds: time })
+  const count = result.perSecond * time
+  const calls = ((await upstreamCalls()) - before) / count
+  const cpu = ((cpuSeconds(contestant.pid) - cpuBefore) / count) * 1e6
   wrongAnswers += result.wrong
   say(
-    `${contestant.name} · ${operation.name}: ${result.perSecond.toFixed(0)}/s, p50 ${result.p50.toFixed(1)} ms, p99 ${result.p99.toFixed(1)} ms, ${calls.toFixed(1)} upstream calls and ${cpu.toFixed(0)} µs of CPU each${result.wrong ? `, ${result.wrong} WRONG` : ''}`,
+    `${contestant.name} · ${workload.name}: ${result.perSecond.toFixed(0)}/s, p50 ${result.p50.toFixed(1)} ms, p99 ${result.p99.toFixed(1)} ms, ${calls.toFixed(1)} upstream calls and ${cpu.toFixed(0)} µs of CPU each${result.wrong ? `, ${result.wrong} WRONG` : ''}`,
   )
   return { perSecond: result.perSecond, cpu }
 }
 
-for (const contestant of contestants) {
-  for (const operation of measured) await measure(contestant, operation, Math.min(seconds, 3))
-}
-for (let round = 0; round < Number(values.rounds); round++) {
-  for (const contestant of contestants) {
-    for (const operation of measured) {
-      const byName = results[operation.name] ?? {}
-      results[operation.name] = byName
+const takesPart = (contestant: Contestant, workload: Workload): boolean =>
+  contestant.name !== 'replay' || workload.operations.length === 1
+
+// Rounds are interleaved: what else the machine does meets all alike. The first one only warms up.
+for (let round = 0; round <= Number(values.rounds); round++) {
+  for (const workload of workloads) {
+    for (const contestant of contestants) {
+      if (!takesPart(contestant, workload)) continue
+      const result = await measure(contestant, workload, round === 0 ? Math.min(seconds, 3) : seconds)
+      if (round === 0) continue
+      const byName = results[workload.name] ?? {}
+      results[workload.name] = byName
       const rates = byName[contestant.name] ?? []
       byName[contestant.name] = rates
-      rates.push(await measure(contestant, operation, seconds))
+      rates.push(result)
     }
   }
 }
 
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0
-const of = (operation: Measured, name: string, what: 'perSecond' | 'cpu'): number =>
-  median((results[operation.name]?.[name] ?? []).map((result) => result[what]))
-const ratio = (a: number, b: number): string => (b > 0 ? (a / b).toFixed(2) : '–')
-const lines = measured.flatMap((operation) => [
-  `| ${operation.name} | requests/s | of the limit | × Hive (Rust) | CPU each, µs | limit's CPU / its | Hive's CPU / its |`,
+const of = (workload: Workload, name: string, what: 'perSecond' | 'cpu'): number =>
+  median((results[workload.name]?.[name] ?? []).map((result) => result[what]))
+const ratio = (a: number, b: number): string => (a > 0 && b > 0 ? (a / b).toFixed(2) : '–')
+const lines = workloads.flatMap((workload) => [
+  `| ${workload.name} | requests/s | of the limit | × Hive (Rust) | CPU each, µs | limit's CPU / its | Hive's CPU / its |`,
   '| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
-  ...contestants.map(({ name }) => {
-    const [rate, cpu] = [of(operation, name, 'perSecond'), of(operation, name, 'cpu')]
-    const cells = [
-      rate.toFixed(0),
-      ratio(rate, of(operation, 'replay', 'perSecond')),
-      ratio(rate, of(operation, 'hive-rust', 'perSecond')),
-      cpu.toFixed(0),
-      ratio(of(operation, 'replay', 'cpu'), cpu),
-      ratio(of(operation, 'hive-rust', 'cpu'), cpu),
-    ]
-    return `| ${name} | ${cells.join(' | ')} |`
-  }),
+  ...contestants
+    .filter((contestant) => takesPart(contestant, workload))
+    .map(({ name }) => {
+      const [rate, cpu] = [of(workload, name, 'perSecond'), of(workload, name, 'cpu')]
+      const cells = [
+        rate.toFixed(0),
+        ratio(rate, of(workload, 'replay', 'perSecond')),
+        ratio(rate, of(workload, 'hive-rust', 'perSecond')),
+        cpu.toFixed(0),
+        ratio(of(workload, 'replay', 'cpu'), cpu),
+        ratio(of(workload, 'hive-rust', 'cpu'), cpu),
+      ]
+      return `| ${name} | ${cells.join(' | ')} |`
+    }),
   '',
 ])
+if (Number(values.subscribers) > 0) {
+  const subscribers = Number(values.subscribers)
+  lines.push(
+    `| one event to ${subscribers} subscribers | until the last has it, ms | events/s | messages/s | memory each, kB |`,
+    '| --- | ---: | ---: | ---: | ---: |',
+  )
+  const measureFanOut = async (
+    name: string,
+    url: string,
+    child: ChildProcess,
+    source: ChildProcess,
+  ): Promise<void> => {
+    const before = residentBytes(child.pid ?? 0)
+    let memory = 0
+    const result = await fanOut(
+      url,
+      subscribers,
+      200,
+      (upc) => source.send({ move: upc }),
+      () => {
+        memory = (residentBytes(child.pid ?? 0) - before) / subscribers / 1000
+      },
+    )
+    wrongAnswers += result.wrong
+    lines.push(
+      `| ${name} | ${result.untilLast.toFixed(1)} | ${result.eventsPerSecond.toFixed(0)} | ${result.deliveriesPerSecond.toFixed(0)} | ${memory.toFixed(1)} |`,
+    )
+  }
+  // Fresh processes: one that has answered a million queries has memory to spare.
+  const [ours, oursProcess] = await start<{ url: string }>(
+    join(here, 'ours.ts'),
+    [supergraphFile, 'remote', subscriptionUrl],
+    0,
+  )
+  await measureFanOut('tributary', ours.url, oursProcess, subgraphProcess)
+  const [{ url }, plain] = await start<{ url: string }>(join(here, 'plain-ws.ts'), [], 0)
+  await measureFanOut('graphql-ws on graphql-js, no gateway', url, plain, plain)
+}
+
 process.stdout.write(`${lines.join('\n')}\n`)
 if (values.json) process.stdout.write(`${JSON.stringify(results)}\n`)
-void mutation
-void spread
 // They end when they hear nothing from here any more.
 for (const child of children) if (child.connected) child.disconnect()
 await new Promise((resolve) => setTimeout(resolve, process.env.PROFILE ? 3000 : 200))

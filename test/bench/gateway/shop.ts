@@ -4,7 +4,6 @@ import { composeServices } from '@apollo/composition'
 import { buildSubgraphSchema } from '@apollo/subgraph'
 import { type GraphQLSchema, parse } from 'graphql'
 
-type Thing = Record<string, unknown>
 interface User {
   id: string
   name: string
@@ -30,7 +29,8 @@ const users: User[] = Array.from({ length: 12 }, (_, i) => ({
   username: `customer.${i}@example.org`,
   birthday: `19${70 + i}-01-0${1 + (i % 9)}`,
 }))
-const products: Product[] = Array.from({ length: 9 }, (_, i) => ({
+/** The first nine are sold and reviewed; the others are there to be asked for. */
+const products: Product[] = Array.from({ length: 1000 }, (_, i) => ({
   upc: `p${i}`,
   name: `Product ${i}, in a sensible length`,
   price: 100 + i * 37,
@@ -54,7 +54,44 @@ const purchases: Purchase[] = Array.from({ length: 40 }, (_, i) => ({
   userId: `u${i % 12}`,
   upc: `p${(i * 7) % 9}`,
 }))
-const moved: Thing[] = []
+/** Who waits for stock to move. */
+export const moves = {
+  listeners: new Set<(upc: string) => void>(),
+  move(upc: string): void {
+    for (const listener of this.listeners) listener(upc)
+  },
+  stream(): AsyncIterableIterator<unknown> {
+    const queue: string[] = []
+    let wake = (): void => {}
+    let over = false
+    const listener = (upc: string): void => {
+      queue.push(upc)
+      wake()
+    }
+    this.listeners.add(listener)
+    return {
+      next: async () => {
+        while (queue.length === 0 && !over) {
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
+        }
+        return over
+          ? { done: true, value: undefined }
+          : { done: false, value: { stockMoved: { upc: queue.shift() } } }
+      },
+      return: async () => {
+        over = true
+        this.listeners.delete(listener)
+        wake()
+        return { done: true, value: undefined }
+      },
+      [Symbol.asyncIterator]() {
+        return this
+      },
+    }
+  },
+}
 
 const link =
   'extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@requires", "@external", "@provides", "@shareable"])\n'
@@ -123,13 +160,7 @@ export const subgraphs: Record<
       }
     `,
     resolvers: {
-      Subscription: {
-        stockMoved: {
-          subscribe: async function* () {
-            yield* moved
-          },
-        },
-      },
+      Subscription: { stockMoved: { subscribe: () => moves.stream() } },
       User: { purchases: ({ id }: User) => purchases.filter((purchase) => purchase.userId === id) },
       Purchase: { product: ({ upc }: Purchase) => ({ upc }) },
       Product: {
@@ -204,8 +235,11 @@ export const mutation: Measured = {
   variables: { upc: 'p3' },
 }
 
-/** Two hundred operations that differ in what they select, for a plan cache that is not of one entry. */
-export function spread(): Measured[] {
+/** What a thousand screens show: the moved product, with its name from another subgraph. */
+export const subscription = 'subscription Moved { stockMoved { upc inStock name price } }'
+
+/** Two hundred operations that differ in what they select, each with values of its own out of a thousand. */
+export function spread(valuesEach: number): Measured[] {
   const leaves = [
     'name',
     'price',
@@ -218,10 +252,11 @@ export function spread(): Measured[] {
   return Array.from({ length: 200 }, (_, i) => {
     const fields = leaves.filter((_, bit) => ((i + 1) >> bit) & 1)
     const alias = i >= 127 ? 'other: ' : ''
-    return {
-      name: `spread ${i}`,
-      query: `query S${i}($upc: ID!) { ${alias}product(upc: $upc) { upc ${fields.join(' ')} } }`,
-      variables: { upc: `p${i % 9}` },
-    }
-  })
+    const query = `query S${i}($upc: ID!) { ${alias}product(upc: $upc) { upc ${fields.join(' ')} } }`
+    return Array.from({ length: valuesEach }, (_, k) => ({
+      name: 'spread',
+      query,
+      variables: { upc: `p${(i * valuesEach + k * 41) % 1000}` },
+    }))
+  }).flat()
 }

@@ -3,10 +3,14 @@
  * are remembered. HTTP by hand over sockets, as node's server would be what is measured.
  */
 
+import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer, type Socket } from 'node:net'
 import { execute, parse } from 'graphql'
-import { schemaOf, subgraphs } from './shop.ts'
+import { useServer } from 'graphql-ws/use/ws'
+import { WebSocketServer } from 'ws'
+import { moves, schemaOf, subgraphs } from './shop.ts'
 
 let requests = 0
 
@@ -57,8 +61,17 @@ function serve(name: string): Promise<string> {
 
 const urls: Record<string, string> = {}
 for (const name of Object.keys(subgraphs)) urls[name] = await serve(name)
-process.send?.({ urls })
-process.on('message', () => {
-  process.send?.({ requests })
+
+// Subscriptions are few here, whatever the gateway has: graphql-ws as it is.
+const http = createHttpServer()
+useServer({ schema: schemaOf('sales') }, new WebSocketServer({ server: http, path: '/graphql' }))
+http.listen(0, '127.0.0.1')
+await once(http, 'listening')
+const subscriptionUrl = `ws://127.0.0.1:${(http.address() as AddressInfo).port}/graphql`
+
+process.send?.({ urls, subscriptionUrl })
+process.on('message', (message: 'count' | { move: string }) => {
+  if (message === 'count') process.send?.({ requests })
+  else moves.move(message.move)
 })
 process.on('disconnect', () => process.exit())
