@@ -1,6 +1,6 @@
 /** The gateway of this house: the engine over the built-in subgraphs, behind the public door. */
 import { readFileSync } from 'node:fs'
-import { SUBGRAPHS, subgraphSchema, supergraphFile } from '../../subgraphs/index.ts'
+import { SUBGRAPHS, subgraphSchema, subgraphSdl, supergraphFile } from '../../subgraphs/index.ts'
 import type { SubgraphContext } from '../../subgraphs/kit/context.ts'
 import { CODES } from '../../subgraphs/kit/errors.ts'
 import type { App } from '../app.ts'
@@ -10,10 +10,12 @@ import { httpTransport } from '../federation/http.ts'
 import { inProcessTransport } from '../federation/in-process.ts'
 import type { SubgraphResponse, SubgraphTransport } from '../federation/transport.ts'
 import type { Log } from '../observe/log.ts'
+import type { SourcesReport } from '../reading/reader.ts'
+import { cacheHints, createMaxAgeOf } from './cache-control.ts'
 import { createAuthenticate } from './callers.ts'
 import { examples } from './examples.ts'
 import { createPipeline } from './pipeline.ts'
-import { type Door, openDoor, type WebhookAnswer } from './server.ts'
+import { type AnswerNotes, type Door, openDoor, type WebhookAnswer } from './server.ts'
 
 export async function openGateway(app: App, logger: Log): Promise<Door> {
   const { config, rooms } = app
@@ -25,7 +27,12 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
         remote
           ? httpTransport<SubgraphContext>({
               url: remote.url,
-              headers: ({ caller }) => ({ [CALLER_HEADER]: signCaller(app.callerSecret, caller) }),
+              headers: ({ caller, maxAgeMs }) => ({
+                [CALLER_HEADER]: signCaller(app.callerSecret, caller),
+                ...(maxAgeMs === undefined
+                  ? {}
+                  : { 'cache-control': `max-age=${Math.floor(maxAgeMs / 1_000)}` }),
+              }),
             })
           : logged(inProcessTransport<SubgraphContext>(subgraphSchema(name, rooms)), name, logger),
       ]
@@ -45,6 +52,8 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     pipeline: createPipeline({ maxTokens, maxDepth, introspection: true }),
     authenticate: createAuthenticate(config),
     contextFor: app.contextFor,
+    describe: ({ reader }) => describe(reader.sources()),
+    maxAgeOf: createMaxAgeOf(cacheHints(SUBGRAPHS.map(subgraphSdl))),
     demo: config.demo,
     introspection: true,
     examples,
@@ -57,6 +66,17 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
       await door.close()
       await engine.close()
     },
+  }
+}
+
+/** Subgraphs on other machines read for themselves: what they read is not in this report. */
+function describe({ sources, freshUntil, demandMet }: SourcesReport): AnswerNotes {
+  return {
+    extensions: {
+      ...(sources.length > 0 ? { sources } : {}),
+      ...(demandMet === null ? {} : { freshness: { met: demandMet } }),
+    },
+    freshUntil,
   }
 }
 

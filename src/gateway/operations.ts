@@ -30,15 +30,19 @@ export interface OperationsOptions<TContext> {
   readonly engine: Engine<TContext>
   readonly pipeline: Pipeline
   contextFor(caller: Caller, signal: AbortSignal): TContext
-  /** Added to every result. */
-  readonly extensions?: Readonly<Record<string, unknown>> | undefined
+  /** Added to every result, once it is made. */
+  extensionsOf(context: TContext): Readonly<Record<string, unknown>>
 }
 
 export function createOperations<TContext>(options: OperationsOptions<TContext>): Operations {
-  const { engine, pipeline, extensions } = options
+  const { engine, pipeline } = options
 
-  const marked = (result: ExecutionResult): ExecutionResult =>
-    extensions ? { ...result, extensions: { ...result.extensions, ...extensions } } : result
+  const markedFor =
+    ({ contextValue }: OperationArgs) =>
+    (result: ExecutionResult): ExecutionResult => {
+      const extensions = { ...result.extensions, ...options.extensionsOf(contextValue.context as TContext) }
+      return Object.keys(extensions).length > 0 ? { ...result, extensions } : result
+    }
 
   return {
     prepare({ query, operationName, variables }, caller) {
@@ -58,10 +62,12 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
     },
 
     async execute(args) {
+      const marked = markedFor(args as OperationArgs)
       return marked(await engine.execute(requestOf(args as OperationArgs)))
     },
 
     async subscribe(args) {
+      const marked = markedFor(args as OperationArgs)
       const stream = await engine.subscribe(requestOf(args as OperationArgs))
       if (!(Symbol.asyncIterator in stream)) return marked(stream)
       return endingWith(stream, marked, (args as OperationArgs).contextValue.end)

@@ -1,13 +1,17 @@
 /** The public door: HTTP and WebSocket at `/graphql`, webhooks of the systems, the explorer, health. */
 import type { IncomingMessage } from 'node:http'
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server'
+import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled'
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { DocumentNode, GraphQLSchema } from 'graphql'
 import type { Caller } from '../caller/caller.ts'
+import { stringifyAnswer } from '../federation/answer.ts'
 import { apolloGateway } from '../federation/apollo.ts'
 import type { Engine } from '../federation/engine.ts'
 import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
+import { cacheControlHeader, demandedAgeMs } from './cache-control.ts'
 import type { Authenticate } from './callers.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting } from './limits.ts'
@@ -23,7 +27,12 @@ export interface DoorOptions<TContext extends object> {
   readonly engine: Engine<TContext>
   readonly pipeline: Pipeline
   readonly authenticate: Authenticate
-  contextFor(caller: Caller, signal: AbortSignal): TContext
+  /** @param maxAgeMs What the client said of how new the answer must be. */
+  contextFor(caller: Caller, signal: AbortSignal, maxAgeMs?: number): TContext
+  /** What an answer was made of, once it is made. */
+  readonly describe?: (context: TContext) => AnswerNotes
+  /** Seconds that the schema lets an answer be kept. */
+  readonly maxAgeOf?: (schema: GraphQLSchema, document: DocumentNode, operationName?: string | null) => number
   /** Marks every answer of the demo, so that nobody takes it for the real thing. */
   readonly demo: boolean
   readonly introspection: boolean
@@ -34,6 +43,12 @@ export interface DoorOptions<TContext extends object> {
     body: Buffer,
   ) => Promise<WebhookAnswer>
   readonly logger: Log
+}
+
+export interface AnswerNotes {
+  readonly extensions: Readonly<Record<string, unknown>>
+  /** Milliseconds since 1970 until which all of it holds; null where that cannot be said. */
+  readonly freshUntil: number | null
 }
 
 export interface WebhookAnswer {
@@ -55,7 +70,8 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   const extensions = options.demo ? { demo: true } : undefined
 
   const apollo = new ApolloServer<TContext>({
-    gateway: apolloGateway<TContext>(engine, (context) => signals.get(context)),
+    gateway: apolloGateway<TContext>(engine, (context) => signals.get(context), { asText: true }),
+    stringifyResult: stringifyAnswer,
     introspection: options.introspection,
     includeStacktraceInErrorResponses: false,
     // The page at / and other origins are no business of this path; a JSON body cannot be sent by a form.
@@ -64,7 +80,11 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     parseOptions: { maxTokens: pipeline.limits.maxTokens },
     stopOnTerminationSignals: false,
     logger: quiet(logger),
-    plugins: [fastifyApolloDrainPlugin(server), ...(extensions ? [markAnswers(extensions)] : [])],
+    plugins: [
+      fastifyApolloDrainPlugin(server),
+      ApolloServerPluginCacheControlDisabled(),
+      markAnswers(options, extensions),
+    ],
     formatError: (formatted) => formatted,
   })
   await apollo.start()
@@ -98,7 +118,12 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     if (!caller) throw new Error('the guard did not run')
     return caller
   }
-  const operations = createOperations({ engine, pipeline, contextFor: options.contextFor, extensions })
+  const operations = createOperations({
+    engine,
+    pipeline,
+    contextFor: options.contextFor,
+    extensionsOf: (context) => ({ ...extensions, ...options.describe?.(context).extensions }),
+  })
   const answerWithEvents = serveEventStreams(server, { path: PATH, operations, guard, callerOf })
   server.route({
     url: PATH,
@@ -113,7 +138,8 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     handler: fastifyApolloHandler(apollo, {
       async context(request, reply) {
         const signal = leavingSignal(reply)
-        const context = options.contextFor(callerOf(request), signal)
+        const demanded = demandedAgeMs(request.headers['cache-control'])
+        const context = options.contextFor(callerOf(request), signal, demanded)
         signals.set(context, signal)
         return context
       },
@@ -181,16 +207,23 @@ function leavingSignal(reply: FastifyReply): AbortSignal {
   return left.signal
 }
 
+/** Says of each answer what it was made of, and how long it may be kept. */
 function markAnswers<TContext extends object>(
-  extensions: Readonly<Record<string, unknown>>,
+  { describe, maxAgeOf }: Pick<DoorOptions<TContext>, 'describe' | 'maxAgeOf'>,
+  extensions: Readonly<Record<string, unknown>> | undefined,
 ): ApolloServerPlugin<TContext> {
   return {
     async requestDidStart() {
       return {
-        async willSendResponse({ response }) {
+        async willSendResponse({ response, contextValue, schema, document, operationName }) {
           if (response.body.kind !== 'single') return
           const { singleResult } = response.body
-          singleResult.extensions = { ...singleResult.extensions, ...extensions }
+          const notes = document && describe?.(contextValue)
+          const all = { ...singleResult.extensions, ...extensions, ...notes?.extensions }
+          if (Object.keys(all).length > 0) singleResult.extensions = all
+          const keep = document && notes && !singleResult.errors && maxAgeOf
+          const maxAge = keep ? keep(schema, document, operationName) : 0
+          response.http.headers.set('cache-control', cacheControlHeader(maxAge, notes?.freshUntil ?? null))
         },
       }
     },

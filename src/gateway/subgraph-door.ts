@@ -15,6 +15,7 @@ import { type Caller, gatewayCaller } from '../caller/caller.ts'
 import { CALLER_HEADER, verifyCaller } from '../caller/signature.ts'
 import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
+import { demandedAgeMs } from './cache-control.ts'
 import { createPipeline } from './pipeline.ts'
 import type { Door } from './server.ts'
 import { listenWebSocket } from './websocket.ts'
@@ -24,7 +25,7 @@ export interface SubgraphDoorOptions<TContext> {
   readonly port: number
   readonly schema: GraphQLSchema
   readonly callerSecret: string
-  contextFor(caller: Caller, signal?: AbortSignal): TContext
+  contextFor(caller: Caller, signal?: AbortSignal, maxAgeMs?: number): TContext
   readonly logger: Log
 }
 
@@ -62,7 +63,8 @@ export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TC
     if (!caller) return reply.status(401).send(errorBody('UNAUTHENTICATED', UNSIGNED))
     const left = new AbortController()
     reply.raw.on('close', () => reply.raw.writableFinished || left.abort())
-    const contextValue = options.contextFor(caller, left.signal)
+    const demanded = demandedAgeMs(request.headers['cache-control'])
+    const contextValue = options.contextFor(caller, left.signal, demanded)
     const result = await execute({ schema, document, operationName, variableValues: variables, contextValue })
     return reply.type('application/json').send(JSON.stringify(result))
   })

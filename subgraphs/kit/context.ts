@@ -25,6 +25,8 @@ export interface Rooms {
 /** What lives as long as a request. */
 export interface SubgraphContext {
   readonly caller: Caller
+  /** Milliseconds: nothing older is wanted; undefined where the client did not say. */
+  readonly maxAgeMs: number | undefined
   readonly reader: RecordReader
   readonly identities: IdentityLoaders
   /** Starts afresh, for the next event of a subscription or after a write: nothing read before is used again. */
@@ -72,6 +74,7 @@ export function createSubgraphContext(
 
   return {
     caller: request.caller,
+    maxAgeMs: request.maxAgeMs,
     reader,
     identities,
     renew() {
