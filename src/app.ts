@@ -40,7 +40,7 @@ export interface App {
 }
 
 export async function openApp(config: Config, logger: Log): Promise<App> {
-  const store = await openSqliteStore(join(config.dataDir, 'tributary.sqlite'))
+  const store = await openStore(config, logger)
   const membership = await joinStore(store)
   const systems = createSystems(
     await Promise.all(Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger))),
@@ -113,6 +113,13 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
       await store.close()
     },
   }
+}
+
+async function openStore({ dataDir, store }: Config, logger: Log): Promise<Store> {
+  const { postgres: url, schema, connections } = store
+  if (url === undefined) return openSqliteStore(join(dataDir, 'tributary.sqlite'))
+  const { openPostgresStore } = await import('./store/postgres.ts')
+  return openPostgresStore({ url, schema, connections, logger })
 }
 
 export async function openSystem(id: string, config: SystemConfig, logger: Log): Promise<System> {

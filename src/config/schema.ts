@@ -125,6 +125,25 @@ export const configSchema = z.strictObject({
   host: z.string().default('127.0.0.1').describe('Address to listen on'),
   port: z.int().min(0).max(65_535).default(4000).describe('Port to listen on; --port and PORT override it'),
   dataDir: z.string().min(1).default('.data').describe('Folder of the embedded store'),
+  store: z
+    .strictObject({
+      postgres: z
+        .string()
+        .regex(/^postgres(ql)?:\/\//, 'is an address such as postgres://user:password@host:5432/database')
+        .meta({ secret: true })
+        .optional()
+        .describe(
+          'PostgreSQL 14 or newer, for several gateways together; default: SQLite in dataDir, for one',
+        ),
+      schema: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,40}$/, 'is a short name: a-z, 0-9 and "_"')
+        .default('tributary')
+        .describe('Schema of the tables; made where it is not there'),
+      connections: z.int().min(1).max(100).default(8).describe('For reading; two more write and listen'),
+    })
+    .prefault({})
+    .describe('Where writebacks, events and identities are kept'),
   maxBodyBytes: z.int().min(1024).default(1_048_576).describe('A longer request is refused'),
   maxTokens: z.int().min(100).default(10_000).describe('An operation of more tokens is refused'),
   maxDepth: z.int().min(1).default(30).describe('An operation nested deeper is refused'),

@@ -103,6 +103,7 @@ export async function openEventLog(store: Store): Promise<EventLog> {
   // What fails now is looked for again at the next turn.
   const timer = setInterval(() => advance().catch(() => {}), LOOK_EVERY_MS)
   timer.unref()
+  const unhook = store.onChangeElsewhere(() => advance().catch(() => {}))
 
   const sign = (text: string) => createHmac('sha256', secret).update(text).digest('base64url').slice(0, 16)
 
@@ -159,6 +160,7 @@ export async function openEventLog(store: Store): Promise<EventLog> {
     },
 
     close() {
+      unhook()
       clearInterval(timer)
     },
   }

@@ -1,8 +1,10 @@
-import type { Kysely } from 'kysely'
+import type { ColumnDefinitionBuilder, Kysely } from 'kysely'
 import type { Migration } from 'kysely/migration'
 
-/** Written for SQLite and PostgreSQL alike. Never change one that was released: add the next. */
-export const migrations: Readonly<Record<string, Migration>> = {
+export type Dialect = 'sqlite' | 'postgres'
+
+/** For both databases. Never change one that was released: add the next. */
+export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
   '001_first_light': {
     async up(db: Kysely<unknown>) {
       const { schema } = db
@@ -78,7 +80,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
       await schema.createIndex('writeback_due').on('writeback').columns(['state', 'due_at']).execute()
       await schema
         .createTable('writeback_history')
-        .addColumn('position', 'integer', (c) => c.primaryKey().autoIncrement())
+        .addColumn(...position(dialect))
         .addColumn('writeback', 'text', (c) => c.notNull())
         .addColumn('state', 'text', (c) => c.notNull())
         .addColumn('at', 'text', (c) => c.notNull())
@@ -91,7 +93,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
         .execute()
       await schema
         .createTable('event')
-        .addColumn('position', 'integer', (c) => c.primaryKey().autoIncrement())
+        .addColumn(...position(dialect))
         .addColumn('source', 'text', (c) => c.notNull())
         .addColumn('id', 'text', (c) => c.notNull())
         .addColumn('type', 'text', (c) => c.notNull())
@@ -112,4 +114,13 @@ export const migrations: Readonly<Record<string, Migration>> = {
         .execute()
     },
   },
+})
+
+/** A number that only grows, given by the database. */
+function position(
+  dialect: Dialect,
+): ['position', 'integer' | 'bigint', (column: ColumnDefinitionBuilder) => ColumnDefinitionBuilder] {
+  return dialect === 'sqlite'
+    ? ['position', 'integer', (column) => column.primaryKey().autoIncrement()]
+    : ['position', 'bigint', (column) => column.primaryKey().generatedAlwaysAsIdentity()]
 }

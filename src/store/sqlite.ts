@@ -7,80 +7,39 @@ import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
-import { migrations } from './migrations.ts'
+import { createGroupCommit } from './group.ts'
+import { migrationsFor } from './migrations.ts'
 import type { Database, Store } from './store.ts'
 import type { Tables } from './tables.ts'
-
-/** More waiting works than this share a commit with those after them. */
-const GROUP = 64
 
 export async function openSqliteStore(file: string): Promise<Store> {
   mkdirSync(dirname(file), { recursive: true })
   const writer = open(file, false)
-  const migrator = new Migrator({ db: writer, provider: { getMigrations: async () => ({ ...migrations }) } })
+  const migrator = new Migrator({
+    db: writer,
+    provider: { getMigrations: async () => migrationsFor('sqlite') },
+  })
   const { error } = await migrator.migrateToLatest()
   if (error) throw error
   const reader = open(file, true)
 
-  const waiting: Waiting[] = []
-  let committing: Promise<void> | null = null
-  let closed = false
-
-  const commitAll = async () => {
-    while (waiting.length > 0) await commitGroup(writer, waiting.splice(0, GROUP))
-    committing = null
-  }
+  const group = createGroupCommit({
+    writer,
+    async begin(connection) {
+      await sql`begin immediate`.execute(connection)
+    },
+  })
 
   return {
     read: reader,
-    transact(work) {
-      return new Promise((resolve, reject) => {
-        if (closed) {
-          reject(new Error('the store is closed'))
-          return
-        }
-        waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })
-        committing ??= commitAll()
-      })
-    },
+    transact: group.transact,
+    // One process owns the file; another one that looks into it finds out by looking again.
+    onChangeElsewhere: () => () => {},
     async close() {
-      closed = true
-      await committing
+      await group.close()
       await Promise.all([writer.destroy(), reader.destroy()])
     },
   }
-}
-
-interface Waiting {
-  readonly work: (tx: Database) => Promise<unknown>
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-}
-
-/** One sync to disk for everybody who waits; one that fails undoes only itself. */
-async function commitGroup(writer: Database, group: readonly Waiting[]): Promise<void> {
-  const settled: (() => void)[] = []
-  try {
-    await sql`begin immediate`.execute(writer)
-    for (const { work, resolve, reject } of group) {
-      await sql`savepoint work`.execute(writer)
-      try {
-        const value = await work(writer)
-        await sql`release work`.execute(writer)
-        settled.push(() => resolve(value))
-      } catch (error) {
-        await sql`rollback to work`.execute(writer)
-        await sql`release work`.execute(writer)
-        settled.push(() => reject(error))
-      }
-    }
-    await sql`commit`.execute(writer)
-  } catch (error) {
-    await sql`rollback`.execute(writer).catch(() => {})
-    for (const { reject } of group) reject(error)
-    return
-  }
-  for (const settle of settled) settle()
 }
 
 function open(file: string, readOnly: boolean): Database {

@@ -13,6 +13,12 @@ export interface Store {
    * must touch nothing but the database it is given: it shares a commit with others.
    */
   transact<T>(work: (tx: Database) => Promise<T>): Promise<T>
+  /**
+   * Calls `listener` when another process of this store has made something durable, where the store can tell; what
+   * it does not tell must be found by looking again.
+   * @returns Ends it.
+   */
+  onChangeElsewhere(listener: () => void): () => void
   close(): Promise<void>
 }
 
