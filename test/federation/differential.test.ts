@@ -1,7 +1,9 @@
 import { execute, NoUnusedVariablesRule, parse, specifiedRules, validate } from 'graphql'
 import { describe, expect, it } from 'vitest'
 import { DataText, stringifyAnswer } from '../../src/federation/answer.ts'
-import { fleet, plain } from './kit.ts'
+import { createEngine } from '../../src/federation/engine.ts'
+import { httpTransport } from '../../src/federation/http.ts'
+import { compose, fleet, plain, schemaOf, serve } from './kit.ts'
 import { randomOperation, seeded } from './random-operations.ts'
 import { monolith, world } from './world.ts'
 
@@ -32,6 +34,28 @@ describe('random operations', () => {
       expect(stringifyAnswer(written), about).toBe(JSON.stringify(expected))
     }
     expect(compared).toBeGreaterThan(seeds / 3)
+  })
+
+  it('get the same over HTTP, cut into batches', async () => {
+    const served = await Promise.all(
+      Object.entries(world).map(async ([name, source]) => [name, await serve(schemaOf(source))] as const),
+    )
+    const urls = Object.fromEntries(served.map(([name, { url }]) => [name, url]))
+    const remote = createEngine<object>({
+      supergraphSdl: compose(world, urls),
+      transports: ({ url }) => httpTransport({ url }),
+      maxRepresentations: 2,
+    })
+    for (let seed = 5000; seed < 5060; seed++) {
+      const { query, variables } = randomOperation(engine.schema, seeded(seed), argumentOf)
+      const document = parse(query)
+      if (validate(schema, document, rules).length > 0) continue
+      const expected = await execute({ schema, document, variableValues: variables, rootValue })
+      const actual = await remote.execute({ document, variables, context: {}, asText: true })
+      expect(stringifyAnswer(actual), `seed ${seed}: ${query}`).toBe(JSON.stringify(expected))
+    }
+    await remote.close()
+    for (const [, server] of served) await server[Symbol.asyncDispose]()
   })
 
   it('are answered alike when asked again', async () => {

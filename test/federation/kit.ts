@@ -55,7 +55,7 @@ export interface Fleet {
   ask(
     query: string,
     variables?: Record<string, unknown>,
-    more?: { context?: unknown; operationName?: string; signal?: AbortSignal },
+    more?: { context?: unknown; operationName?: string; signal?: AbortSignal; asText?: boolean },
   ): Promise<ExecutionResult>
 }
 
