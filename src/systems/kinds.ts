@@ -1,6 +1,7 @@
 /** Every sort of system that can be configured. Adding one is adding a folder and a line here. */
 import type { z } from 'zod'
 import { httpConfig } from './http/config.ts'
+import { kingdeeK3Config } from './kingdee-k3/config.ts'
 import type { CreateAdapter } from './port.ts'
 import { restCrmConfig } from './rest-crm/config.ts'
 import { sapB1Config } from './sap-b1/config.ts'
@@ -16,6 +17,10 @@ export interface Kind {
 
 export const kinds: Readonly<Record<string, Kind>> = {
   'sap-b1': { config: sapB1Config, load: async () => (await import('./sap-b1/adapter.ts')).createSapB1 },
+  'kingdee-k3': {
+    config: kingdeeK3Config,
+    load: async () => (await import('./kingdee-k3/adapter.ts')).createKingdeeK3,
+  },
   'rest-crm': {
     config: restCrmConfig,
     load: async () => (await import('./rest-crm/adapter.ts')).createRestCrm,

@@ -1,0 +1,333 @@
+/** The ports of one organisation in a K/3 Cloud data centre. */
+import { createClock } from '../clock.ts'
+import { type Outcome, ok, outcomeOf } from '../failure.ts'
+import type { Adapter, CreateAdapter, Lookup, RecordPort } from '../port.ts'
+import {
+  type Customer,
+  type Delivery,
+  type InventoryLevel,
+  type Invoice,
+  joinKey,
+  type Key,
+  type Order,
+  type Product,
+  type RecordType,
+  type RecordTypes,
+  splitKey,
+  type Warehouse,
+} from '../records.ts'
+import { createWebApi, literal } from './client.ts'
+import type { KingdeeK3Config } from './config.ts'
+import {
+  createForm,
+  createMapping,
+  documentsOf,
+  type Form,
+  type Mapping,
+  type Row,
+  receivableOf,
+} from './mapping.ts'
+import { orderWrites } from './order-writes.ts'
+import { allOf, chunks, createReader, isOf, oneOf, type Reader, readAll, type Source } from './reading.ts'
+
+export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context): Adapter => {
+  const client = createWebApi(config, context)
+  const clock = createClock(config.timeZone)
+  const map = createMapping(config, clock)
+  const source: Source = {
+    client,
+    config,
+    skip: (failure) =>
+      context.log.warn({ system: context.systemId, failure }, 'left out a record that cannot be read'),
+  }
+  const form = (name: Parameters<typeof createForm>[1]) => createForm(config, name)
+
+  const customers = createReader<Customer>(source, form('customer'), map.customer)
+  const products = createReader<Product>(source, form('product'), map.product)
+  const warehouses = createReader<Warehouse>(source, form('warehouse'), map.warehouse)
+  const orders = createReader<Order>(source, form('order'), map.order)
+  const deliveries = createReader<Delivery>(source, form('delivery'), map.delivery)
+  const invoices = createReader<Invoice>(source, form('invoice'), map.invoice)
+
+  return {
+    kind: 'kingdee-k3',
+    ports: {
+      customer: readable<'customer'>(customers),
+      product: readable<'product'>(products),
+      warehouse: readable<'warehouse'>(warehouses),
+      inventoryLevel: inventoryPort(source, form('inventoryLevel'), map),
+      order: {
+        ...readable<'order'>(orders),
+        lookups: {
+          byNumber: { batchLimit: orders.batchLimit, read: listsOf(orders) },
+          byCustomer: orders.lookup('customer'),
+        },
+        ...orderWrites({
+          client,
+          config,
+          clock,
+          form: form('order'),
+          reread: orders.readOne,
+          log: (failure, step) =>
+            context.log.warn({ system: context.systemId, failure, step }, 'an order stopped on its way'),
+        }),
+      },
+      delivery: {
+        ...readable<'delivery'>(deliveries),
+        lookups: { byOrder: deliveriesByOrder(source, form('delivery'), deliveries) },
+      },
+      invoice: {
+        ...readable<'invoice'>(invoices),
+        lookups: {
+          byNumber: { batchLimit: invoices.batchLimit, read: listsOf(invoices) },
+          byCustomer: invoices.lookup('customer'),
+        },
+      },
+      receivable: receivablePort(source, form('invoice'), customers, invoices, clock.today),
+    },
+    health(call) {
+      return outcomeOf(async () => {
+        const bare = form('customer').columns.slice(0, 2)
+        const fields = bare.map((column) => column.field)
+        await client.query(
+          { form: 'BD_Customer', fields, filter: '', order: `${fields[0]} ASC`, limit: 1 },
+          call,
+        )
+        const { accountId } = config.login
+        return { detail: `K/3 Cloud, data centre ${accountId}, organisation ${config.organization}` }
+      })
+    },
+    connect: (call) => outcomeOf(() => client.connect(call)),
+    close: () => client.close(),
+  }
+}
+
+function readable<T extends RecordType>(of: Reader<RecordTypes[T]>) {
+  return {
+    batchLimit: of.batchLimit,
+    readMany: of.readMany,
+    list: of.list,
+    changes: of.changes,
+  } satisfies Partial<RecordPort<T>>
+}
+
+/** Keys are the numbers that people use. */
+function listsOf<R>(reader: Reader<R>) {
+  return async (keys: readonly Key[], context: Parameters<Reader<R>['readMany']>[1]) => {
+    const read = await reader.readMany(keys, context)
+    return read.map(
+      (one): Outcome<readonly R[]> => (one.ok ? ok(one.value === null ? [] : [one.value]) : one),
+    )
+  }
+}
+
+/* ---- stock ---- */
+
+/**
+ * The vendor keeps stock by product, warehouse, lot, place, status and owner; a level is what one owner has of one
+ * status in one warehouse, all lots together.
+ */
+function inventoryPort(
+  { client, config, skip }: Source,
+  form: Form,
+  map: Mapping,
+): RecordPort<'inventoryLevel'> {
+  const productField = form.of('product') as string
+  const warehouseField = form.of('warehouse') as string
+  const mine = allOf([
+    isOf(form, 'organization', [config.organization]),
+    isOf(form, 'owner', [config.stockOwner ?? config.organization]),
+    config.stockStatus === null ? undefined : isOf(form, 'status', [config.stockStatus]),
+  ])
+  const placeOf = (row: Row): string => joinKey([String(row.product ?? ''), String(row.warehouse ?? '')])
+
+  /** Levels by key, in the order in which their first rows came. */
+  const levelsOf = (rows: readonly Row[]) => {
+    const groups = new Map<string, Row[]>()
+    for (const row of rows) {
+      const group = groups.get(placeOf(row))
+      if (group) group.push(row)
+      else groups.set(placeOf(row), [row])
+    }
+    return new Map([...groups].map(([place, group]) => [place, map.inventoryLevel(group)]))
+  }
+
+  const read = async (
+    products: readonly string[],
+    context: Parameters<Lookup<'inventoryLevel'>['read']>[1],
+  ) => {
+    const found = new Map<string, Outcome<Map<string, Outcome<InventoryLevel>>>>()
+    const wanted = [...new Set(products)].filter((product) => product.trim() !== '')
+    for (const batch of chunks(wanted, config.batchLimit)) {
+      const rows = await outcomeOf(async () => {
+        const filter = allOf([mine, oneOf(productField, batch)])
+        const documents = await readAll(client, form, form.columns, filter, config.pageLimit, context)
+        return documents.flatMap((document) => document.rows)
+      })
+      for (const product of batch) {
+        found.set(product, rows.ok ? ok(levelsOf(rows.value.filter((row) => row.product === product))) : rows)
+      }
+    }
+    return found
+  }
+
+  return {
+    batchLimit: config.batchLimit,
+
+    async readMany(keys, context) {
+      const parts = keys.map((key) => splitKey(key))
+      const found = await read(
+        parts.map(([product = '']) => product),
+        context,
+      )
+      return keys.map((key, at) => {
+        const levels = found.get(parts[at]?.[0] ?? '') ?? ok(new Map<string, Outcome<InventoryLevel>>())
+        return levels.ok ? (levels.value.get(key) ?? ok(null)) : levels
+      })
+    },
+
+    lookups: {
+      byProduct: {
+        batchLimit: config.batchLimit,
+        async read(keys, context) {
+          const found = await read(keys, context)
+          return keys.map((key): Outcome<readonly InventoryLevel[]> => {
+            const levels = found.get(key)
+            if (!levels) return ok([])
+            if (!levels.ok) return levels
+            const list: InventoryLevel[] = []
+            for (const level of levels.value.values()) {
+              if (!level.ok) return level
+              list.push(level.value)
+            }
+            return ok(list.sort((a, b) => (a.warehouse < b.warehouse ? -1 : 1)))
+          })
+        },
+      },
+    },
+
+    /** Product by product, warehouse by warehouse. The last level of a full page may go on behind it. */
+    list({ first, after }, context) {
+      return outcomeOf(async () => {
+        const levels: [string, Outcome<InventoryLevel>][] = []
+        let from = after
+        let limit = Math.min(first + 20, config.pageLimit)
+        for (;;) {
+          const [product = '', warehouse = ''] = from === undefined ? [] : splitKey(from)
+          const rest =
+            from === undefined
+              ? undefined
+              : `(${productField} > ${literal(product)} or (${productField} = ${literal(product)} and ${warehouseField} > ${literal(warehouse)}))`
+          const order = `${productField} ASC,${warehouseField} ASC,${form.of('id')} ASC`
+          const fields = form.columns.map((column) => column.field)
+          const cells = await client.query(
+            { form: form.form, fields, filter: allOf([mine, rest]), order, limit },
+            context,
+          )
+          const page = [...levelsOf(documentsOf(form.columns, cells).flatMap((document) => document.rows))]
+          const isFull = cells.length === limit
+          if (isFull) page.pop()
+          levels.push(...page)
+          from = page.at(-1)?.[0] ?? from
+          if (!isFull || levels.length > first) break
+          if (page.length === 0) limit *= 2
+        }
+        const items = levels.slice(0, first).flatMap(([position, level]) => {
+          if (!level.ok) skip(level.failure)
+          return level.ok ? [{ record: level.value, position }] : []
+        })
+        return { items, hasMore: levels.length > first }
+      })
+    },
+  }
+}
+
+/* ---- deliveries of an order ---- */
+
+/** Only a delivery's entries name the order: one call tells which, a second reads them whole. */
+function deliveriesByOrder(
+  { client, config }: Source,
+  form: Form,
+  deliveries: Reader<Delivery>,
+): Lookup<'delivery'> {
+  const columns = ['id', 'number', 'entry', 'order'].flatMap((name) =>
+    form.columns.filter((column) => column.name === name),
+  )
+  const orderField = form.of('order')
+  return {
+    batchLimit: config.batchLimit,
+    async read(keys, context) {
+      const found = new Map<Key, Outcome<readonly Delivery[]>>()
+      const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
+      for (const batch of orderField ? chunks(wanted, config.batchLimit) : []) {
+        const links = await outcomeOf(async () => {
+          const filter = allOf([
+            isOf(form, 'organization', [config.organization]),
+            oneOf(orderField ?? '', batch),
+          ])
+          const documents = await readAll(client, form, columns, filter, config.pageLimit, context)
+          return documents.flatMap((document) => document.rows)
+        })
+        if (!links.ok) {
+          for (const key of batch) found.set(key, links)
+          continue
+        }
+        const numbers = [...new Set(links.value.map((row) => String(row.number ?? '')))]
+        const read = await deliveries.readMany(numbers, context)
+        const byNumber = new Map(read.map((delivery, at) => [numbers[at], delivery]))
+        for (const key of batch) {
+          const mine = new Set(
+            links.value.filter((row) => row.order === key).map((row) => String(row.number)),
+          )
+          found.set(key, all([...mine].map((number) => byNumber.get(number) ?? ok(null))))
+        }
+      }
+      return keys.map((key) => found.get(key) ?? ok([]))
+    },
+  }
+}
+
+function all<R>(outcomes: readonly Outcome<R | null>[]): Outcome<readonly R[]> {
+  const records: R[] = []
+  for (const outcome of outcomes) {
+    if (!outcome.ok) return outcome
+    if (outcome.value !== null) records.push(outcome.value)
+  }
+  return ok(records)
+}
+
+/* ---- what customers owe ---- */
+
+/** Open, approved receivables of each customer, added up by currency: the vendor keeps no balance to read. */
+function receivablePort(
+  { config }: Source,
+  form: Form,
+  customers: Reader<Customer>,
+  invoices: Reader<Invoice>,
+  today: () => string,
+): RecordPort<'receivable'> {
+  const term = (name: string, comparison: string) => {
+    const field = form.of(name)
+    return field && `${field} ${comparison}`
+  }
+  const open = allOf([
+    term('documentStatus', "= 'C'"),
+    term('cancelStatus', "= 'A'"),
+    term('writtenOff', "<> 'C'"),
+  ])
+  const owed = invoices.lookup('customer', open)
+  return {
+    batchLimit: config.batchLimit,
+    async readMany(keys, context) {
+      const known = await customers.readMany(keys, context)
+      const lists = await owed.read(keys, context)
+      return keys.map((key, at) => {
+        const customer = known[at] ?? ok(null)
+        if (!customer.ok) return customer
+        if (customer.value === null) return ok(null)
+        const list = lists[at] ?? ok([])
+        return list.ok ? ok(receivableOf(key, list.value, today())) : list
+      })
+    },
+  }
+}

@@ -1,0 +1,336 @@
+/** Forms read as records: by key, page by page, by what changed. */
+import { z } from 'zod'
+import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import type { CallContext, ListQuery } from '../port.ts'
+import type { Key } from '../records.ts'
+import { contains, literal, type WebApi } from './client.ts'
+import type { KingdeeK3Config } from './config.ts'
+import { ENTRY_FIELDS } from './fields.ts'
+import { type Column, type Document, documentsOf, type Form, keyOf, stampOf } from './mapping.ts'
+
+export interface Source {
+  readonly client: WebApi
+  readonly config: KingdeeK3Config
+  /** Where a page can only be given without a record that breaks its schema. */
+  readonly skip: (failure: SourceFailure) => void
+}
+
+export interface Reader<R> {
+  readonly batchLimit: number
+  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<R | null>[]>
+  readOne(key: Key, context: CallContext): Promise<Outcome<R | null>>
+  list(
+    query: ListQuery,
+    context: CallContext,
+  ): Promise<Outcome<{ items: { record: R; position: string }[]; hasMore: boolean }>>
+  changes(
+    checkpoint: string | null,
+    context: CallContext,
+  ): Promise<Outcome<{ records: R[]; checkpoint: string; hasMore: boolean }>>
+  /** Records that have one of these texts in a value of their head; newest first. */
+  lookup(
+    name: string,
+    also?: string,
+  ): {
+    batchLimit: number
+    read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly R[]>[]>
+  }
+}
+
+/** Where a list of changes stands. While its pages are read, `after` is the last id and `until` the next `since`. */
+const checkpointSchema = z.strictObject({
+  since: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$/),
+  until: z.string().optional(),
+  after: z.string().optional(),
+})
+
+function readCheckpoint(text: string): z.infer<typeof checkpointSchema> {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    json = undefined
+  }
+  const checkpoint = checkpointSchema.safeParse(json)
+  if (checkpoint.success) return checkpoint.data
+  throw new SourceError({ kind: 'unsupported', message: 'The checkpoint is not one that this kind gave.' })
+}
+
+export function createReader<R extends { key: Key; version?: string | null }>(
+  source: Source,
+  form: Form,
+  read: (document: Document) => Outcome<R>,
+): Reader<R> {
+  const { client, config, skip } = source
+  const idField = form.of('id') as string
+  const numberField = form.of('number') as string
+  const modifiedField = form.of('modified')
+  const inOrganization = isOf(form, 'organization', [config.organization])
+  const where = (...terms: (string | undefined)[]) => allOf([inOrganization, ...terms])
+  const light = ['id', 'number', 'modified', 'created'].flatMap((name) =>
+    form.columns.filter((column) => column.name === name),
+  )
+
+  const readMany: Reader<R>['readMany'] = async (keys, context) => {
+    const found = new Map<Key, Outcome<R | null>>()
+    const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
+    for (const batch of chunks(wanted, config.batchLimit)) {
+      const documents = await outcomeOf(() =>
+        readAll(client, form, form.columns, where(oneOf(numberField, batch)), config.pageLimit, context),
+      )
+      for (const key of batch) found.set(key, documents.ok ? ok(null) : documents)
+      if (!documents.ok) continue
+      for (const document of documents.value) {
+        const key = keyOf(document)
+        // The vendor compares without regard to case: what was not asked for is no answer.
+        const before = key === undefined ? undefined : found.get(key)
+        if (key === undefined || !before) continue
+        const isSecond = !before.ok || before.value !== null
+        found.set(key, isSecond ? fail(twice(form, key)) : read(document))
+      }
+    }
+    return keys.map((key) => found.get(key) ?? ok(null))
+  }
+
+  const newest = async (context: CallContext): Promise<string> => {
+    if (!modifiedField) return '1900-01-01T00:00:00'
+    const rows = await client.query(
+      {
+        form: form.form,
+        fields: light.map((column) => column.field),
+        filter: where(),
+        order: `${modifiedField} DESC`,
+        limit: 1,
+      },
+      context,
+    )
+    const [document] = documentsOf(light, rows)
+    return (document && stampOf(document)) ?? '1900-01-01T00:00:00'
+  }
+
+  /** The records of a page of ids; what cannot be read is reported and left out. */
+  const legible = async (page: readonly Document[], context: CallContext): Promise<Map<string, R>> => {
+    const idOf = new Map(page.flatMap((document) => [[keyOf(document), document.id] as const]))
+    const keys = [...idOf.keys()].filter((key) => key !== undefined)
+    const records = new Map<string, R>()
+    for (const [at, outcome] of (await readMany(keys, context)).entries()) {
+      const id = idOf.get(keys[at])
+      if (outcome.ok && outcome.value && id !== undefined) records.set(id, outcome.value)
+      if (outcome.ok) continue
+      // A record that cannot be read concerns itself alone, a system that does not answer the whole page.
+      if (outcome.failure.kind !== 'invalid-response') throw new SourceError(outcome.failure)
+      skip(outcome.failure)
+    }
+    return records
+  }
+
+  const lightPage = async (
+    filter: string,
+    direction: 'ASC' | 'DESC',
+    limit: number,
+    context: CallContext,
+  ) => {
+    const rows = await client.query(
+      {
+        form: form.form,
+        fields: light.map((column) => column.field),
+        filter,
+        order: `${idField} ${direction}`,
+        limit,
+      },
+      context,
+    )
+    return documentsOf(light, rows)
+  }
+
+  return {
+    batchLimit: config.batchLimit,
+    readMany,
+
+    async readOne(key, context) {
+      const [record] = await readMany([key], context)
+      return record ?? ok(null)
+    },
+
+    /** By id, not by page number: ids grow, and whatever is added meanwhile, nothing is skipped. */
+    list({ first, after, filter }, context) {
+      return outcomeOf(async () => {
+        if (after !== undefined && !isId(after)) return { items: [], hasMore: false }
+        const { customer, search } = filter ?? {}
+        const customerField = form.of('customer')
+        if (customer !== undefined && !customerField) {
+          throw new SourceError({
+            kind: 'unsupported',
+            message: `${form.form} does not belong to customers.`,
+          })
+        }
+        const searched = ['number', 'name', 'customerName'].flatMap((name) => form.of(name) ?? [])
+        for (let from = after; ; ) {
+          const terms = where(
+            customer === undefined ? undefined : `${customerField} = ${literal(customer)}`,
+            search === undefined
+              ? undefined
+              : `(${searched.map((field) => contains(field, search)).join(' or ')})`,
+            from === undefined ? undefined : `${idField} < ${from}`,
+          )
+          const found = await lightPage(terms, 'DESC', first + 1, context)
+          const page = found.slice(0, first)
+          const records = await legible(page, context)
+          const items = page.flatMap(({ id }) => {
+            const record = records.get(id)
+            return record ? [{ record, position: id }] : []
+          })
+          const hasMore = found.length > first
+          from = page.at(-1)?.id
+          // A page without a single record would leave the caller without a position to go on from.
+          if (items.length > 0 || !hasMore) return { items, hasMore }
+        }
+      })
+    },
+
+    /**
+     * Goes by the server's own stamps and never by our clock. Pages are in id order: a document changed meanwhile
+     * does not slip out of a page not yet read, and is found by the next round, which starts from `until`.
+     */
+    changes(checkpoint, context) {
+      return outcomeOf(async () => {
+        if (checkpoint === null) {
+          return { records: [], checkpoint: JSON.stringify({ since: await newest(context) }), hasMore: false }
+        }
+        const { since, until, after } = readCheckpoint(checkpoint)
+        const from = minus(since, config.overlapSeconds)
+        const terms = where(
+          modifiedField && `${modifiedField} >= ${literal(from.replace('T', ' '))}`,
+          after === undefined || !isId(after) ? undefined : `${idField} > ${after}`,
+        )
+        const limit = Math.min(config.batchLimit, config.pageLimit - 1)
+        const found = await lightPage(terms, 'ASC', limit + 1, context)
+        const page = found.slice(0, limit)
+        const records = [...(await legible(page, context)).values()].sort((a, b) =>
+          compare(a.version ?? '', b.version ?? ''),
+        )
+        const hasMore = found.length > limit
+        if (hasMore) {
+          const next = { since, until: until ?? (await newest(context)), after: page.at(-1)?.id }
+          return { records, checkpoint: JSON.stringify(next), hasMore }
+        }
+        const seen = until ?? page.map(stampOf).reduce<string>((a, b) => (b !== null && b > a ? b : a), since)
+        return { records, checkpoint: JSON.stringify({ since: seen > since ? seen : since }), hasMore }
+      })
+    },
+
+    lookup(name, also) {
+      const field = form.of(name)
+      return {
+        batchLimit: config.batchLimit,
+        async read(keys, context) {
+          const found = new Map<Key, Outcome<R[]>>()
+          for (const batch of chunks([...new Set(keys)], config.batchLimit)) {
+            const terms = where(also, field && oneOf(field, batch))
+            const documents = await outcomeOf(() =>
+              readAll(client, form, form.columns, terms, config.pageLimit, context),
+            )
+            for (const key of batch) found.set(key, documents.ok ? ok([]) : documents)
+            if (!documents.ok) continue
+            for (const document of documents.value) {
+              const owner = String(document.rows[0]?.[name] ?? '')
+              const list = found.get(owner)
+              if (!list?.ok) continue
+              const record = read(document)
+              // Half a list would look whole: one record that cannot be read fails the list it belongs to.
+              if (!record.ok) found.set(owner, record)
+              else list.value.unshift(record.value) // read oldest first, given newest first
+            }
+          }
+          return keys.map((key) => found.get(key) ?? ok([]))
+        },
+      }
+    },
+  }
+}
+
+/**
+ * Every row, page by page, by id and entry: what is added meanwhile shifts no page.
+ * @throws SourceError
+ */
+export async function readAll(
+  client: WebApi,
+  form: Form,
+  columns: readonly Column[],
+  filter: string,
+  limit: number,
+  context: CallContext,
+): Promise<Document[]> {
+  const idField = form.of('id') as string
+  const inEntries = ENTRY_FIELDS[form.name]
+  const hasEntries = columns.some((column) => inEntries?.has(column.name))
+  const entryField = hasEntries ? form.of('entry') : undefined
+  const entryAt = columns.findIndex((column) => column.name === 'entry')
+  const query = {
+    form: form.form,
+    fields: columns.map((column) => column.field),
+    order: [`${idField} ASC`, ...(entryField ? [`${entryField} ASC`] : [])].join(','),
+    limit,
+  }
+  const rows: (readonly unknown[])[] = []
+  let after: string | undefined
+  for (;;) {
+    // Entries without an id of their own can only be counted.
+    const startRow = hasEntries && !entryField ? rows.length : 0
+    const page = await client.query({ ...query, filter: allOf([filter, after]), startRow }, context)
+    rows.push(...page)
+    if (page.length < limit) return documentsOf(columns, rows)
+    const last = page.at(-1) ?? []
+    const id = valueIn(last[0], form.form)
+    if (!entryField) {
+      if (!hasEntries) after = `${idField} > ${id}`
+      continue
+    }
+    const entry = last[entryAt]
+    after =
+      entry === null || entry === undefined
+        ? `${idField} > ${id}`
+        : `(${idField} > ${id} or (${idField} = ${id} and ${entryField} > ${valueIn(entry, form.form)}))`
+  }
+}
+
+/** Of ids: whole numbers, or texts where the form has such. */
+function valueIn(cell: unknown, form: string): string {
+  if (typeof cell !== 'string' || cell === '') {
+    throw new SourceError({ kind: 'invalid-response', detail: `${form}: a row without an id` })
+  }
+  return /^\d+$/.test(cell) ? cell : literal(cell)
+}
+
+/* ---- filters ---- */
+
+export const allOf = (terms: readonly (string | undefined)[]): string =>
+  terms.filter((term) => term !== undefined && term !== '').join(' and ')
+
+export const oneOf = (field: string, values: readonly string[]): string =>
+  `${field} in (${values.map(literal).join(',')})`
+
+/** A filter on a value that this tenant may not have. */
+export function isOf(form: Form, name: string, values: readonly string[]): string | undefined {
+  const field = form.of(name)
+  if (field === undefined) return undefined
+  return values.length === 1 ? `${field} = ${literal(values[0] ?? '')}` : oneOf(field, values)
+}
+
+export function* chunks<T>(list: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size)
+}
+
+const isId = (text: string): boolean => /^\d{1,18}$/.test(text)
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/** Filters know seconds: the fraction is cut, which looks back a little further. */
+function minus(stamp: string, seconds: number): string {
+  return new Date(Date.parse(`${stamp.slice(0, 19)}Z`) - seconds * 1000).toISOString().slice(0, 19)
+}
+
+const twice = (form: Form, key: string): SourceFailure => ({
+  kind: 'invalid-response',
+  detail: `${form.form} ${key}: several records have this number`,
+})
