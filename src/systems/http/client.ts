@@ -214,10 +214,13 @@ export function createSystemClient(
       log.debug({ what, status, failure: failure.kind }, 'the system said no')
       throw new SourceError(failure)
     }
-    if (unreadable)
-      return refuse(
-        byStatus(what, writes, http, codesMissing) ?? (writes ? unknown(unreadable.detail) : unreadable),
-      )
+    if (unreadable) {
+      const known = byStatus(`${what}: HTTP ${status}`, writes, http, codesMissing)
+      if (known) return refuse(known)
+      // Refused, in words that cannot be read.
+      if (status >= 400) return refuse(plainRejection(status))
+      return refuse(writes ? unknown(unreadable.detail) : unreadable)
+    }
     if (request.format === 'jsonRpc' && body !== null) {
       try {
         const rpc = readRpc(body, request.rpcId, what)
@@ -226,8 +229,8 @@ export function createSystemClient(
       } catch (error) {
         if (!(error instanceof SourceError) || error.failure.kind !== 'invalid-response') throw error
         // A proxy's page with status 502 says more than "no JSON-RPC".
-        const status = byStatus(what, writes, http, codesMissing)
-        return refuse(status ?? (writes ? unknown(error.failure.detail) : error.failure))
+        const known = byStatus(`${what}: HTTP ${status}`, writes, http, codesMissing)
+        return refuse(known ?? (writes ? unknown(error.failure.detail) : error.failure))
       }
     }
     const answer: Answer = { body, status, headers }
@@ -254,11 +257,11 @@ export function createSystemClient(
     const message = clean((await said(rules.message)) ?? '')
     const known = byCode(code, detail, message, http)
     if (known) return known
-    const status = byStatus(what, writes, http, codesMissing)
+    const status = byStatus(detail, writes, http, codesMissing)
     if (status?.kind === 'not-found' && message) return { ...status, message }
     if (status) return status
-    if (answer.status === 409 || answer.status === 412)
-      return { kind: 'conflict', message: message || CHANGED }
+    // 409 says many things, "there is one already" among them: a code must say that it is a matter of versions.
+    if (answer.status === 412) return { kind: 'conflict', message: message || CHANGED }
     const line = await said(rules.line)
     const field = await said(rules.field)
     const details = detailsOf(await evaluate(rules.details, answer).catch(() => undefined), clean)
@@ -393,6 +396,11 @@ const ACCEPT: Readonly<Record<Format, string>> = {
   jsonRpc: 'application/json',
   xml: 'application/xml, text/xml',
 }
+const plainRejection = (status: number): Rejection => ({
+  kind: 'rejected',
+  code: `HTTP ${status}`,
+  message: `The system answered with status ${status}.`,
+})
 const CHANGED = 'It was changed by somebody else in between.'
 
 const lowerCase = (headers: Readonly<Record<string, string>>): Record<string, string> =>
@@ -420,13 +428,12 @@ function unavailable(
 
 /** What an HTTP status alone says; undefined where the body has more to say, or nothing is wrong. */
 function byStatus(
-  what: string,
+  detail: string,
   writes: boolean,
   answer: HttpAnswer,
   codesMissing: boolean,
 ): SourceFailure | undefined {
   const { status } = answer
-  const detail = `${what}: HTTP ${status}`
   if (status === 401 || status === 403) return { kind: 'unauthorized', detail }
   if (status === 404 && codesMissing) return { kind: 'invalid-response', detail }
   if (status === 404) return { kind: 'not-found', message: 'There is no such record.' }

@@ -363,7 +363,7 @@ export function changes<R>(config: ChangesConfig, mapping: Mapping<R>, tools: To
       )
       const until = from.until ?? (await clockOf(page.answer))
       const following = async (): Promise<z.infer<typeof checkpointSchema>> => {
-        if (!page.next) return { since: Math.max(from.since, until - overlap) }
+        if (!page.next) return { since: until - overlap }
         const last =
           changedAt && page.items.length > 0
             ? momentOf(await changedAt.evaluate(page.items.at(-1)))
