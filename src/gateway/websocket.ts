@@ -84,5 +84,7 @@ export function listenWebSocket(
 }
 
 function refuse(socket: Duplex, status: string, words: string): void {
+  // Node leaves an upgraded socket to us, errors included: unheard, a client's reset would end the process.
+  socket.on('error', () => socket.destroy())
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${words.length}\r\n\r\n${words}`)
 }
