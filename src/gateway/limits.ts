@@ -15,27 +15,34 @@ export interface Limits {
 
 export const TOO_LARGE = 'OPERATION_TOO_LARGE'
 
-function tooDeep(limit: number): GraphQLError {
-  return new GraphQLError(
-    `The operation is nested more than ${limit} levels deep. Ask for less in one operation.`,
-    {
-      extensions: { code: TOO_LARGE },
-    },
-  )
+const tooLarge = (what: string): GraphQLError =>
+  new GraphQLError(`The operation ${what}. Ask for less in one operation.`, {
+    extensions: { code: TOO_LARGE },
+  })
+
+const tooDeep = (limit: number): GraphQLError => tooLarge(`is nested more than ${limit} levels deep`)
+
+/** A size is told in the same words and under the same code, whichever parser or validator met it. */
+export function sizeError(error: unknown, limits: Limits): GraphQLError | null {
+  if (!(error instanceof GraphQLError)) return null
+  const { originalError: cause } = error
+  if (cause instanceof GraphQLError && cause.extensions.code === TOO_LARGE) return cause
+  return /^Syntax Error: Document contains more tha[nt] \d+ tokens/.test(error.message)
+    ? tooLarge(`has more than ${limits.maxTokens} words and signs`)
+    : null
 }
 
 /**
  * Looks at brackets alone, before the parser does: a parser that works by recursion cannot be given everything.
- * Text and comments may hold brackets too, so the bound is generous.
+ * Arguments and types nest too, so the bound is generous.
  */
 export function checkNesting(source: string, limits: Limits): GraphQLError | null {
   const bound = limits.maxDepth * 4 + 100
   let depth = 0
-  let inText = false
   for (let at = 0; at < source.length; at++) {
     const character = source.charCodeAt(at)
-    if (character === QUOTE && source.charCodeAt(at - 1) !== BACKSLASH) inText = !inText
-    else if (inText) continue
+    if (character === HASH) at = endOfLine(source, at)
+    else if (character === QUOTE) at = endOfText(source, at)
     else if (character === BRACE || character === BRACKET || character === PARENTHESIS) depth++
     else if (character === BRACE + 2 || character === BRACKET + 2 || character === PARENTHESIS + 1) depth--
     if (depth > bound) return tooDeep(limits.maxDepth)
@@ -43,10 +50,34 @@ export function checkNesting(source: string, limits: Limits): GraphQLError | nul
   return null
 }
 const QUOTE = 0x22
+const HASH = 0x23
 const BACKSLASH = 0x5c
 const BRACE = 0x7b
 const BRACKET = 0x5b
 const PARENTHESIS = 0x28
+const NEWLINE = 0x0a
+const RETURN = 0x0d
+
+function endOfLine(source: string, from: number): number {
+  let at = from
+  while (at < source.length && source.charCodeAt(at) !== NEWLINE && source.charCodeAt(at) !== RETURN) at++
+  return at
+}
+
+/** @returns Where the closing quote is. One that is missing ends the line, as it does for the parser. */
+function endOfText(source: string, from: number): number {
+  if (source.startsWith('"""', from)) {
+    let end = source.indexOf('"""', from + 3)
+    while (end > 0 && source.charCodeAt(end - 1) === BACKSLASH) end = source.indexOf('"""', end + 3)
+    return end < 0 ? source.length : end + 2
+  }
+  for (let at = from + 1; at < source.length; at++) {
+    const character = source.charCodeAt(at)
+    if (character === BACKSLASH) at++
+    else if (character === QUOTE || character === NEWLINE || character === RETURN) return at
+  }
+  return source.length
+}
 
 /** A validation rule: fields below fields, through fragments. Introspection may go deeper, as explorers ask it to. */
 export function depthRule(limits: Limits): (context: ValidationContext) => ASTVisitor {

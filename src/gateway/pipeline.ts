@@ -13,7 +13,7 @@ import {
   validate,
 } from 'graphql'
 import { LRUCache } from 'lru-cache'
-import { checkNesting, depthRule, type Limits } from './limits.ts'
+import { checkNesting, depthRule, type Limits, sizeError } from './limits.ts'
 
 export interface Pipeline {
   /** Rules beyond the specification's. */
@@ -52,7 +52,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
       try {
         parsed = parse(source, { maxTokens: options.maxTokens })
       } catch (error) {
-        return [withCode(error as GraphQLError, 'GRAPHQL_PARSE_FAILED')]
+        return [sizeError(error, options) ?? withCode(error as GraphQLError, 'GRAPHQL_PARSE_FAILED')]
       }
       const errors = validate(schema, parsed, [...specifiedRules, ...rules])
       if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'))

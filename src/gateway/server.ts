@@ -14,7 +14,7 @@ import { errorBody, requestError } from './answer.ts'
 import { cacheControlHeader, demandedAgeMs } from './cache-control.ts'
 import type { Authenticate } from './callers.ts'
 import { type Example, serveExplorer } from './explorer.ts'
-import { checkNesting } from './limits.ts'
+import { checkNesting, sizeError } from './limits.ts'
 import { createOperations } from './operations.ts'
 import type { Pipeline } from './pipeline.ts'
 import { answerInParts, serveEventStreams, wantsEvents, wantsParts } from './streams.ts'
@@ -80,12 +80,17 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     parseOptions: { maxTokens: pipeline.limits.maxTokens },
     stopOnTerminationSignals: false,
     logger: quiet(logger),
+<<<<<<< Updated upstream
     plugins: [
       fastifyApolloDrainPlugin(server),
       ApolloServerPluginCacheControlDisabled(),
       markAnswers(options, extensions),
     ],
     formatError: (formatted) => formatted,
+=======
+    plugins: [fastifyApolloDrainPlugin(server), ...(extensions ? [markAnswers(extensions)] : [])],
+    formatError: (formatted, error) => sizeError(error, pipeline.limits)?.toJSON() ?? formatted,
+>>>>>>> Stashed changes
   })
   await apollo.start()
 
