@@ -53,6 +53,15 @@ export class Refusal extends Error {
   }
 }
 
+/** graphql-js gives these no code; every transport is to give the same. */
+function badVariable({ message, nodes, originalError, extensions }: GraphQLError): GraphQLError {
+  return new GraphQLError(message, {
+    nodes,
+    originalError,
+    extensions: { code: 'BAD_USER_INPUT', ...extensions },
+  })
+}
+
 /** The same operation with other literals is another one; a client that writes them is bounded by the cache. */
 const defaultPlanCacheSize = 1000
 const defaultMaxSelections = 10_000
@@ -118,7 +127,7 @@ export class Generation<TContext> {
       inputs,
       { maxErrors: 50 },
     )
-    if (!variables) throw new Refusal(errors)
+    if (!variables) throw new Refusal(errors.map(badVariable))
     const key = conditionVariables.map((name) => (variables[name] === true ? '1' : '0')).join('')
     let executable = known.executables.get(key)
     if (!executable) {

@@ -1,11 +1,12 @@
 /** Our four scalars. Written here because each refuses in words that say what to send instead. */
+import { inspect } from 'node:util'
 import { GraphQLScalarType, Kind } from 'graphql'
 import { badInput } from './errors.ts'
 
 function textScalar(name: string, check: (text: string) => boolean, expected: string): GraphQLScalarType {
   const parse = (value: unknown): string => {
     if (typeof value === 'string' && check(value)) return value
-    throw badInput(`${name} must be ${expected}; got ${JSON.stringify(value)}.`)
+    throw badInput(`${name} must be ${expected}; got ${shown(value)}.`)
   }
   return new GraphQLScalarType({
     name,
@@ -13,6 +14,13 @@ function textScalar(name: string, check: (text: string) => boolean, expected: st
     parseValue: parse,
     parseLiteral: (node) => parse(node.kind === Kind.STRING ? node.value : literalText(node)),
   })
+}
+
+/** Short, and never by recursion: the value is whatever a client sent. */
+function shown(value: unknown): string {
+  if (typeof value !== 'string')
+    return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY }).slice(0, 80)
+  return value.length > 80 ? `${JSON.stringify(value.slice(0, 80))}…` : JSON.stringify(value)
 }
 
 const literalText = (node: object): unknown => ('value' in node ? { unquoted: node.value } : null)
