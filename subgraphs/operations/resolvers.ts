@@ -127,6 +127,8 @@ export function operationsResolvers(rooms: Rooms) {
         context: SubgraphContext,
       ) {
         requireRole(context, 'steward')
+        if (input.key.trim() === '')
+          throw badInput('"key" is empty: say how the system calls the record.', 'key')
         const type = identityType(input.type)
         const target = await identityOf(systems, context, type, input.id)
         const system = systemOf(systems, input.system)
