@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
+import { parse as parseYaml } from 'yaml'
 import { gatewayCaller } from '../../src/caller/caller.ts'
+import { systemSchema } from '../../src/config/schema.ts'
 import { type Log, silentLog } from '../../src/observe/log.ts'
 import { changeOrder, deliver, placeOrder } from '../../src/simulation/trade.ts'
 import { type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
@@ -300,6 +303,356 @@ describe('reading', () => {
   })
 })
 
+describe('lists', () => {
+  /** Walks a list to its end, doing something between the pages. */
+  async function walkAll(
+    list: ReturnType<typeof listOf>,
+    first: number,
+    between: () => void = () => {},
+    filter: object = {},
+  ): Promise<string[]> {
+    const seen: string[] = []
+    for (let after: string | undefined; ; between()) {
+      const page = value(await list({ first, after, filter }, call))
+      seen.push(...page.items.map((item) => item.record.key))
+      after = page.items.at(-1)?.position
+      if (!page.hasMore) return seen
+    }
+  }
+  const listOf = (
+    port: Awaited<ReturnType<typeof setUp>>['order' | 'customer' | 'product' | 'inventoryLevel'],
+  ) => {
+    const { list } = port
+    if (!list) throw new Error('no list')
+    return list as NonNullable<Awaited<ReturnType<typeof setUp>>['order']['list']>
+  }
+
+  test('orders come newest first, whatever the vendor sorts by and however small its pages are', async () => {
+    const { world, open } = await setUp({ world: { orders: 60 } })
+    const expected = world
+      .all('erpOrders')
+      .map((order) => [order.docDate, numberOf(order.docEntry)] as const)
+      .sort((a, b) => (a[0] !== b[0] ? (a[0] < b[0] ? 1 : -1) : a[1] < b[1] ? 1 : -1))
+      .map(([, number]) => number)
+    for (const pageLimit of [3, 7, 100]) {
+      const { order } = open({ pageLimit })
+      expect(await walkAll(listOf(order), 13)).toEqual(expected)
+    }
+  })
+
+  test('an order list is complete and without repetition while orders are added', async () => {
+    const { world, open } = await setUp()
+    const { order } = open({ pageLimit: 4 })
+    const add = () =>
+      placeOrder(world, {
+        cardCode: 'C20001',
+        currency: 'CNY',
+        docDate: '2026-07-01',
+        dueDate: '2026-07-02',
+        lines: [{ item: 'A00001', quantity: '1', warehouse: '01' }],
+      })
+    const seen = await walkAll(listOf(order), 5, add)
+    expect([...seen].sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].map(numberOf))
+    const mine = value(await order.list?.({ first: 2, filter: { customer: 'C20002' } }, call))
+    expect(mine).toMatchObject({ items: [{ position: '2026-06-02/0000001012' }], hasMore: false })
+    const named = value(await order.list?.({ first: 9, filter: { search: 'みなと' } }, call))
+    expect(named.items.map((item) => item.record.key)).toEqual([numberOf(7)])
+    expect(failure(await order.list?.({ first: 2, after: 'x/y' }, call))).toMatchObject({ kind: 'rejected' })
+  })
+
+  test('customers, products and warehouses are listed and searched; rows added meanwhile leave nothing out', async () => {
+    const { world, customer, product, warehouse, open } = await setUp()
+    const expected = world.all('erpAccounts').map((account) => account.cardCode)
+    for (const first of [1, 4, 50]) expect(await walkAll(listOf(customer), first)).toEqual(expected)
+    const items = world.all('erpItems').map((item) => item.code)
+    const small = open({ pageLimit: 3 })
+    expect(await walkAll(listOf(small.product), 4)).toEqual(items)
+    const found = value(await customer.list?.({ first: 9, filter: { search: '晨光' } }, call))
+    expect(found.items.map((item) => item.record.key)).toEqual(['C20001'])
+    expect(failure(await product.list?.({ first: 1, filter: { customer: 'C20001' } }, call)).kind).toBe(
+      'unsupported',
+    )
+    expect(value((await product.readMany(['A00002'], call))[0])).toMatchObject({
+      sku: 'A00002',
+      name: '伺服电机 750W',
+      barcode: '6900000209458',
+      unit: '台',
+      active: true,
+    })
+    expect(value(await warehouse.list?.({ first: 9 }, call)).items.map((item) => item.record)).toEqual([
+      { key: '01', name: '上海总仓' },
+      { key: '02', name: '深圳仓' },
+      { key: 'HAM', name: 'Hamburg' },
+      { key: 'YOK', name: '横浜倉庫' },
+    ])
+  })
+
+  test('stock is read by product and warehouse, its batches together', async () => {
+    const quantity = (value: string) => ({ value, unit: 'H87', vendorUnit: '个' })
+    // 137 at first, 100 delivered with order 1, 2 promised to the walk-in customer.
+    const expected = {
+      key: 'A00001/01',
+      product: 'A00001',
+      warehouse: '01',
+      onHand: quantity('37'),
+      reserved: quantity('2'),
+      available: quantity('35'),
+      incoming: quantity('13'),
+    }
+    for (const batches of [false, true]) {
+      const { inventoryLevel } = await setUp({ simulator: { batches }, config: { unitCodes: { 个: 'H87' } } })
+      const keys = ['A00001/01', 'A00001/XX', 'B1/01', 'A00001/01']
+      const [level, nowhere, noItem, again] = await inventoryLevel.readMany(keys, call)
+      expect(value(level)).toEqual(expected)
+      expect([value(nowhere), value(noItem), value(again)]).toEqual([null, null, expected])
+      const byProduct = await inventoryLevel.lookups?.byProduct?.read(['A00001', 'B1'], call)
+      expect(byProduct?.map((one) => value(one).map((found) => found.warehouse))).toEqual([
+        ['01', '02', 'YOK'],
+        [],
+      ])
+    }
+  })
+
+  test('all stock is listed, product by product, whatever the size of the pages', async () => {
+    const { world, open } = await setUp()
+    const expected = world
+      .all('erpStock')
+      .map((stock) => `${stock.item}/${stock.warehouse}`)
+      .sort()
+    for (const first of [1, 3, 7, 100]) {
+      const { inventoryLevel } = open({ pageLimit: 4 })
+      expect(await walkAll(listOf(inventoryLevel), first)).toEqual(expected)
+    }
+  })
+
+  test('a gateway with shorter pages than configured says which setting to change', async () => {
+    const { customer } = await setUp({ simulator: { maxRows: 5 } })
+    expect(failure(await customer.list?.({ first: 50 }, call))).toMatchObject({
+      kind: 'invalid-response',
+      detail: expect.stringContaining('no page has more than 5 rows: set pageLimit'),
+    })
+  })
+})
+
+describe('changes', () => {
+  test('the first checkpoint is the newest row version; then each change is told once', async () => {
+    const { world, order } = await setUp()
+    const start = value(await order.changes?.(null, call))
+    expect(start).toMatchObject({ records: [], hasMore: false })
+    const quiet = value(await order.changes?.(start.checkpoint, call))
+    // The stretch before the checkpoint is looked at again, and told once.
+    expect(quiet.records.length).toBeGreaterThan(0)
+    const still = value(await order.changes?.(quiet.checkpoint, call))
+    expect(still.records).toEqual([])
+    deliver(world, orderIn(world, 3))
+    changeOrder(world, orderIn(world, 5), { comments: '改期' })
+    const next = value(await order.changes?.(still.checkpoint, call))
+    expect(next.records.map((one) => [one.key, one.status, one.comments])).toEqual([
+      [numberOf(3), 'SHIPPED', null],
+      [numberOf(5), 'CONFIRMED', '改期'],
+    ])
+    // Who did not get that far gets the same again.
+    const again = value(await order.changes?.(still.checkpoint, call))
+    expect(again.records.map((one) => one.key)).toEqual([numberOf(3), numberOf(5)])
+    expect(value(await order.changes?.(next.checkpoint, call)).records).toEqual([])
+  })
+
+  test('more changes than a page holds come in several answers, none lost and none twice', async () => {
+    const { world, open, called, simulator } = await setUp({ world: { orders: 40 } })
+    const { order } = open({ pageLimit: 5, overlapVersions: 4 })
+    let checkpoint = value(await order.changes?.(null, call)).checkpoint
+    checkpoint = value(await order.changes?.(checkpoint, call)).checkpoint
+    for (let n = 1; n <= 37; n++) changeOrder(world, orderIn(world, n), { comments: `n ${n}` })
+    simulator.clearCalls()
+    const seen: string[] = []
+    for (;;) {
+      const page = value(await order.changes?.(checkpoint, call))
+      seen.push(...page.records.map((one) => one.comments ?? ''))
+      checkpoint = page.checkpoint
+      if (!page.hasMore) break
+      // Changed while the pages are read: told where it is now.
+      if (seen.length === 3) changeOrder(world, orderIn(world, 38), { comments: 'late' })
+    }
+    expect(seen.filter((one) => one !== 'late')).toEqual(Array.from({ length: 37 }, (_, n) => `n ${n + 1}`))
+    expect(called(/page_index=[^1]/)).toEqual([])
+  })
+
+  test('customers and products tell their changes; stock does not', async () => {
+    const { world, customer, product, inventoryLevel } = await setUp()
+    const settled = async (changes: typeof customer.changes | typeof product.changes) => {
+      const read = changes as typeof customer.changes
+      const start = value(await read?.(null, call))
+      return value(await read?.(start.checkpoint, call)).checkpoint
+    }
+    const [customers, products] = [await settled(customer.changes), await settled(product.changes)]
+    const account = world.get('erpAccounts', 'C20004')
+    const item = world.get('erpItems', 'A00005')
+    if (!account || !item) throw new Error('seed')
+    world.put('erpAccounts', { ...account, name: 'みなと 🌊' })
+    world.put('erpItems', { ...item, active: false })
+    expect(value(await customer.changes?.(customers, call)).records).toMatchObject([
+      { key: 'C20004', name: 'みなと 🌊' },
+    ])
+    expect(value(await product.changes?.(products, call)).records).toMatchObject([
+      { key: 'A00005', active: false },
+    ])
+    expect(inventoryLevel.changes).toBeUndefined()
+    expect(failure(await customer.changes?.('yesterday', call)).kind).toBe('unsupported')
+  })
+
+  test('a release without row versions is configured so, and offers no changes', async () => {
+    const { open } = await setUp()
+    const { order, customer } = open({ changesBy: 'none' })
+    expect([order.changes, customer.changes]).toEqual([undefined, undefined])
+  })
+})
+
+describe('the customer table', () => {
+  const table = { customers: { profile: 'table', accountNumber: '001' } }
+
+  test('is read by code and page by page, under the names of the table', async () => {
+    const { world, customer, called, order } = await setUp({ simulator: { tableOf: '001' }, config: table })
+    const account = world.get('erpAccounts', 'C20003')
+    if (!account) throw new Error('seed')
+    world.put('erpAccounts', { ...account, frozen: true })
+    const [first, none, third] = await customer.readMany(['C20001', 'x', 'C20003'], call)
+    expect(value(first)).toEqual({
+      key: 'C20001',
+      code: 'C20001',
+      version: '2026-04-20 17:00:00.0',
+      createdAt: '2024-11-08T17:00:00+08:00',
+      updatedAt: '2026-04-20T17:00:00+08:00',
+      name: '上海晨光精密机械有限公司',
+      type: 'COMPANY',
+      industry: null,
+      taxNumber: '91310001MA1K007919',
+      phone: null,
+      email: null,
+      contacts: [{ name: '', phone: '+86 21 5550 0001', email: 'info@chenguang-jm.example', primary: true }],
+      addresses: [
+        {
+          type: 'OFFICE',
+          street: '浦东新区张江路 88 号',
+          city: '上海',
+          province: null,
+          postalCode: '201203',
+        },
+      ],
+      account: {
+        company: 'demo_u8',
+        currency: 'CNY',
+        creditLimit: { amount: '105000', currency: 'CNY' },
+        balance: null,
+        paymentTerms: '月结 30 天',
+        blocked: false,
+      },
+    })
+    expect(value(none)).toBeNull()
+    expect(value(third)?.account?.blocked).toBe(true)
+    expect(called(/customer\/query/).every((line) => line === 'POST /api/customer/query')).toBe(true)
+    const pages: string[] = []
+    for (let after: string | undefined; ; ) {
+      const page = value(await customer.list?.({ first: 4, after }, call))
+      pages.push(...page.items.map((item) => item.record.key))
+      after = page.items.at(-1)?.position
+      if (!page.hasMore) break
+    }
+    expect(pages).toEqual(world.all('erpAccounts').map((one) => one.cardCode))
+    expect(failure(await customer.list?.({ first: 1, filter: { search: 'x' } }, call)).kind).toBe(
+      'unsupported',
+    )
+    expect(customer.changes).toBeUndefined()
+    expect(value((await order.readMany([numberOf(1)], call))[0])?.customer).toBe('C20001')
+  })
+
+  test('a wrong account set is a matter of configuration', async () => {
+    const { open } = await setUp({ simulator: { tableOf: '001' }, config: table })
+    const { customer } = open({ customers: { profile: 'table', accountNumber: '999' } })
+    expect(failure((await customer.readMany(['C20001'], call))[0]).kind).toBe('unauthorized')
+  })
+})
+
+describe('local customising', () => {
+  test('own fields of customers, products and orders come under our names, and go back under theirs', async () => {
+    const { open } = await setUp()
+    const { customer, product, order, create } = open({
+      customFields: {
+        customer: { homeMarket: 'bcusdomestic' },
+        product: { group: 'sort_code', nothing: 'self_define1' },
+        order: { project: 'define12', channel: 'define2' },
+      },
+    })
+    expect(value((await customer.readMany(['C20001'], call))[0])?.customFields).toEqual({ homeMarket: '1' })
+    expect(value((await product.readMany(['A00002'], call))[0])?.customFields).toEqual({
+      group: '102',
+      nothing: null,
+    })
+    const input = { ...newOrder, customFields: { project: '高铁 ２号线' } }
+    const { key } = value(await create.send(input, write, call))
+    expect(value((await order.readMany([key], call))[0])?.customFields).toEqual({
+      project: '高铁 ２号线',
+      channel: null,
+    })
+    const unknown = { ...newOrder, customFields: { colour: 'red' } }
+    expect(failure(await create.send(unknown, write, call))).toMatchObject({ kind: 'unsupported' })
+  })
+
+  test('what the configuration cannot say is refused before anything is sent', async () => {
+    const { open, called, create } = await setUp()
+    const cases = [
+      await create.send({ ...newOrder, customerReference: 'PO 1' }, write, call),
+      await create.send(
+        { ...newOrder, lines: [{ product: 'A1', quantity: '1', warehouse: '01' }] },
+        write,
+        call,
+      ),
+      await create.send({ ...newOrder, currency: 'CHF' }, write, call),
+      await open({ orderDefaults: undefined }).create.send(newOrder, write, call),
+    ]
+    expect(cases.map((one) => failure(one).kind)).toEqual(Array(4).fill('unsupported'))
+    expect(called(/POST/)).toEqual([])
+    const { lineWarehouseField } = yonyouU8Config.parse({
+      fromAccount: 'a',
+      toAccount: 'b',
+      appKey: 'c',
+      appSecret: 'd',
+      lineWarehouseField: 'define28',
+    })
+    expect(lineWarehouseField).toBe('define28')
+  })
+
+  test('the samples in the README are valid', () => {
+    const text = readFileSync(new URL('../../src/systems/yonyou-u8/README.md', import.meta.url), 'utf8')
+    const samples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map((match) => parseYaml(match[1] ?? ''))
+    expect(samples).toHaveLength(2)
+    for (const sample of samples) {
+      const entries = Object.entries(sample as Record<string, unknown>)
+      const isOfSystem = ([name]: [string, unknown]) => name in systemSchema.shape
+      systemSchema.parse(Object.fromEntries(entries.filter(isOfSystem)))
+      yonyouU8Config.parse(Object.fromEntries(entries.filter((entry) => !isOfSystem(entry))))
+    }
+  })
+
+  test('two uses of one field are refused by the configuration', () => {
+    const parsed = yonyouU8Config.safeParse({
+      fromAccount: 'a',
+      toAccount: 'b',
+      appKey: 'c',
+      appSecret: 'd',
+      customFields: { order: { project: 'define10' } },
+    })
+    expect(parsed.error?.issues[0]?.message).toBe('uses one field of orders for two things')
+  })
+
+  test('an errcode can be given a meaning that its words do not have', async () => {
+    const { open } = await setUp()
+    // The simulator's code for a parameter that it does not know.
+    const { order } = open({ errorCodes: { '40003': 'missing' }, externalReferenceField: 'define14' })
+    const page = await order.list?.({ first: 5, filter: { search: '晨光' } }, call)
+    expect(value(page).items).toHaveLength(3)
+  })
+})
+
 describe('writing', () => {
   test('an order is created, read back and saved, not yet approved', async () => {
     const { world, create, order } = await setUp({
@@ -332,5 +685,463 @@ describe('writing', () => {
       deptcode: '02',
     })
     expect(value((await order.readMany([result.key], call))[0])?.externalReference).toBe(REFERENCE)
+  })
+
+  test('discounts, currencies and long decimals arrive as they were meant', async () => {
+    const { world, create } = await setUp()
+    const input: OrderCreate = {
+      customer: 'C20002-USD',
+      dueDate: '2026-08-01',
+      currency: 'USD',
+      lines: [
+        { product: 'A00001', quantity: '10', unitPrice: '1.8300', discountPercent: '2.5' },
+        { product: 'A00004', quantity: '3' },
+      ],
+    }
+    const { record } = value(await create.send(input, write, call))
+    expect(record?.totals?.net).toEqual({ amount: '38.27', currency: 'USD' })
+    expect(record?.lines[0]).toMatchObject({
+      discountPercent: '2.5',
+      net: { amount: '17.84', currency: 'USD' },
+      unitPrice: { amount: { amount: '2.0679', currency: 'USD' }, taxIncluded: true },
+    })
+    expect(orderIn(world, 13).lines.map((line) => line.unitPrice)).toEqual(['1.8300', '6.8077'])
+    const long = '1234567890123456.789012345678'
+    const preview = create.preview(
+      { ...newOrder, lines: [{ product: 'A1', quantity: long, unitPrice: long, discountPercent: '10' }] },
+      write,
+    )
+    expect(preview.path).toBe('/api/saleorder/add')
+    expect(preview.body).toContain(`"quantity":"${long}"`)
+    expect(preview.body).toContain('"unitprice":"1111111101111111.1101111111102"')
+    expect(JSON.stringify(preview)).not.toMatch(/token|S3cret|opa-demo/)
+  })
+
+  test('the result is asked for until it is there', async () => {
+    const { create, called } = await setUp({
+      simulator: { workMs: 150 },
+      config: { resultAfterSeconds: 0.05, resultWithinSeconds: 2 },
+    })
+    expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
+    expect(called(/\/result\?/).length).toBeGreaterThan(1)
+    expect(called(/saleorder\/add/)).toHaveLength(1)
+  })
+
+  test('a result that does not come in time leaves the write open, and a later look finds it', async () => {
+    const { create, called } = await setUp({
+      simulator: { workMs: 400 },
+      config: { resultAfterSeconds: 0.02, resultWithinSeconds: 0.1 },
+    })
+    expect(failure(await create.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+    expect(value(await create.verify(newOrder, write, call))).toMatchObject({
+      effect: 'none',
+      proven: false,
+      evidence: expect.stringContaining('the result is not there yet'),
+    })
+    await delay(450)
+    expect(value(await create.verify(newOrder, write, call))).toMatchObject({
+      effect: 'done',
+      result: { key: numberOf(13), reached: 'saved' },
+    })
+    expect(called(/saleorder\/add/)).toHaveLength(1)
+  })
+
+  test.each(['drop-after', 'truncate', 'html'] as const)(
+    'an answer lost by %s is cleared up by the reference in the order, in another process too',
+    async (kind) => {
+      const { world, create, open, simulator, called } = await setUp()
+      simulator.setFaults([{ match: 'POST .*/saleorder/add', kind, times: 1 }])
+      expect(failure(await create.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+      const isMade = kind !== 'html'
+      expect(world.count('erpOrders')).toBe(isMade ? 13 : 12)
+      for (const process of [create, open().create]) {
+        const verdict = value(await process.verify(newOrder, write, call))
+        expect(verdict).toMatchObject(
+          isMade
+            ? { effect: 'done', result: { key: numberOf(13) } }
+            : { effect: 'none', proven: false, evidence: `no order has define10 = ${REFERENCE}` },
+        )
+      }
+      expect(called(/saleorder\/add/)).toHaveLength(1)
+    },
+  )
+
+  test('a result that cannot be fetched leaves the write open; it is found by its reference', async () => {
+    const { create, simulator } = await setUp({ config: { resultWithinSeconds: 0.1 } })
+    simulator.setFaults([{ match: 'GET /result', kind: 'drop-before' }])
+    expect(failure(await create.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+    expect(value(await create.verify(newOrder, write, call)).effect).toBe('done')
+  })
+
+  test('sent again, a write carries the same number, and has one effect where the vendor honours it', async () => {
+    for (const repeated of ['same', 'refused'] as const) {
+      const { world, create, simulator } = await setUp({ simulator: { repeated } })
+      simulator.setFaults([{ match: 'POST .*/saleorder/add', kind: 'drop-after', times: 1 }])
+      failure(await create.send(newOrder, write, call))
+      expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
+      expect(world.count('erpOrders')).toBe(13)
+      const numbers = simulator.calls.flatMap((line) => /tradeid=(\w+)/.exec(line)?.[1] ?? [])
+      expect(new Set(numbers).size).toBe(1)
+    }
+  })
+
+  test('with biz_id our reference is the number, after a restart too', async () => {
+    const { world, open, simulator, called } = await setUp({ config: { writeId: 'biz_id' } })
+    simulator.setFaults([{ match: 'POST .*/saleorder/add', kind: 'drop-after', times: 1 }])
+    failure(await open().create.send(newOrder, write, call))
+    expect(value(await open().create.send(newOrder, write, call)).key).toBe(numberOf(13))
+    expect(world.count('erpOrders')).toBe(13)
+    expect(called(new RegExp(`biz_id=${REFERENCE}`))).toHaveLength(2)
+    expect(called(/tradeid/)).toEqual([])
+  })
+
+  test('a refusal comes later and says why, with its line', async () => {
+    const { create, called } = await setUp()
+    const input = { ...newOrder, lines: [...newOrder.lines, { product: '没有', quantity: '1' }] }
+    expect(failure(await create.send(input, write, call))).toEqual({
+      kind: 'rejected',
+      code: '-1',
+      message: '第2行存货编码[没有]不存在',
+      line: '2',
+    })
+    expect(called(/\/result\?/)).toHaveLength(1)
+    // Its fate is known: the next attempt is a new write.
+    expect(value(await create.verify(input, write, call))).toMatchObject({ effect: 'none', proven: false })
+    value(await create.send(newOrder, write, call))
+    expect(new Set(called(/saleorder\/add/).map((line) => /tradeid=(\w+)/.exec(line)?.[1])).size).toBe(2)
+  })
+
+  test('a refusal that is learnt of by looking is proof that nothing was made', async () => {
+    const { create } = await setUp({ simulator: { workMs: 150 }, config: { resultWithinSeconds: 0.05 } })
+    const input = { ...newOrder, customer: '没有' }
+    expect(failure(await create.send(input, write, call)).kind).toBe('unknown-outcome')
+    await delay(200)
+    expect(value(await create.verify(input, write, call))).toMatchObject({ effect: 'none', proven: true })
+  })
+
+  test('what the gateway refuses at once was never sent on', async () => {
+    const { create, world } = await setUp()
+    const input = { ...newOrder, dueDate: '1 August' }
+    expect(failure(await create.send(input, write, call))).toMatchObject({ kind: 'rejected', code: '40003' })
+    expect(world.count('erpOrders')).toBe(12)
+  })
+
+  test('without the agent nothing is sent; without the gateway nothing either', async () => {
+    const { create, simulator, world, adapter } = await setUp()
+    value((await adapter.connect?.(call)) ?? { ok: true, value: undefined })
+    simulator.setAgent(false)
+    expect(failure(await create.send(newOrder, write, call))).toMatchObject({
+      kind: 'unavailable',
+      reason: 'unreachable',
+    })
+    simulator.setAgent(true)
+    simulator.setFaults([{ match: 'tradeid', kind: 'drop-before' }])
+    expect(
+      failure(await create.send(newOrder, { ...write, externalReference: 'f'.repeat(32) }, call)).kind,
+    ).toBe('unavailable')
+    expect(world.count('erpOrders')).toBe(12)
+  })
+
+  test('an order can be taken to approval at once; what stops it there does not undo it', async () => {
+    const { create, open, simulator } = await setUp({ config: { orderTarget: 'effective' } })
+    expect(value(await create.send(newOrder, write, call))).toMatchObject({
+      reached: 'effective',
+      record: { status: 'CONFIRMED' },
+    })
+    simulator.setFaults([{ match: '/saleorder/verify', kind: 'status', status: 500, body: '' }])
+    const other = { ...write, externalReference: 'e'.repeat(32) }
+    expect(value(await open().create.send(newOrder, other, call))).toMatchObject({
+      reached: 'saved',
+      note: expect.stringContaining('saved, not approved'),
+    })
+  })
+
+  test('orders are approved, closed and cancelled; what is done already is not sent again', async () => {
+    const { world, actions, called, create } = await setUp()
+    const { key } = value(await create.send(newOrder, write, call))
+    const steps = { ...write, externalReference: 'a'.repeat(32) }
+    expect(value(await actions.confirm?.send({ key }, steps, call)).record?.status).toBe('CONFIRMED')
+    value(await actions.confirm?.send({ key }, steps, call))
+    expect(called(/saleorder\/verify/)).toHaveLength(1)
+    expect(value(await actions.cancel?.send({ key }, steps, call)).record?.status).toBe('CLOSED')
+    expect(orderIn(world, 13).cancelled).toBe(true)
+    expect(failure(await actions.confirm?.send({ key }, steps, call))).toMatchObject({
+      kind: 'rejected',
+      code: 'STATE',
+    })
+    expect(failure(await actions.cancel?.send({ key: numberOf(2) }, steps, call))).toMatchObject({
+      kind: 'rejected',
+      message: 'Goods of order 0000001006 have been shipped: it can be closed, but not cancelled.',
+    })
+    expect(value(await actions.close?.send({ key: numberOf(2) }, steps, call)).record?.status).toBe('CLOSED')
+    expect(failure(await actions.close?.send({ key: 'x' }, steps, call)).kind).toBe('not-found')
+  })
+
+  test('an action whose answer was lost is cleared up by reading the order', async () => {
+    const { world, actions, simulator } = await setUp()
+    changeOrder(world, orderIn(world, 3), { confirmed: false })
+    simulator.setFaults([{ match: 'POST .*/saleorder/verify', kind: 'drop-after', times: 1 }])
+    const input = { key: numberOf(3) }
+    expect(failure(await actions.confirm?.send(input, write, call)).kind).toBe('unknown-outcome')
+    expect(value(await actions.confirm?.verify(input, write, call))).toMatchObject({
+      effect: 'done',
+      result: { key: numberOf(3), record: { status: 'CONFIRMED' } },
+    })
+    expect(value(await actions.close?.verify(input, write, call))).toMatchObject({
+      effect: 'none',
+      proven: false,
+    })
+    expect(value(await actions.close?.verify({ key: 'x' }, write, call))).toMatchObject({
+      effect: 'none',
+      proven: true,
+    })
+  })
+
+  test('an action on an order that has changed since is a conflict', async () => {
+    const { world, actions, order } = await setUp()
+    const before = value((await order.readMany([numberOf(3)], call))[0])
+    const input = { key: numberOf(3), expectedVersion: before?.version ?? '' }
+    changeOrder(world, orderIn(world, 3), { comments: 'later' })
+    const conflict = failure(await actions.close?.send(input, write, call))
+    expect(conflict).toMatchObject({ kind: 'conflict' })
+    const after = value((await order.readMany([numberOf(3)], call))[0])
+    value(await actions.close?.send({ ...input, expectedVersion: after?.version ?? '' }, write, call))
+  })
+})
+
+describe('tokens', () => {
+  test('a hundred callers share one token', async () => {
+    const { customer, called } = await setUp()
+    const keys = Array.from({ length: 100 }, (_, index) => `C${20_001 + (index % 10)}`)
+    const read = await Promise.all(keys.map((key) => customer.readMany([key], call)))
+    expect(read.map(([one]) => value(one)?.key ?? null).filter((key) => key !== null)).toHaveLength(90)
+    expect(called(/system\/token/)).toHaveLength(1)
+  })
+
+  test('a token that has ended is replaced once, and the call repeated, writes too', async () => {
+    const { customer, create, simulator, called, world } = await setUp()
+    value((await customer.readMany(['C20001'], call))[0])
+    simulator.expireTokens()
+    expect(value((await customer.readMany(['C20001'], call))[0])?.key).toBe('C20001')
+    expect(called(/system\/token/)).toHaveLength(2)
+    simulator.setFaults([
+      {
+        match: 'POST',
+        kind: 'status',
+        status: 200,
+        body: '{"errcode":"10014","errmsg":"token 已过期"}',
+        times: 1,
+      },
+    ])
+    expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
+    expect(world.count('erpOrders')).toBe(13)
+    expect(called(/system\/token/)).toHaveLength(3)
+  })
+
+  test('a gateway that refuses every token is not asked for ever', async () => {
+    const { customer, simulator, called } = await setUp()
+    const body = '{"errcode":"10013","errmsg":"token 无效"}'
+    simulator.setFaults([{ match: '/api/', kind: 'status', status: 200, body }])
+    const read = await Promise.all(Array.from({ length: 20 }, () => customer.readMany(['C20001'], call)))
+    expect(new Set(read.map(([one]) => failure(one).kind))).toEqual(new Set(['unauthorized']))
+    expect(called(/system\/token/).length).toBeLessThanOrEqual(3)
+    const before = simulator.calls.length
+    expect(failure((await customer.readMany(['C20001'], call))[0]).kind).toBe('unauthorized')
+    expect(simulator.calls.length).toBe(before)
+  })
+
+  test('a wrong secret is not tried again, and stands in no message and no log line', async () => {
+    const lines: string[] = []
+    const note = (...parts: unknown[]) => lines.push(JSON.stringify(parts))
+    const log = { ...silentLog, debug: note, info: note, warn: note, error: note } as unknown as Log
+    const { open, called } = await setUp({ log })
+    const { customer, create, adapter } = open({ appSecret: 'wrong-秘密' })
+    const failures = [
+      failure((await customer.readMany(['C20001'], call))[0]),
+      failure((await customer.readMany(['C20002', 'C20003'], call))[1]),
+      failure(await create.send(newOrder, write, call)),
+      failure(await adapter.health(call)),
+    ]
+    expect(failures.map((one) => one.kind)).toEqual(Array(4).fill('unauthorized'))
+    expect(called(/system\/token/)).toHaveLength(1)
+    const texts = [...failures.map(failureText), ...lines].join('\n')
+    expect(texts).not.toContain('wrong-秘密')
+    expect(texts).not.toContain(encodeURIComponent('wrong-秘密'))
+  })
+
+  test('the vendor’s words are shown without tokens and secrets that they repeat', async () => {
+    const { customer, create, simulator } = await setUp()
+    value((await customer.readMany(['C20001'], call))[0])
+    const token = /[?&]token=(\w+)/.exec(simulator.calls.join('\n'))?.[1]
+    const errmsg = `无法保存 ${token} ${SECRET}\n\u0007 ${'x'.repeat(900)}`
+    const body = JSON.stringify({ errcode: '-1', errmsg })
+    simulator.setFaults([{ match: 'POST', kind: 'status', status: 200, body }])
+    const said = failure(await create.send(newOrder, write, call))
+    expect(said.kind === 'rejected' && said.message.startsWith('无法保存 *** *** xxx')).toBe(true)
+    expect(said.kind === 'rejected' && said.message.length).toBe(500)
+  })
+
+  test('health tells the company, and what is wrong', async () => {
+    const { adapter, simulator, open } = await setUp()
+    expect(value(await adapter.health(call)).detail).toMatch(
+      /^Yonyou U8 of demo_u8, reached through 127\.0\.0\.1:\d+$/,
+    )
+    simulator.setAgent(false)
+    expect(failure(await adapter.health(call))).toMatchObject({ kind: 'unavailable', reason: 'unreachable' })
+    simulator.setAgent(true)
+    expect(failure(await open({ dsSequence: 2 }).adapter.health(call)).kind).toBe('unauthorized')
+    expect(failure(await open({ toAccount: 'other' }).adapter.health(call)).kind).toBe('unauthorized')
+  })
+})
+
+describe('bad days', () => {
+  const readOne = async (port: Awaited<ReturnType<typeof setUp>>['customer']) =>
+    failure((await port.readMany(['C20001'], call))[0])
+
+  test.each([
+    ['refuse', 'unavailable'],
+    ['drop-before', 'unavailable'],
+    ['truncate', 'unavailable'],
+    ['html', 'invalid-response'],
+  ] as const)('reading while the system does "%s" is %s', async (kind, expected) => {
+    const { customer, simulator } = await setUp()
+    simulator.setFaults([{ match: '/api/', kind }])
+    expect((await readOne(customer)).kind).toBe(expected)
+  })
+
+  test('a half-open socket ends at the timeout, and the other keys are not asked for', async () => {
+    const { customer, simulator, called } = await setUp({ timeoutMs: 200, config: { parallelCalls: 2 } })
+    simulator.setFaults([{ match: '/customer/', kind: 'hang' }])
+    const began = Date.now()
+    const keys = ['C20001', 'C20002', 'C20003']
+    const read = await customer.readMany(keys, call)
+    expect(read.map((one) => failure(one))).toEqual(
+      Array(3).fill(expect.objectContaining({ kind: 'unavailable', reason: 'timeout' })),
+    )
+    expect(Date.now() - began).toBeLessThan(1_000)
+    expect(called(/customer/)).toHaveLength(2)
+  })
+
+  test('abort lets go of the socket, and of the place in line', async () => {
+    const { customer, simulator } = await setUp({ config: { parallelCalls: 1 } })
+    value((await customer.readMany(['C20001'], call))[0])
+    simulator.setFaults([{ match: '/customer/', kind: 'hang' }])
+    const abort = new AbortController()
+    const reads = Promise.all(
+      ['C20001', 'C20002'].map((key) => customer.readMany([key], { ...call, signal: abort.signal })),
+    )
+    await delay(50)
+    abort.abort()
+    const read = await reads
+    expect(read.map(([one]) => failure(one))).toEqual(
+      Array(2).fill(expect.objectContaining({ kind: 'unavailable', reason: 'aborted' })),
+    )
+    simulator.setFaults([])
+    expect(value((await customer.readMany(['C20003'], call))[0])?.key).toBe('C20003')
+  })
+
+  test('abort while the result is waited for leaves the write open', async () => {
+    const { create } = await setUp({ simulator: { workMs: 5_000 }, config: { resultAfterSeconds: 3 } })
+    const abort = new AbortController()
+    const sent = create.send(newOrder, write, { ...call, signal: abort.signal })
+    await delay(200)
+    abort.abort()
+    expect(failure(await sent).kind).toBe('unknown-outcome')
+  })
+
+  test('429 says when to come back; 5xx is unavailable for reads and unknown for writes', async () => {
+    const { customer, create, simulator } = await setUp()
+    simulator.setFaults([{ match: '/api/', kind: 'status', status: 429, headers: { 'retry-after': '7' } }])
+    expect(await readOne(customer)).toMatchObject({
+      kind: 'unavailable',
+      reason: 'rate-limited',
+      retryAfterMs: 7_000,
+    })
+    expect(failure(await create.send(newOrder, write, call))).toMatchObject({
+      kind: 'unavailable',
+      retryAfterMs: 7_000,
+    })
+    simulator.setFaults([{ match: '/api/', kind: 'status', status: 502 }])
+    expect(await readOne(customer)).toMatchObject({ kind: 'unavailable', reason: 'overloaded' })
+    expect(failure(await create.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+    const busy = '{"errcode":"50001","errmsg":"系统繁忙，请稍后再试"}'
+    simulator.setFaults([{ match: '/api/', kind: 'status', status: 200, body: busy }])
+    expect(await readOne(customer)).toMatchObject({ kind: 'unavailable', reason: 'rate-limited' })
+    expect(failure(await create.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+  })
+
+  test('answers of the wrong type are typed failures', async () => {
+    const { customer, order, simulator } = await setUp()
+    const answers = [
+      '[]',
+      '{"errcode":0}',
+      '{"errcode":"0","customer":{"code":17,"name":["x"]}}',
+      '"text"',
+      'null',
+    ]
+    for (const body of answers) {
+      simulator.setFaults([{ match: '/api/', kind: 'status', status: 200, body }])
+      const [read] = await customer.readMany(['17'], call)
+      const isMissing = body === '{"errcode":0}'
+      if (isMissing) expect(value(read)).toBeNull()
+      else expect(failure(read).kind).toBe('invalid-response')
+    }
+    simulator.setFaults([
+      {
+        match: 'batch_get',
+        kind: 'status',
+        status: 200,
+        body: '{"errcode":"0","saleorderlist":{"code":"1"}}',
+      },
+    ])
+    expect(failure(await order.list?.({ first: 1 }, call)).kind).toBe('invalid-response')
+  })
+
+  test('an answer of more than 32 MB is refused while it arrives', async () => {
+    const page = Buffer.alloc(1024 * 1024, ' ')
+    const server = createServer((request, response) => {
+      if (request.url?.startsWith('/system/token')) {
+        response.end('{"errcode":"0","token":{"id":"t","expiresIn":7200}}')
+        return
+      }
+      response.write('{"errcode":"0","customer":[')
+      for (let n = 0; n < 40; n++) response.write(page)
+      response.end(']}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    closers.push(async () => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const { open } = await setUp()
+    const { customer } = open({ baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+    expect((await readOne(customer)).kind).toBe('invalid-response')
+  })
+
+  test('a result is only fetched from the configured address, whatever host the vendor names', async () => {
+    const { create, simulator, called } = await setUp({ config: { resultWithinSeconds: 0.1 } })
+    const body = '{"errcode":"0","tradeid":"t","url":"http://127.0.0.1:9/result?requestid=abc"}'
+    simulator.setFaults([{ match: 'POST', kind: 'status', status: 200, body }])
+    expect(failure(await create.send(newOrder, write, call)).kind).toBe('unknown-outcome')
+    expect(called(/GET \/result\?requestid=abc/).length).toBeGreaterThan(0)
+  })
+
+  test('texts of any script come through, and keys that no table has cost no call', async () => {
+    const { world, customer, product, called } = await setUp()
+    const account = world.get('erpAccounts', 'C20001')
+    if (!account) throw new Error('seed')
+    const codes = ["O'Neill & Söhne", '客户#1+2%/?', '１２３ＡＢＣ🧾']
+    for (const cardCode of codes) world.put('erpAccounts', { ...account, cardCode, name: `${cardCode} 𠮷` })
+    expect((await customer.readMany(codes, call)).map((one) => value(one)?.name)).toEqual(
+      codes.map((code) => `${code} 𠮷`),
+    )
+    const impossible = ['', 'x'.repeat(61), 'a\u0000b', '\ud800']
+    expect((await product.readMany(impossible, call)).map((one) => value(one))).toEqual([
+      null,
+      null,
+      null,
+      null,
+    ])
+    expect(called(/inventory/)).toEqual([])
   })
 })
