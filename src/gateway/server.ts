@@ -80,17 +80,12 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     parseOptions: { maxTokens: pipeline.limits.maxTokens },
     stopOnTerminationSignals: false,
     logger: quiet(logger),
-<<<<<<< Updated upstream
     plugins: [
       fastifyApolloDrainPlugin(server),
       ApolloServerPluginCacheControlDisabled(),
       markAnswers(options, extensions),
     ],
-    formatError: (formatted) => formatted,
-=======
-    plugins: [fastifyApolloDrainPlugin(server), ...(extensions ? [markAnswers(extensions)] : [])],
     formatError: (formatted, error) => sizeError(error, pipeline.limits)?.toJSON() ?? formatted,
->>>>>>> Stashed changes
   })
   await apollo.start()
 
