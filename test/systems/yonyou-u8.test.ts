@@ -819,6 +819,20 @@ describe('writing', () => {
     expect(value(await create.verify(input, write, call))).toMatchObject({ effect: 'none', proven: true })
   })
 
+  test('goods that are being counted are a refusal, not a write under way', async () => {
+    const { create, simulator } = await setUp()
+    const body = '{"errcode":"-1","errmsg":"存货正在盘点，不能下单"}'
+    simulator.setFaults([{ match: 'GET /result', kind: 'status', status: 200, body }])
+    // The order was made nevertheless: it has the last word.
+    expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
+    const other = { ...newOrder, customer: '没有' }
+    const fresh = { ...write, externalReference: 'b'.repeat(32) }
+    expect(failure(await create.send(other, fresh, call))).toMatchObject({
+      kind: 'rejected',
+      message: '存货正在盘点，不能下单',
+    })
+  })
+
   test('what the gateway refuses at once was never sent on', async () => {
     const { create, world } = await setUp()
     const input = { ...newOrder, dueDate: '1 August' }
@@ -854,6 +868,16 @@ describe('writing', () => {
       reached: 'saved',
       note: expect.stringContaining('saved, not approved'),
     })
+    // A look sends nothing, not even the approval that was to follow.
+    const lost = { ...write, externalReference: 'd'.repeat(32) }
+    simulator.setFaults([{ match: 'POST .*/saleorder/add', kind: 'drop-after', times: 1 }])
+    failure(await create.send(newOrder, lost, call))
+    simulator.clearCalls()
+    expect(value(await create.verify(newOrder, lost, call))).toMatchObject({
+      effect: 'done',
+      result: { reached: 'saved', note: expect.stringContaining('saved, not approved') },
+    })
+    expect(simulator.calls.filter((line) => line.startsWith('POST'))).toEqual([])
   })
 
   test('orders are approved, closed and cancelled; what is done already is not sent again', async () => {

@@ -88,7 +88,11 @@ const WORDS: readonly (readonly [Meaning, RegExp])[] = [
   ['credentials', /app_?(key|secret)|(from|to)_account|ds_sequence|数据源|账号|账套|授权|权限/i],
   ['offline', /离线|不在线|未启动|未运行|未连接|无法连接|offline/i],
   ['busy', /繁忙|频繁|超出.{0,6}(次数|限制)|too many|busy/i],
-  ['pending', /处理中|执行中|正在|排队|尚未|未完成|等待|processing|pending/i],
+  // Not every 正在: that goods are being counted is a reason to refuse.
+  [
+    'pending',
+    /处理中|执行中|排队|正在(处理|执行)|(请求|任务|结果).{0,6}(尚未|未完成|等待)|processing|pending/i,
+  ],
   ['missing', /不存在|没有(找到|符合|查询到|数据)|未(找到|查询到)|无数据|no data|not (found|exist)/i],
 ]
 

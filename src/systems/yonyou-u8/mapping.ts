@@ -521,7 +521,8 @@ const isQuoted = (line: Line): boolean => line.quotedprice !== null && new Big(l
 
 /** 扣率 is what remains to be paid, in per cent: 95 is a discount of 5. */
 function discountOf(line: Line): Decimal | null {
-  if (line.discountrate === null) return null
+  // 0 would be a gift; where nothing was agreed, some releases write it all the same.
+  if (line.discountrate === null || new Big(line.discountrate).eq(0)) return null
   const discount = new Big(100).minus(line.discountrate).toString()
   // Beside a price after discount, the discount would be taken twice.
   return isQuoted(line) || discount === '0' ? discount : null

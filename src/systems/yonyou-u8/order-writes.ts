@@ -215,8 +215,9 @@ function createAction(
       // A second order with this number is refused as well, and so may be words that we took for a refusal: the
       // order itself has the last word.
       const found = await find(input, write, context)
-      if (!found.ok && isRepeated)
+      if (!found.ok && isRepeated) {
         return fail({ kind: 'unknown-outcome', detail: 'refused, and no look is possible' })
+      }
       sender.forget(name)
       return found.ok && found.value ? carryOn(ok(resultOf(found.value)), write, context) : sent
     },
@@ -227,8 +228,7 @@ function createAction(
       if (!found.ok) return found
       if (found.value) {
         sender.forget(name)
-        const result = await carryOn(ok(resultOf(found.value)), write, context)
-        return result.ok ? ok({ effect: 'done', result: result.value }) : result
+        return ok({ effect: 'done', result: foundAgain(found.value) })
       }
       const field = config.externalReferenceField
       const none = `no order has ${field} = ${name}`
@@ -247,11 +247,23 @@ function createAction(
       }
       if (told !== null) {
         const result = await identify(told.id, input, write, context)
-        return result.ok ? ok({ effect: 'done', result: result.value }) : result
+        return result.ok && result.value.record
+          ? ok({ effect: 'done', result: foundAgain(result.value.record) })
+          : fail({
+              kind: 'invalid-response',
+              detail: `the result of ${name} names an order that cannot be read`,
+            })
       }
       // The agent works off its queue in its own time; nothing here tells whether it is in it.
       return ok({ effect: 'none', proven: false, evidence: none })
     },
+  }
+
+  /** A look only looks: an approval that was to follow has not been sent, and is left to a person. */
+  function foundAgain(order: Order): WriteResult<'order'> {
+    const result = resultOf(order)
+    const isShort = config.orderTarget === 'effective' && result.reached === 'saved'
+    return isShort ? { ...result, note: 'saved, not approved: the answer to the creation was lost' } : result
   }
 
   function resultOf(order: Order): WriteResult<'order'> {
