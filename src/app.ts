@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSubgraphContext, type Rooms, type SubgraphContext } from '../subgraphs/kit/context.ts'
-import type { Caller } from './caller/caller.ts'
+import { type Caller, SERVICE_SCOPE } from './caller/caller.ts'
 import type { Config, SystemConfig } from './config/schema.ts'
 import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.ts'
 import { openEventLog } from './events/log.ts'
@@ -14,6 +14,7 @@ import { type CallWatch, createCallWatch } from './reading/call-watch.ts'
 import { createReading } from './reading/reading.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import { makeSecret, type Store, sharedValue } from './store/store.ts'
+import { fail } from './systems/failure.ts'
 import { kinds } from './systems/kinds.ts'
 import type { RecordType } from './systems/records.ts'
 import { createSystems, type System, type WriteMode } from './systems/registry.ts'
@@ -66,6 +67,12 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
   const door: FeedDoor = {
     away: (system) => reading.guardOf(system).refusal() !== null,
     read: (system, call, signal) => reading.guardOf(system).read(call, { signal }),
+    async record(system, type, key) {
+      const now = { credentialScope: SERVICE_SCOPE, since: Date.now() }
+      const read = await reading.record(system, type, key, now)
+      // What it said last is no answer to what it says now.
+      return read.ok && read.from.stale ? AWAY : read
+    },
     observe: reading.observe,
   }
   const sweeper = createSweeper({ systems, identity, store, match, owner, logger, door })
@@ -139,6 +146,12 @@ export async function openSystem(id: string, config: SystemConfig, logger: Log):
     writeMode: (record, action) => modeOf(config.writes, record, action),
   }
 }
+
+const AWAY = fail({
+  kind: 'unavailable',
+  reason: 'unreachable',
+  detail: 'only its last known value is there',
+})
 
 function modeOf(writes: SystemConfig['writes'], record: RecordType, action: string): WriteMode {
   return typeof writes === 'string' ? writes : (writes[`${record}.${action}`] ?? 'off')

@@ -5,9 +5,9 @@
 import { gatewayCaller } from '../caller/caller.ts'
 import type { Log } from '../observe/log.ts'
 import { type Store, takeLease } from '../store/store.ts'
-import { failureText, type Outcome, ok } from '../systems/failure.ts'
+import { failureText, type Outcome } from '../systems/failure.ts'
 import type { CallContext, Notification, RecordPort, WebhookRequest } from '../systems/port.ts'
-import type { RecordType, RecordTypes } from '../systems/records.ts'
+import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import { portOf, type System, type Systems } from '../systems/registry.ts'
 import type { Appended, EventLog, Sighting } from './log.ts'
 
@@ -33,6 +33,8 @@ export interface Door {
     call: (signal: AbortSignal) => Promise<Outcome<R>>,
     signal: AbortSignal,
   ): Promise<Outcome<R>>
+  /** One record as it is now, read together with what others ask at this moment. */
+  record(system: System, type: RecordType, key: Key): Promise<Outcome<RecordTypes[RecordType] | null>>
   /** To be called before reading; what it answers is told which events came of it, before they are announced. */
   observe(): (appended: readonly Appended[]) => void
 }
@@ -226,7 +228,7 @@ export function createFeeds(options: FeedOptions): Feeds {
       const sightings: Sighting[] = []
       const observed = door.observe()
       for (const notification of verdict.notifications) {
-        const found = await readNotified(system, notification, ask)
+        const found = await readNotified(system, notification, door)
         if (!found.ok)
           return { ok: false, status: 503, message: 'The record could not be read now; send it again.' }
         if (found.sighting) sightings.push(found.sighting)
@@ -258,12 +260,11 @@ function sightingOf<T extends RecordType>(
 async function readNotified(
   system: System,
   notification: Notification,
-  ask: <R>(system: System, call: (context: CallContext) => Promise<Outcome<R>>) => Promise<Outcome<R>>,
+  door: Door,
 ): Promise<{ ok: true; sighting: Sighting | null } | { ok: false }> {
   const { type, key, id, time, change } = notification
-  const port = portOf(system, type)
-  if (!port) return { ok: true, sighting: null }
-  const outcome = await ask(system, async (context) => (await port.readMany([key], context))[0] ?? ok(null))
+  if (!portOf(system, type)) return { ok: true, sighting: null }
+  const outcome = await door.record(system, type, key)
   if (!outcome.ok) return { ok: false }
   if (!outcome.value) return { ok: true, sighting: null }
   const sighting: Sighting = {

@@ -128,8 +128,13 @@ export function createReading(options: ReadingOptions): Reading {
   const guardOf = (system: System): Guard => {
     const known = guards.get(system.id)
     if (known) return known
+    const settings = options.settings(system.id)
+    const { concurrency } = settings.limits
+    const most = Math.min(concurrency, system.adapter.concurrency ?? concurrency)
     const guard = createGuard({
-      ...options.settings(system.id),
+      ...settings,
+      // Where calls wait for a session, their batches still grow.
+      limits: { ...settings.limits, concurrency: most },
       systemId: system.id,
       logger: options.logger,
       probe: (signal) => system.adapter.health({ caller: gatewayCaller, signal }),

@@ -34,12 +34,19 @@ export interface Adapter {
   /** Reaches the system with its real credentials, as cheaply as the vendor allows. */
   health(context: CallContext): Promise<Outcome<HealthReport>>
   /**
+   * Holds the configured names (fields, organisations, codes) against the live system, for `check`. One sentence for
+   * each that does not fit; none: all fit.
+   */
+  checkConfiguration?(context: CallContext): Promise<Outcome<readonly string[]>>
+  /**
    * Opens a session ahead of a write, where the vendor has sessions: what fails here has sent nothing. Cheap when
    * one is open.
    */
   connect?(context: CallContext): Promise<Outcome<void>>
   /** Present where the system brings record types that only it has. */
   readonly graph?: OwnGraph
+  /** Calls that it can have under way, for example its sessions: more would only wait inside. Not given: any. */
+  readonly concurrency?: number
   /** Present where the system calls us. */
   readonly webhook?: WebhookReceiver
   /** Logs out and closes sockets. Never throws. */
@@ -266,31 +273,31 @@ export interface OwnRecord {
   readonly [field: string]: unknown
 }
 
+/** As `RecordPort`, for records that are not unified: they are read on the same path. */
 export interface OwnPort {
+  /** What its records have. */
+  readonly fields: readonly string[]
   readonly batchLimit: number
-  /** As `RecordPort.readMany`. */
   readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<OwnRecord | null>[]>
-  readonly lookups: Readonly<
-    Record<
-      string,
-      {
-        readonly batchLimit: number
-        read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly OwnRecord[]>[]>
-      }
-    >
-  >
-  /** @param args The field's arguments, for filters. */
-  list?(
-    first: number,
-    after: string | undefined,
-    args: Readonly<Record<string, unknown>>,
-    context: CallContext,
-  ): Promise<
-    Outcome<{
-      readonly items: readonly { readonly record: OwnRecord; readonly position: string }[]
-      readonly hasMore: boolean
-    }>
-  >
+  readonly lookups: Readonly<Record<string, OwnLookup>>
+  list?(query: OwnListQuery, context: CallContext): Promise<Outcome<OwnListPage>>
+}
+
+export interface OwnLookup {
+  readonly batchLimit: number
+  read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly OwnRecord[]>[]>
+}
+
+export interface OwnListQuery {
+  readonly first: number
+  readonly after?: string | undefined
+  /** The field's arguments; those that are no filters are ignored. */
+  readonly filter?: Readonly<Record<string, unknown>> | undefined
+}
+
+export interface OwnListPage {
+  readonly items: readonly { readonly record: OwnRecord; readonly position: string }[]
+  readonly hasMore: boolean
 }
 
 /** `keys` are found on the arguments (fields of Query) or on the record that has the field. */

@@ -110,6 +110,7 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
         lookups: { byOrder: deliveriesByOrder(source, deliveries) },
       },
     },
+    concurrency: config.maxSessions,
     connect: (call) => outcomeOf(() => client.connect(call)),
     async health(call) {
       return outcomeOf(async () => {
