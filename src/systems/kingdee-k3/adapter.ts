@@ -1,6 +1,6 @@
 /** The ports of one organisation in a K/3 Cloud data centre. */
 import { createClock } from '../clock.ts'
-import { type Outcome, ok, outcomeOf } from '../failure.ts'
+import { failureText, type Outcome, ok, outcomeOf } from '../failure.ts'
 import type { Adapter, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Customer,
@@ -18,6 +18,7 @@ import {
 } from '../records.ts'
 import { createWebApi, literal } from './client.ts'
 import type { KingdeeK3Config } from './config.ts'
+import { FORMS, type FormName } from './fields.ts'
 import {
   createForm,
   createMapping,
@@ -96,6 +97,19 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
         const { accountId } = config.login
         return { detail: `K/3 Cloud, data centre ${accountId}, organisation ${config.organization}` }
       })
+    },
+    async checkConfiguration(call) {
+      const sentences: string[] = []
+      for (const name of Object.keys(FORMS) as FormName[]) {
+        const { form: id, columns } = form(name)
+        const fields = columns.map((column) => column.field)
+        const asked = { form: id, fields, filter: '', order: `${fields[0]} ASC`, limit: 1 }
+        const outcome = await outcomeOf(() => client.query(asked, call))
+        if (outcome.ok) continue
+        if (outcome.failure.kind === 'unavailable') return outcome
+        sentences.push(`${id}: ${failureText(outcome.failure)}`)
+      }
+      return ok(sentences)
     },
     connect: (call) => outcomeOf(() => client.connect(call)),
     close: () => client.close(),
@@ -232,6 +246,7 @@ function inventoryPort(
           if (!isFull || levels.length > first) break
           if (page.length === 0) limit *= 2
         }
+        // Levels of a page that cannot be read are left out; positions come from those that can.
         const items = levels.slice(0, first).flatMap(([position, level]) => {
           if (!level.ok) skip(level.failure)
           return level.ok ? [{ record: level.value, position }] : []

@@ -65,12 +65,22 @@ const login = z
   ])
   .describe('How to log in')
 
+/** Without these a record cannot be told from another. */
+const NEEDED = new Set(['id', 'number', 'entry', 'quantity'])
+
 /** Overrides of the names in `fields.ts`; null: the tenant has no such field. */
 const overrides = <F extends FormName>(form: F) =>
   z
     .partialRecord(
       z.enum(Object.keys(FIELDS[form]) as [keyof (typeof FIELDS)[F] & string]),
       queryField.nullable(),
+    )
+    .refine(
+      (fields) =>
+        Object.entries(fields).every(
+          ([name, field]) => field !== null || !NEEDED.has(name) || (form === 'invoice' && name === 'entry'),
+        ),
+      `may be null for anything but ${[...NEEDED].join(', ')}`,
     )
     .default({})
     .describe(`Query fields of the tenant that differ from those in fields.ts (${form})`)

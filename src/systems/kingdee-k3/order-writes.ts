@@ -87,14 +87,19 @@ function createAction(
   }
 
   /** What an order that is there says of itself. Between submitting and auditing it waits for a person. */
-  const resultOf = async (number: Key, context: CallContext, note?: SourceFailure): Promise<Result> => {
+  const resultOf = async (
+    number: Key,
+    context: CallContext,
+    known: Stage = 'saved',
+    note?: SourceFailure,
+  ): Promise<Result> => {
     const read = await reread(number, context)
-    if (!read.ok || read.value === null) return ok({ key: number, reached: 'saved' })
-    const reached = reachedBy(documentStatusOf(read.value))
+    const record = read.ok ? read.value : null
+    const reached = record ? reachedBy(documentStatusOf(record)) : known
     if (reached === 'submitted' && config.createTarget === 'effective') return fail(awaiting(number, note))
     return ok({
       key: number,
-      record: read.value,
+      ...(record ? { record } : {}),
       reached,
       ...(note && !isAtLeast(reached, config.createTarget) ? { note: wordsOf(note) } : {}),
     })
@@ -112,17 +117,25 @@ function createAction(
           context,
         ),
       )
-      if (!sent.ok) return sent
-      const known = sent.value?.number ?? null
+      // A number that is taken can only be taken by an earlier sending of the same write.
+      const isTaken = byNumber && !sent.ok && sent.failure.kind === 'rejected'
+      if (!sent.ok && !isTaken) return sent
+      const known = sent.ok ? (sent.value?.number ?? null) : null
       const found = known === null ? await outcomeOf(() => numberOf(write, context)) : ok(known)
+      if (!sent.ok && found.ok && found.value === null) return sent
       if (!found.ok || found.value === null) {
         return fail({ kind: 'unknown-outcome', detail: 'Save: the answer does not name the order' })
       }
       // From here on the order exists: no failure may say that nothing had an effect.
       const number = found.value
-      const on = await steps.advance(number, 'saved', config.createTarget, context)
+      const on = await steps.advance(
+        number,
+        sent.ok && sent.value ? 'saved' : null,
+        config.createTarget,
+        context,
+      )
       if (on.failure) log(on.failure, on.step)
-      const result = await resultOf(number, context, on.failure)
+      const result = await resultOf(number, context, on.reached, on.failure)
       if (on.failure?.kind !== 'unknown-outcome') return result
       const reached = result.ok ? result.value.reached : 'saved'
       // The step may still be on its way: whoever looks later will know.
@@ -209,11 +222,13 @@ function confirmAction(
       if (!before.ok) return before
       const from = reachedBy(before.value.documentStatus)
       const on = await steps.advance(input.key, from, 'effective', context)
-      if (on.failure && on.reached === from && from !== 'submitted') return fail(on.failure)
-      if (on.failure) {
-        return fail(on.failure.kind === 'unknown-outcome' ? on.failure : awaiting(input.key, on.failure))
-      }
-      return steps.result(input.key, context)
+      const { failure } = on
+      if (!failure) return steps.result(input.key, context, on.reached)
+      const mayAskAgain = failure.kind === 'unavailable' || failure.kind === 'unknown-outcome'
+      const isAsBefore = on.reached === from
+      if (failure.kind === 'unknown-outcome' || (isAsBefore && (from === 'saved' || mayAskAgain)))
+        return fail(failure)
+      return fail(awaiting(input.key, failure))
     },
 
     async verify(input, _write, context): Promise<Checked> {
@@ -273,8 +288,8 @@ interface Advance {
 
 interface Steps {
   call(step: 'Submit' | 'Audit' | 'UnAudit' | 'Cancel', number: Key, form: Form): Call
-  /** Takes an order from one stage towards another. */
-  advance(number: Key, from: Stage, target: Stage, context: CallContext): Promise<Advance>
+  /** Takes an order from one stage towards another. Null: nobody has looked yet where it stands. */
+  advance(number: Key, from: Stage | null, target: Stage, context: CallContext): Promise<Advance>
   /** The order as it is, if it still has the version that the caller knows. */
   unchanged(input: ActionInput, context: CallContext): Promise<Outcome<Current>>
   /**
@@ -288,7 +303,8 @@ interface Steps {
     change: (isTaken: () => Promise<boolean>) => Promise<unknown>,
     options?: { staysOpen?: boolean },
   ): Promise<Result>
-  result(number: Key, context: CallContext): Promise<Result>
+  /** @param known What was reached, should the order not be there to be read. */
+  result(number: Key, context: CallContext, known: Stage): Promise<Result>
 }
 
 function createSteps({ client, config, form, reread, log }: OrderWritesOptions): Steps {
@@ -327,7 +343,8 @@ function createSteps({ client, config, form, reread, log }: OrderWritesOptions):
   }
 
   const advance: Steps['advance'] = async (number, from, target, context) => {
-    let reached = from
+    const status = from === null ? await outcomeOf(() => statusOf(number, context)) : null
+    let reached = from ?? (status?.ok ? reachedBy(status.value) : 'saved')
     if (reached === 'saved' && isAtLeast(target, 'submitted')) {
       const outcome = await step('Submit', number, (status) => reachedBy(status) !== 'saved', context)
       if (!outcome.ok) return { reached, failure: outcome.failure, step: 'Submit' }
@@ -341,9 +358,9 @@ function createSteps({ client, config, form, reread, log }: OrderWritesOptions):
     return { reached, step: '' }
   }
 
-  const result: Steps['result'] = async (number, context) => {
+  const result: Steps['result'] = async (number, context, known) => {
     const order = await reread(number, context)
-    if (!order.ok || order.value === null) return ok({ key: number, reached: 'saved' })
+    if (!order.ok || order.value === null) return ok({ key: number, reached: known })
     return ok(resultWith(order.value))
   }
 
@@ -404,7 +421,7 @@ function createSteps({ client, config, form, reread, log }: OrderWritesOptions):
         }
       }
       if (!changed.ok) return changed
-      const after = await result(number, context)
+      const after = await result(number, context, was)
       return staysOpen && after.ok ? ok({ ...after.value, reached: 'effective' }) : after
     },
   }

@@ -128,7 +128,12 @@ function parseFilter(filter: string, resolve: Resolve): Predicate {
         values.push(literal())
       }
       take(')')
-      return (row) => values.some((value) => compare(row[field] ?? null, value) === 0)
+      const texts = new Set(values.map(folded))
+      const numbers = new Set(values.map(Number))
+      return (row) => {
+        const cell = row[field] ?? null
+        return typeof cell === 'number' ? numbers.has(cell) : cell !== null && texts.has(folded(String(cell)))
+      }
     }
     if (isWord('like')) {
       at++
@@ -172,10 +177,13 @@ function compare(cell: Cell, literal: string): number | null {
   return order(text, literal)
 }
 
+const folded = (text: string): string => text.toLowerCase().trimEnd()
+
 function order(a: Cell, b: Cell): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b
-  const [left, right] = [a, b].map((cell) => (cell === null ? '' : String(cell).toLowerCase().trimEnd()))
-  return left === right ? 0 : (left as string) < (right as string) ? -1 : 1
+  const left = a === null ? '' : folded(String(a))
+  const right = b === null ? '' : folded(String(b))
+  return left === right ? 0 : left < right ? -1 : 1
 }
 
 function like(pattern: string): RegExp {

@@ -792,6 +792,16 @@ function createTables(world: World, ownFields: readonly string[]): Readonly<Reco
       ]
     })
 
+  /** Stored entities are never mutated: what was made of one stays right. */
+  const once = <T extends object, R>(make: (entity: T) => R) => {
+    const made = new WeakMap<T, R>()
+    return (entity: T): R => {
+      const result = made.get(entity) ?? make(entity)
+      made.set(entity, result)
+      return result
+    }
+  }
+
   const order = (entity: ErpOrder): Values => ({
     FID: idOf(entity),
     FBillNo: numberOf(entity),
@@ -934,8 +944,8 @@ function createTables(world: World, ownFields: readonly string[]): Readonly<Reco
     ),
     sal_saleorder: table(
       () => world.all('erpOrders'),
-      order,
-      orderEntries,
+      once(order),
+      once(orderEntries),
       names(
         `FID FBillNo FDate FDocumentStatus FCloseStatus FCancelStatus FCustId.FNumber FCustId.FName FSaleOrgId.FNumber FSalerId.FNumber FNote FNetOrderBillNo FSettleCurrId.FNumber FExchangeRate FIsIncludedTax FBillAmount FBillTaxAmount FBillAllAmount FBillAmount_LC FBillTaxAmount_LC FBillAllAmount_LC FCreateDate FModifyDate${ownFields.map((name) => ` ${name}`).join('')}`,
         'FSaleOrderEntry_FEntryID FSaleOrderEntry_FSeq FMaterialId.FNumber FMaterialId.FName FUnitID.FNumber FQty FStockOutQty FRemainOutQty FPrice FTaxPrice FDiscountRate FAmount FAllAmount FDeliveryDate FSOStockId.FNumber FMrpCloseStatus',
@@ -943,8 +953,8 @@ function createTables(world: World, ownFields: readonly string[]): Readonly<Reco
     ),
     sal_outstock: table(
       () => world.all('erpDeliveries'),
-      delivery,
-      deliveryEntries,
+      once(delivery),
+      once(deliveryEntries),
       names(
         'FID FBillNo FDate FDocumentStatus FCancelStatus FCustomerID.FNumber FSaleOrgId.FNumber FCreateDate FModifyDate',
         'FEntity_FENTRYID FMaterialID.FNumber FMaterialID.FName FUnitID.FNumber FRealQty FStockID.FNumber FSoorDerno FSOEntryId',
