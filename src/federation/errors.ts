@@ -55,12 +55,14 @@ export const anyItem = '@'
 
 /** Remembers where errors are, so that a null they caused is not reported twice. */
 export class Explanations {
-  readonly #exact = new Set<string>()
+  /** Made with the first error: nearly all requests have none. */
+  #exact: Set<string> | undefined
   readonly #patterns: (readonly (string | number)[])[] = []
 
   /** @param path May contain `@` for every item of a list. */
   add(path: readonly (string | number)[]): void {
     const text = path.join('\n')
+    this.#exact ??= new Set()
     if (this.#exact.has(text)) return
     this.#exact.add(text)
     this.#patterns.push(path)
@@ -68,7 +70,7 @@ export class Explanations {
 
   /** A null is explained by an error at the same place, beneath it (it propagated) or above it. */
   covers(path: readonly (string | number)[]): boolean {
-    if (this.#patterns.length === 0) return false
+    if (this.#exact === undefined) return false
     if (this.#exact.has(path.join('\n'))) return true
     return this.#patterns.some((pattern) => {
       const length = Math.min(pattern.length, path.length)

@@ -246,7 +246,7 @@ export function compileCollect(
 class Collection {
   readonly #representer: Representer
   readonly #groups: Group[] = []
-  readonly #byText = new Map<string, Group>()
+  #byText: Map<string, Group> | undefined
   // Most walks meet entities of one type, told apart by one field: no text is made for those met before.
   #typename: unknown
   #key: string | undefined
@@ -277,12 +277,15 @@ class Collection {
     if (known) return this.#add(known, object)
     const text = this.#representer.text(object)
     if (text === null) return object
-    const same = isKey ? undefined : this.#byText.get(text)
+    const same = isKey ? undefined : this.#byText?.get(text)
     if (same) return this.#add(same, object)
     const group: Group = { text, targets: [object] }
     this.#groups.push(group)
     if (isKey) this.#byKey.set(key, group)
-    else this.#byText.set(text, group)
+    else {
+      this.#byText ??= new Map()
+      this.#byText.set(text, group)
+    }
     object[markSlot] = this.#arrived
     return object
   }

@@ -43,17 +43,16 @@ export function upstream<TContext>(
   const retries = forSubgraph(options.retries, subgraph) ?? 1
   const { onFetch } = options
 
-  const send: Send<TContext> = (request) =>
-    withDeadline(request, timeoutMs, async () => {
-      const tries = request.operationKind === 'query' ? retries : 0
-      for (let attempt = 0; ; attempt++) {
-        try {
-          return await transport.execute(request)
-        } catch (error) {
-          if (attempt >= tries || request.signal?.aborted || !mayRetry(error)) throw error
-        }
-      }
+  const attempt = (request: OutgoingRequest<TContext>, left: number): Promise<SubgraphResponse> => {
+    const response = transport.execute(request)
+    if (left === 0) return response
+    return response.catch((error) => {
+      if (request.signal?.aborted || !mayRetry(error)) throw error
+      return attempt(request, left - 1)
     })
+  }
+  const send: Send<TContext> = (request) =>
+    withDeadline(request, timeoutMs, () => attempt(request, request.operationKind === 'query' ? retries : 0))
   if (!onFetch) return send
 
   return async (request) => {
