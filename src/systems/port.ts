@@ -144,7 +144,12 @@ export interface WriteContext {
   readonly externalReference: string
   /** Who asked for it, for the vendor's user field where one is configured. */
   readonly onBehalfOf: string
+  /** How far the vendor's own procedure shall go; not given: as the system is configured. */
+  readonly target?: WriteTarget | undefined
 }
+
+/** Stages of a vendor's own procedure, where it has any: kept as a draft, handed in, in force. */
+export type WriteTarget = 'saved' | 'submitted' | 'effective'
 
 export interface WriteAction<Input, T extends RecordType> {
   /** The request that `send` would send, without credentials: for dry runs. Pure. */
@@ -171,7 +176,7 @@ export interface WriteResult<T extends RecordType> {
   /** The record after the write, where the system answers with it or it was read back. */
   readonly record?: RecordTypes[T]
   /** How far the vendor's own procedure got; `effective` where the vendor knows no stages. */
-  readonly reached: 'saved' | 'submitted' | 'effective'
+  readonly reached: WriteTarget
   /** Why the vendor's procedure stopped before its end, in the vendor's words. */
   readonly note?: string
 }

@@ -45,6 +45,7 @@ export function ownGraph(config: NonNullable<HttpConfig['graph']>, tools: Tools)
         return [
           name,
           {
+            fields: Object.keys(type.map),
             batchLimit: type.read.batchLimit,
             readMany: readMany<OwnRecord>(type.read, mapping, tools),
             lookups: Object.fromEntries(
@@ -53,10 +54,10 @@ export function ownGraph(config: NonNullable<HttpConfig['graph']>, tools: Tools)
                 { batchLimit: one.batchLimit, read: lookup<OwnRecord>(one, mapping, tools) },
               ]),
             ),
-            ...(read && type.list
+            ...(read
               ? {
-                  list: (first, after, args, context) =>
-                    read(first, after, pick(args, type.list?.filters ?? []), context),
+                  list: ({ first, after, filter }, context) =>
+                    read(first, after, pick(filter ?? {}, type.list?.filters ?? []), context),
                 }
               : {}),
           } satisfies OwnGraph['types'][string],
