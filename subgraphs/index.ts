@@ -32,6 +32,14 @@ export function subgraphSdl(name: SubgraphName): DocumentNode {
   return parse(`${file('common')}\n${file(name)}`)
 }
 
+/** What composition is told of them. */
+export const builtInServices = () =>
+  SUBGRAPHS.map((name) => ({
+    name,
+    typeDefs: subgraphSdl(name),
+    url: `http://127.0.0.1:${subgraphPort(name)}/graphql`,
+  }))
+
 export const supergraphFile = new URL('../schema/supergraph.graphql', import.meta.url)
 
 export function subgraphSchema(name: SubgraphName, rooms: Rooms): GraphQLSchema {

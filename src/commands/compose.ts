@@ -1,17 +1,11 @@
 /** `compose`: the supergraph from what the built-in subgraphs say of themselves. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { composeServices } from '@apollo/composition'
-import { SUBGRAPHS, subgraphPort, subgraphSdl, supergraphFile } from '../../subgraphs/index.ts'
+import { builtInServices, supergraphFile } from '../../subgraphs/index.ts'
 import type { Flags } from './flags.ts'
 
 export async function compose(flags: Flags): Promise<void> {
-  const composed = composeServices(
-    SUBGRAPHS.map((name) => ({
-      name,
-      typeDefs: subgraphSdl(name),
-      url: `http://127.0.0.1:${subgraphPort(name)}/graphql`,
-    })),
-  )
+  const composed = composeServices(builtInServices())
   if (!composed.supergraphSdl) {
     for (const error of composed.errors ?? []) process.stderr.write(`${error.message}\n`)
     process.exitCode = 1

@@ -1,5 +1,6 @@
 /** The gateway of this house: the engine over the built-in subgraphs, behind the public door. */
 import { readFileSync } from 'node:fs'
+import { composeWith, configuredSubgraphs } from '../../subgraphs/configured/index.ts'
 import { SUBGRAPHS, subgraphSchema, subgraphSdl, supergraphFile } from '../../subgraphs/index.ts'
 import type { SubgraphContext } from '../../subgraphs/kit/context.ts'
 import { CODES } from '../../subgraphs/kit/errors.ts'
@@ -38,8 +39,12 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
       ]
     }),
   )
+  const configured = configuredSubgraphs(rooms)
+  for (const { name, schema } of configured)
+    transports[name] = logged(inProcessTransport<SubgraphContext>(schema), name, logger)
   const engine = createEngine<SubgraphContext>({
-    supergraphSdl: readFileSync(supergraphFile, 'utf8'),
+    supergraphSdl:
+      configured.length > 0 ? await composeWith(configured) : readFileSync(supergraphFile, 'utf8'),
     transports,
     exposedCodes: new Set(CODES),
   })
@@ -53,7 +58,9 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     authenticate: createAuthenticate(config),
     contextFor: app.contextFor,
     describe: ({ reader }) => describe(reader.sources()),
-    maxAgeOf: createMaxAgeOf(cacheHints(SUBGRAPHS.map(subgraphSdl))),
+    maxAgeOf: createMaxAgeOf(
+      cacheHints([...SUBGRAPHS.map(subgraphSdl), ...configured.map(({ typeDefs }) => typeDefs)]),
+    ),
     demo: config.demo,
     introspection: true,
     examples,
