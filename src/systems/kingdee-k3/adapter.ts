@@ -52,6 +52,7 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
 
   return {
     kind: 'kingdee-k3',
+    concurrency: config.maxConnections,
     ports: {
       customer: readable<'customer'>(customers),
       product: readable<'product'>(products),

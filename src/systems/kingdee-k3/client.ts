@@ -65,6 +65,7 @@ export function createWebApi(config: KingdeeK3Config, context: AdapterContext): 
     baseUrl: config.baseUrl,
     verifyCertificate: config.verifyCertificate,
     timeoutMs: context.timeoutMs,
+    maxSockets: config.maxConnections,
   })
   const tidy = createTidy(secretsOf(config))
   const login = createLogin(config, context, tidy)

@@ -106,6 +106,12 @@ export const kingdeeK3Config = z
       .boolean()
       .default(true)
       .describe('Refuse self-signed certificates, which are common on premises'),
+    maxConnections: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(8)
+      .describe('Calls under way at once; the vendor has a limit (MsgCode 14) and does not publish it'),
     profile: z
       .enum(['k3cloud', 'galaxy'])
       .default('k3cloud')
