@@ -134,14 +134,16 @@ export const idOf = (type: RecordType, system: string, key: string): string => e
 /** The reader of the demo's configuration, who may not write. */
 export const READER = { 'x-api-key': 'demo-reader-key-0001' }
 
-export function clientOf(url: string): Client {
+/** @param key An API key to show, where the gateway wants one. */
+export function clientOf(url: string, key?: string): Client {
+  const identification = key === undefined ? undefined : { 'x-api-key': key }
   const socketUrl = `${url.replace('http', 'ws')}/graphql`
 
   const post: Client['post'] = async (body, { path = '/graphql', headers = {}, method = 'POST' } = {}) => {
     const raw = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
     const response = await fetch(`${url}${path}`, {
       method,
-      headers: { 'content-type': 'application/json', ...headers },
+      headers: { 'content-type': 'application/json', ...identification, ...headers },
       ...(method === 'GET' ? {} : { body: raw as string }),
     })
     const text = await response.text()
@@ -160,7 +162,7 @@ export function clientOf(url: string): Client {
       if (errors) throw new Error(JSON.stringify(errors, null, 1))
       return data
     },
-    async listen(query, variables, connectionParams) {
+    async listen(query, variables, connectionParams: Record<string, unknown> | undefined = identification) {
       const client = createClient({
         url: socketUrl,
         webSocketImpl: WebSocket,
@@ -175,7 +177,12 @@ export function clientOf(url: string): Client {
       return listener
     },
     async askOverWebSocket(query, variables) {
-      const client = createClient({ url: socketUrl, webSocketImpl: WebSocket, retryAttempts: 0 })
+      const client = createClient({
+        url: socketUrl,
+        webSocketImpl: WebSocket,
+        retryAttempts: 0,
+        ...(identification ? { connectionParams: identification } : {}),
+      })
       try {
         return await once(client, query, variables)
       } finally {
