@@ -27,7 +27,7 @@ export interface EngineOptions<TContext> extends UpstreamOptions<TContext> {
   readonly planCacheSize?: number
   /** How much the planner may consider for one operation. Default 2000, refused in about 0.1 s. */
   readonly planPathsLimit?: number
-  /** Selections of one operation, fragments expanded. Default 10,000. */
+  /** Selections of one operation, fragments expanded: planning takes time in proportion, on this thread. Default 2,000. */
   readonly maxSelections?: number
   /**
    * Callers of equal scope get equal answers: identical subscriptions among them share one upstream stream and one

@@ -21,6 +21,7 @@ import {
   documentOf,
   type SelectedOperation,
   selectOperation,
+  travelVariables,
 } from './operation.ts'
 import { type LoadedSupergraph, loadSupergraph, type Subgraph } from './supergraph.ts'
 import { SubgraphFailure, type SubgraphTransport } from './transport.ts'
@@ -64,7 +65,7 @@ function badVariable({ message, nodes, originalError, extensions }: GraphQLError
 
 /** The same operation with other literals is another one; a client that writes them is bounded by the cache. */
 const defaultPlanCacheSize = 1000
-const defaultMaxSelections = 10_000
+const defaultMaxSelections = 2_000
 
 export class Generation<TContext> {
   readonly supergraph: LoadedSupergraph
@@ -104,8 +105,11 @@ export class Generation<TContext> {
         return link ? link.send(request) : Promise.reject(new SubgraphFailure('unreachable'))
       },
       maxRepresentations: (subgraph) =>
-        (typeof maxRepresentations === 'number' ? maxRepresentations : maxRepresentations?.[subgraph]) ??
-        Number.POSITIVE_INFINITY,
+        Math.max(
+          1,
+          (typeof maxRepresentations === 'number' ? maxRepresentations : maxRepresentations?.[subgraph]) ??
+            Number.POSITIVE_INFINITY,
+        ),
       formatError: options.formatSubgraphError ?? exposeCodes(options.exposedCodes ?? new Set()),
       possibleTypes: this.supergraph.possibleTypes,
       isObject: this.supergraph.isObject,
@@ -140,7 +144,7 @@ export class Generation<TContext> {
       // Combinations beyond this are found again by their text.
       if (known.executables.size < 64) known.executables.set(key, executable)
     }
-    return { executable, variables }
+    return { executable, variables: travelVariables(variables) }
   }
 
   #know(document: DocumentNode, operationName: string | null | undefined): KnownOperation<TContext> {

@@ -124,17 +124,38 @@ export function decideConditions(
     if (selections.length === 0) selections.push(filler)
     return { kind: Kind.SELECTION_SET, selections }
   }
+  const clashes = definition.variableDefinitions?.some(
+    ({ variable }) => variable.name.value === plannersVariable,
+  )
+  const settled = <T extends OperationDefinitionNode | FragmentDefinitionNode>(node: T): T => {
+    const decided = { ...node, selectionSet: concrete(node.selectionSet) }
+    return clashes ? renameVariable(decided) : decided
+  }
   return {
-    definition: { ...definition, selectionSet: concrete(definition.selectionSet) },
-    fragments: new Map(
-      [...fragments].map(([name, fragment]) => [
-        name,
-        { ...fragment, selectionSet: concrete(fragment.selectionSet) },
-      ]),
-    ),
+    definition: settled(definition),
+    fragments: new Map([...fragments].map(([name, fragment]) => [name, settled(fragment)])),
     clientKeys: keys.clientKeys,
     fillerKey,
   }
+}
+
+/** Entity fetches have a variable of this name; a client's own must have another. */
+const plannersVariable = 'representations'
+const renamedVariable = 'representations__client'
+
+const renameVariable = <T extends OperationDefinitionNode | FragmentDefinitionNode>(node: T): T =>
+  visit(node, {
+    Variable: (variable) =>
+      variable.name.value === plannersVariable
+        ? { ...variable, name: { kind: Kind.NAME, value: renamedVariable } }
+        : undefined,
+  })
+
+/** The variables as the planned operation calls them. */
+export function travelVariables(variables: Record<string, unknown>): Record<string, unknown> {
+  return plannersVariable in variables
+    ? { ...variables, [renamedVariable]: variables[plannersVariable] }
+    : variables
 }
 
 export const documentOf = ({ definition, fragments }: ConcreteOperation): DocumentNode => ({

@@ -185,6 +185,15 @@ describe('the engine', () => {
     expect(result.errors?.[0]?.message).toBe('Variable "$id" of required type "ID!" was not provided.')
   })
 
+  it('has room for a variable called like the planner’s own', async () => {
+    const { ask } = fleet(shop)
+    const query =
+      'query ($representations: Int) { customer(id: "c1") { orders(first: $representations) { number } } }'
+    expect(plain(await ask(query, { representations: 1 }))).toEqual({
+      data: { customer: { orders: [{ number: 'c1-0' }] } },
+    })
+  })
+
   it('runs mutations', async () => {
     const { ask } = fleet(shop)
     const result = await ask(
