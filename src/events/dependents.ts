@@ -48,8 +48,14 @@ const declarations: Declarations = {
     ...lookup('order', 'byCustomer', customer),
     ...stock(lines),
   ],
-  delivery: ({ orders, lines }) => [
+  delivery: ({ orders, orderNumbers = [], reservation, lines }) => [
     ...orders.flatMap((order) => [...lookup('delivery', 'byOrder', order), ...record('order', order)]),
+    ...orderNumbers.flatMap((number) => lookup('delivery', 'byOrderNumber', number)),
+    ...record('reservation', reservation),
+    ...stock(lines),
+  ],
+  reservation: ({ orderNumber, lines }) => [
+    ...lookup('reservation', 'byOrderNumber', orderNumber),
     ...stock(lines),
   ],
   invoice: ({ number, customer, orderNumbers }) => [

@@ -83,6 +83,14 @@ function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): Facts {
       const delivery = any as RecordTypes['delivery']
       return { status: delivery.status, order: delivery.orders[0] ?? null }
     }
+    case 'reservation': {
+      const reservation = any as RecordTypes['reservation']
+      return {
+        number: reservation.number,
+        status: reservation.status,
+        order: reservation.orderNumber ?? null,
+      }
+    }
     default:
       return {}
   }

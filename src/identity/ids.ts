@@ -18,6 +18,7 @@ const LETTERS: Readonly<Record<RecordType, string>> = {
   inventoryLevel: 's',
   order: 'o',
   delivery: 'd',
+  reservation: 'v',
   invoice: 'i',
   payment: 'y',
   receivable: 'r',

@@ -32,3 +32,9 @@ export function plainDecimal(source: string): Decimal {
 export function isDecimal(text: string): boolean {
   return /^-?\d+(\.\d+)?$/.test(text)
 }
+
+/** For `JSON.stringify`: decimal text becomes a number with all its digits; other text stays text. */
+export const jsonNumber = (text: string): unknown =>
+  /^-?(0|[1-9]\d*)(\.\d+)?$/.test(text)
+    ? (JSON as unknown as { rawJSON(text: string): object }).rawJSON(text)
+    : text

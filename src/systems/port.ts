@@ -6,6 +6,7 @@ import type { Caller } from '../caller/caller.ts'
 import type { Log } from '../observe/log.ts'
 import type { Outcome } from './failure.ts'
 import type {
+  Address,
   Contact,
   CurrencyCode,
   CustomerLevel,
@@ -199,6 +200,8 @@ export interface ActionInput {
 
 export interface CreateInputs {
   readonly order: OrderCreate
+  readonly delivery: DeliveryCreate
+  readonly reservation: ReservationCreate
   readonly opportunity: OpportunityCreate
   readonly payment: PaymentCreate
 }
@@ -224,6 +227,41 @@ export interface OrderCreate {
     /** Net, in the order's currency, for one unit; absent: the system's price list decides. */
     readonly unitPrice?: Decimal | undefined
     readonly discountPercent?: Decimal | undefined
+    readonly warehouse?: Key | undefined
+  }[]
+}
+
+/** An instruction to a warehouse to send goods out or to take them in. */
+export interface DeliveryCreate {
+  readonly direction: 'OUTBOUND' | 'INBOUND'
+  /** Number of the sales or purchase order, as the ordering system prints it. */
+  readonly orderNumber?: string | undefined
+  /** What this reservation has set aside is sent; outbound only. */
+  readonly reservation?: Key | undefined
+  /** Absent: as the system is configured. */
+  readonly warehouse?: Key | undefined
+  /** The day it is wanted. */
+  readonly date?: DateText | undefined
+  readonly shipTo?:
+    | { readonly name: string; readonly phone?: string | undefined; readonly address: Omit<Address, 'type'> }
+    | undefined
+  readonly comments?: string | undefined
+  readonly customFields?: CustomFields | undefined
+  readonly lines: readonly { readonly product: Key; readonly quantity: Decimal }[]
+}
+
+/** All of it or nothing: a system that cannot set everything aside refuses. */
+export interface ReservationCreate {
+  /** Number of the order, as the ordering system prints it. */
+  readonly orderNumber?: string | undefined
+  /** When it lapses; absent: as the system is configured. */
+  readonly expiresAt?: DateTimeText | undefined
+  readonly comments?: string | undefined
+  readonly customFields?: CustomFields | undefined
+  readonly lines: readonly {
+    readonly product: Key
+    readonly quantity: Decimal
+    /** Absent: as the system is configured. */
     readonly warehouse?: Key | undefined
   }[]
 }

@@ -200,12 +200,45 @@ export interface DeliveryLine {
 
 export interface Delivery extends RecordBase {
   readonly number: string
+  /** Whether goods leave or arrive, where the system keeps both. */
+  readonly direction?: 'OUTBOUND' | 'INBOUND' | null
   readonly customer?: Key | null
   readonly orders: readonly Key[]
+  /** Numbers of the orders it is for, where another system holds them, as that one prints them. */
+  readonly orderNumbers?: readonly string[]
+  /** The reservation whose goods it takes. */
+  readonly reservation?: Key | null
+  readonly trackingNumbers?: readonly string[]
+  /** The reference that a writeback left behind, if this gateway made the delivery. */
+  readonly externalReference?: string | null
   readonly date?: DateText | null
   readonly status: 'OPEN' | 'CLOSED' | 'CANCELLED' | 'UNKNOWN'
   readonly vendorStatus?: string | null
   readonly lines: readonly DeliveryLine[]
+}
+
+export interface ReservationLine {
+  readonly id: string
+  readonly product: Key
+  readonly warehouse: Key
+  readonly quantity: Quantity
+  /** What of it is still set aside: neither shipped nor released. */
+  readonly open?: Quantity | null
+}
+
+/** Stock set aside for one order until it is shipped or released. */
+export interface Reservation extends RecordBase {
+  readonly number: string
+  /** Number of the order it is for, as the ordering system prints it. */
+  readonly orderNumber?: string | null
+  /** The reference that a writeback left behind, if this gateway made the reservation. */
+  readonly externalReference?: string | null
+  readonly status: 'ACTIVE' | 'FULFILLED' | 'RELEASED' | 'EXPIRED' | 'UNKNOWN'
+  readonly vendorStatus?: string | null
+  /** When the system gives it up by itself; null: never. */
+  readonly expiresAt?: DateTimeText | null
+  readonly comments?: string | null
+  readonly lines: readonly ReservationLine[]
 }
 
 export interface Invoice extends RecordBase {
@@ -277,6 +310,7 @@ export interface RecordTypes {
   readonly inventoryLevel: InventoryLevel
   readonly order: Order
   readonly delivery: Delivery
+  readonly reservation: Reservation
   readonly invoice: Invoice
   readonly payment: Payment
   readonly receivable: Receivable
@@ -291,6 +325,7 @@ export const RECORD_TYPES = [
   'inventoryLevel',
   'order',
   'delivery',
+  'reservation',
   'invoice',
   'payment',
   'receivable',

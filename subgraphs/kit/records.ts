@@ -259,6 +259,7 @@ const NAMES: Readonly<Record<RecordType, string>> = {
   inventoryLevel: 'an inventory level',
   order: 'an order',
   delivery: 'a delivery',
+  reservation: 'a reservation',
   invoice: 'an invoice',
   payment: 'a payment',
   receivable: 'a receivable',
