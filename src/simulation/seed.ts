@@ -6,6 +6,7 @@
 import { createRandom, type Random } from './random.ts'
 import type { WorldState } from './state.ts'
 import { billOrder, deliver, pay, placeOrder } from './trade.ts'
+import { seedWarehousing } from './warehousing.ts'
 
 export interface SeedSizes {
   readonly seed: number
@@ -184,6 +185,7 @@ export function seedWorld(world: WorldState, sizes: SeedSizes): void {
   })
   seedHandWrittenOrders(world)
   seedOrders(world, random, sizes)
+  seedWarehousing(world)
 }
 
 function seedProduct(world: WorldState, random: Random, rank: number): void {

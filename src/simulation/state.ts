@@ -202,6 +202,101 @@ export interface FinancePayment {
   readonly updatedAt: string
 }
 
+export interface WmsWarehouse {
+  readonly warehouseId: string
+  name: string
+  country: string
+  active: boolean
+}
+
+export interface WmsSku {
+  readonly skuId: string
+  name: string
+  barcode: string
+  unit: string
+  active: boolean
+  createdAt: string
+  updatedAt: string
+}
+
+/** Stock of one product in one warehouse of the logistics provider. */
+export interface WmsStock {
+  /** `sku@warehouse` */
+  readonly id: string
+  readonly skuId: string
+  readonly warehouseId: string
+  onHand: string
+  /** Part of what is on hand. */
+  reserved: string
+  incoming: string
+  updatedAt: string
+}
+
+export interface WmsReservation {
+  readonly reservationId: string
+  /** As the ordering system prints it. */
+  readonly orderNo: string | null
+  status: 'ACTIVE' | 'FULFILLED' | 'RELEASED' | 'EXPIRED'
+  expiresAt: string | null
+  readonly externalRef: string | null
+  remark: string | null
+  operator: string
+  attributes: Readonly<Record<string, string>>
+  lines: { lineNo: number; skuId: string; warehouseId: string; quantity: string; open: string }[]
+  readonly createdAt: string
+  updatedAt: string
+  revision: number
+}
+
+/** Goods that leave a warehouse of the logistics provider, or arrive there. */
+export interface WmsDelivery {
+  readonly deliveryId: string
+  readonly direction: 'OUT' | 'IN'
+  readonly deliveryType: string
+  readonly orderNo: string | null
+  readonly reservationId: string | null
+  readonly warehouseId: string
+  status: 'CREATED' | 'SHIPPED' | 'RECEIVED' | 'CANCELLED'
+  planDate: string | null
+  recipient: Readonly<Record<string, string>> | null
+  trackingNo: string | null
+  readonly externalRef: string | null
+  remark: string | null
+  operator: string
+  attributes: Readonly<Record<string, string>>
+  lines: { lineNo: number; skuId: string; quantity: string }[]
+  readonly createdAt: string
+  updatedAt: string
+  revision: number
+}
+
+/** What the logistics provider tells those who follow its feed. */
+export type WmsEvent = { readonly seq: number; readonly eventId: string; readonly at: string } & (
+  | {
+      readonly eventType: 'INVENTORY_CHANGED'
+      readonly skuId: string
+      readonly warehouseId: string
+      readonly beforeQty: string
+      readonly afterQty: string
+      readonly beforeAvailable: string
+      readonly afterAvailable: string
+      readonly changeType: string
+      readonly reference: string | null
+    }
+  | {
+      readonly eventType: 'RESERVATION_CHANGED'
+      readonly reservationId: string
+      readonly status: string
+      readonly change: 'created' | 'updated'
+    }
+  | {
+      readonly eventType: 'DELIVERY_CHANGED'
+      readonly deliveryId: string
+      readonly status: string
+      readonly change: 'created' | 'updated'
+    }
+)
+
 export interface Collections {
   crmCustomers: CrmCustomer
   crmOpportunities: CrmOpportunity
@@ -215,6 +310,12 @@ export interface Collections {
   financeProducts: FinanceProduct
   financeInvoices: FinanceInvoice
   financePayments: FinancePayment
+  wmsWarehouses: WmsWarehouse
+  wmsSkus: WmsSku
+  wmsStock: WmsStock
+  wmsReservations: WmsReservation
+  wmsDeliveries: WmsDelivery
+  wmsEvents: WmsEvent
 }
 export type CollectionName = keyof Collections
 
@@ -231,6 +332,12 @@ const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => strin
   financeProducts: (e) => e.productNo,
   financeInvoices: (e) => e.invoiceNo,
   financePayments: (e) => e.paymentNo,
+  wmsWarehouses: (e) => e.warehouseId,
+  wmsSkus: (e) => e.skuId,
+  wmsStock: (e) => e.id,
+  wmsReservations: (e) => e.reservationId,
+  wmsDeliveries: (e) => e.deliveryId,
+  wmsEvents: (e) => String(e.seq),
 }
 
 export interface WorldChange<C extends CollectionName = CollectionName> {
