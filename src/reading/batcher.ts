@@ -12,6 +12,11 @@ export interface BatcherOptions<V> {
   readonly limit: number
   /** How long the first key waits for others. */
   readonly windowMs: number
+  /**
+   * Where calls are counted: a batch that is not full waits up to so long for the call before it, and takes along
+   * what comes meanwhile. 0: it does not wait.
+   */
+  readonly holdMs: number
   readonly guard: Guard
   /** Here and now. */
   mark(): Mark
@@ -48,6 +53,10 @@ export class Batcher<V> {
   readonly #underWay = new Map<Key, Item<V>>()
   /** Calls asked of the guard whose turn has not come: they take what waits then, so that batches grow meanwhile. */
   #turns = 0
+  /** Calls under way. */
+  #open = 0
+  /** When the first of those who wait came. */
+  #since = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: BatcherOptions<V>) {
@@ -65,7 +74,7 @@ export class Batcher<V> {
     const item = this.#underWay.get(key)
     // One whom everybody left is being given up.
     if (!item?.mark || item.waiters === 0) return undefined
-    return item.mark.at < since || this.#options.overtaken(key, item.mark) ? undefined : item
+    return item.mark.at <= since || this.#options.overtaken(key, item.mark) ? undefined : item
   }
 
   #add(key: Key): Item<V> {
@@ -78,6 +87,7 @@ export class Batcher<V> {
         this.#waiting.delete(key)
       },
     }
+    if (this.#waiting.size === 0) this.#since = performance.now()
     this.#waiting.set(key, item)
     if (this.#waiting.size >= this.#options.limit * (this.#turns + 1)) this.#flush()
     else this.#timer ??= setTimeout(() => this.#flush(), this.#options.windowMs)
@@ -110,7 +120,13 @@ export class Batcher<V> {
   #flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const needed = Math.ceil(this.#waiting.size / this.#options.limit)
+    const { limit, holdMs } = this.#options
+    const hold = this.#since + holdMs - performance.now()
+    if (this.#open > 0 && hold > 0 && this.#waiting.size < limit * (this.#turns + 1)) {
+      this.#timer = setTimeout(() => this.#flush(), hold)
+      return
+    }
+    const needed = Math.ceil(this.#waiting.size / limit)
     while (this.#turns < needed) void this.#takeTurn()
   }
 
@@ -126,6 +142,7 @@ export class Batcher<V> {
     }
     const begin = (): Item<V>[] => {
       this.#turns--
+      this.#open++
       const items = [...this.#waiting.values()].slice(0, limit)
       for (const item of items) {
         this.#waiting.delete(item.key)
@@ -134,6 +151,7 @@ export class Batcher<V> {
           if (items.every((one) => one.waiters === 0)) abandoned.abort()
         }
       }
+      this.#since = performance.now()
       return items
     }
     try {
@@ -153,12 +171,13 @@ export class Batcher<V> {
         { signal: abandoned.signal, wanted },
       )
       if (batch) this.#settle(batch, outcome)
-      else if (needless) {
-        this.#turns--
-        this.#flush()
-      } else this.#refuse(outcome)
+      else if (needless) this.#turns--
+      else this.#refuse(outcome)
     } catch (error) {
       for (const item of batch ?? this.#withoutTurn()) this.#end(item, () => item.answer.reject(error))
+    } finally {
+      if (batch) this.#open--
+      if (this.#waiting.size > 0) this.#flush()
     }
   }
 

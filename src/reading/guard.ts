@@ -30,6 +30,8 @@ export interface Guard {
   read<R>(call: (signal: AbortSignal) => Promise<Outcome<R>>, options?: CallOptions): Promise<Outcome<R>>
   /** Why a call would be refused now; null where it would be made. */
   refusal(): SourceFailure | null
+  /** Whether a new call would have to wait for others. */
+  isBusy(): boolean
   /** When the system last came back; what was read before may have missed changes. 0: it never was away. */
   recoveredAt(): number
   state(): GuardState
@@ -219,6 +221,7 @@ export function createGuard(options: GuardOptions): Guard {
       }
     },
     refusal,
+    isBusy: () => slots.executionSlots === 0,
     recoveredAt: () => recoveredAt,
     state: () => ({
       breaker: STATES[breaker.state],

@@ -41,7 +41,7 @@ export interface Failed {
 /** What one asker accepts. */
 export interface Demand {
   readonly credentialScope: string
-  /** Milliseconds since 1970: a fetch that began earlier will do only where there is no other. */
+  /** Milliseconds since 1970: a fetch that began by then will do only where there is no other. */
   readonly since: number
   readonly signal?: AbortSignal | undefined
 }
@@ -107,6 +107,9 @@ interface Question<V> {
   ttlOf(value: V): number
   tagsOf(key: Key, value: V): readonly Tag[]
 }
+
+/** As long as a slow call; a system that hangs must not hold up the next batch. */
+const HOLD_MS = 250
 
 interface Seen extends Appended {
   readonly began: Mark
@@ -180,6 +183,7 @@ export function createReading(options: ReadingOptions): Reading {
       batcher: new Batcher<V>({
         limit,
         windowMs: settings.batchWindow,
+        holdMs: settings.limits.perSecond || settings.limits.perDay ? HOLD_MS : 0,
         guard: guardOf(system),
         mark,
         overtaken: (key, { position }) => fence.overtaken(keyTags(key), position),
@@ -246,12 +250,13 @@ export function createReading(options: ReadingOptions): Reading {
     const age = Date.now() - entry.mark.at
     // Known to be away: what it said last is all there is, and nobody has to wait to be told so.
     if (guard.refusal()) return age <= question.freshness.lastKnown ? { stale: true, refresh: false } : null
-    if (entry.mark.at < demand.since || fence.overtaken(entry.tags, entry.mark.position)) return null
+    if (entry.mark.at <= demand.since || fence.overtaken(entry.tags, entry.mark.position)) return null
     const ttl = question.ttlOf(entry.value as V)
     if (age > ttl + question.freshness.revalidate) return null
-    // It was away since: a change may have gone unheard.
-    const doubtful = entry.mark.at < guard.recoveredAt()
-    return { stale: doubtful, refresh: doubtful || age > ttl }
+    if (entry.mark.at >= guard.recoveredAt()) return { stale: false, refresh: age > ttl }
+    // It was away since, and a change may have gone unheard: read anew. But a system that has just come back must
+    // not be brought down by everybody doing so at once.
+    return guard.isBusy() ? { stale: true, refresh: true } : null
   }
 
   const lastKnown = <V>(

@@ -21,12 +21,12 @@ describe('calls to one system', () => {
 
   test('carry what came in while all sessions were busy', async () => {
     const erp = testSystem({ batchLimit: 10 })
-    erp.latencyMs = 20
+    erp.latencyMs = 200
     using reading = readingOver([erp.system], { limits: { concurrency: 1 } })
     const ask = (keys: readonly string[]) =>
       Promise.all(keys.map((key) => reading.record(erp.system, 'customer', key, anyAge)))
     const first = ask(['a'])
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await expect.poll(() => erp.underWay, { interval: 1 }).toBe(1)
     // One after the other, each in a window of its own: they wait, and travel together.
     const others: Promise<unknown>[] = []
     for (const key of keysUpTo(8)) {
@@ -38,14 +38,28 @@ describe('calls to one system', () => {
     expect(erp.most).toBe(1)
   })
 
+  test('wait for the one before where they are counted, and then carry more', async () => {
+    const erp = testSystem({ batchLimit: 10 })
+    erp.latencyMs = 100
+    using reading = readingOver([erp.system], { limits: { perSecond: 50 } })
+    const ask = (key: string) => reading.record(erp.system, 'customer', key, anyAge)
+    const asked = [ask('c0')]
+    await expect.poll(() => erp.underWay, { interval: 1 }).toBe(1)
+    for (const key of keysUpTo(5)) {
+      asked.push(ask(key))
+      await new Promise((resolve) => setTimeout(resolve, 3))
+    }
+    await Promise.all(asked)
+    expect(erp.calls).toEqual([['c0'], keysUpTo(5)])
+  })
+
   test('are not made for a record that is being fetched, nor for one that a list has brought', async () => {
     const erp = testSystem()
-    erp.latencyMs = 5
+    erp.latencyMs = 100
     for (const key of keysUpTo(3)) erp.names.set(key, key)
     using reading = readingOver([erp.system])
     const under = reading.record(erp.system, 'customer', 'c1', anyAge)
-    await new Promise((resolve) => setTimeout(resolve, 4))
-    expect(erp.underWay).toBe(1)
+    await expect.poll(() => erp.underWay, { interval: 1 }).toBe(1)
     await Promise.all([under, reading.record(erp.system, 'customer', 'c1', anyAge)])
     expect(erp.calls).toHaveLength(1)
     await reading.list(erp.system, 'customer', { first: 10 }, anyAge)
@@ -69,7 +83,7 @@ describe('calls to one system', () => {
     const answers = [one, other].map(({ signal }) =>
       reading.record(erp.system, 'customer', 'c1', { ...anyAge, signal }),
     )
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await expect.poll(() => erp.underWay, { interval: 1 }).toBe(1)
     one.abort()
     await answers[0]
     expect(erp.underWay).toBe(1)
@@ -106,11 +120,11 @@ test('one request reads a record once, even when it changes meanwhile', async ()
 
 test('a demand for freshness is met by a fetch that began after it, and never by one under way', async () => {
   const erp = testSystem()
-  erp.latencyMs = 5
+  erp.latencyMs = 100
   erp.names.set('c1', 'name')
   using reading = readingOver([erp.system])
   const early = reading.record(erp.system, 'customer', 'c1', anyAge)
-  await new Promise((resolve) => setTimeout(resolve, 4))
+  await expect.poll(() => erp.underWay, { interval: 1 }).toBe(1)
   const strict = createRecordReader(reading, { caller, maxAgeMs: 0 })
   await Promise.all([early, strict.load(erp.system, 'customer', 'c1')])
   expect(erp.calls).toHaveLength(2)
