@@ -177,6 +177,7 @@ const enter = async (name: string, file: string, args: readonly string[], fixed 
   })
 }
 await enter('replay', join(here, 'replay.ts'), [recordingFile], true)
+await enter('engine alone', join(here, 'engine-alone.ts'), [supergraphFile])
 await enter('tributary', join(here, 'ours.ts'), [supergraphFile, 'remote', subscriptionUrl])
 await enter('tributary, deduplicating', join(here, 'ours.ts'), [supergraphFile, 'deduplicate'])
 await enter('tributary, in process', join(here, 'ours.ts'), [supergraphFile, 'in-process'])
