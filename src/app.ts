@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import { createSubgraphContext, type Rooms, type SubgraphContext } from '../subgraphs/kit/context.ts'
 import { type Caller, SERVICE_SCOPE } from './caller/caller.ts'
 import type { Config, SystemConfig } from './config/schema.ts'
+import { type Clock, createClock } from './events/clock.ts'
+import { isRecordEvent } from './events/event.ts'
 import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.ts'
+import { healthOf } from './events/health.ts'
 import { openEventLog } from './events/log.ts'
 import { readLinks } from './identity/links.ts'
 import { createIdentityRegistry } from './identity/registry.ts'
@@ -28,6 +31,7 @@ export interface App {
   readonly rooms: Rooms
   readonly store: Store
   readonly feeds: Feeds
+  readonly clock: Clock
   readonly sweeper: Sweeper
   /** Signs who is asking, between gateway and subgraphs. */
   readonly callerSecret: string
@@ -59,7 +63,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     maxBytes: config.reading.cacheBytes,
     logger,
   })
-  events.onApply(reading.apply)
+  events.onApply((list) => reading.apply(list.filter(isRecordEvent)))
   const worker = createWorker({ store, journal, systems, events, membership, logger, readers: reading })
   const writer = createWriter(systems, journal, worker)
   const { owner } = membership
@@ -85,6 +89,16 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     door,
     onRecords: sweeper.noticed,
   })
+  const clock = createClock({
+    store,
+    systems,
+    log: events,
+    owner,
+    logger,
+    health: (system) => healthOf(reading, system),
+    timeZone: config.events.timeZone,
+    keep: { ageMs: config.events.keep, maxBytes: config.events.maxBytes },
+  })
   const rooms: Rooms = { systems, identity, events, journal, writer, worker, reading }
   for (const file of config.identity.import) {
     const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
@@ -100,19 +114,21 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     rooms,
     store,
     feeds,
+    clock,
     sweeper,
     callerSecret: config.callerSecret ?? (await sharedValue(store, 'caller-secret', makeSecret)),
     contextFor: (caller, signal, maxAgeMs) =>
       createSubgraphContext(rooms, { caller, signal, maxAgeMs }, watch()),
     start() {
       worker.start()
+      clock.start()
       swept = sweeper.start()
       // Feeds read what identities are made of too; the sweep goes first, so that the first system founds them.
       swept.then(feeds.start, feeds.start)
     },
     ready: () => swept,
     async close() {
-      await Promise.all([feeds.close(), sweeper.close(), worker.close()])
+      await Promise.all([feeds.close(), clock.close(), sweeper.close(), worker.close()])
       events.close()
       reading.close()
       await systems.close()

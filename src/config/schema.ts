@@ -198,6 +198,22 @@ export const configSchema = z.strictObject({
         .describe('Outside production: a request that calls one system more often is warned about'),
     })
     .prefault({}),
+  events: z
+    .strictObject({
+      keep: duration.prefault('168h').describe('How long the log keeps an event for those who resume'),
+      maxBytes: z
+        .int()
+        .min(65_536)
+        .default(256 * 1024 * 1024)
+        .describe('Bound of the log as text, in bytes; the oldest events go first'),
+      timeZone: z
+        .string()
+        .refine(isTimeZone, 'is no IANA time zone such as Asia/Shanghai')
+        .default('UTC')
+        .describe('Whose calendar says that an invoice is overdue'),
+    })
+    .prefault({})
+    .describe('The log of change events'),
   subgraphs: z
     .partialRecord(
       z.enum(['crm', 'erp', 'wms', 'finance', 'operations']),

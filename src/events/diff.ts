@@ -51,7 +51,7 @@ const jsonOf = (value: unknown): string | null =>
   value === undefined || value === null ? null : JSON.stringify(value)
 
 /** What a filter or a payload asks of an event, by record type. */
-function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): Facts {
+export function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): Facts {
   const any = record as RecordTypes[RecordType]
   switch (type) {
     case 'order': {
@@ -69,7 +69,12 @@ function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): Facts {
     }
     case 'invoice': {
       const invoice = any as RecordTypes['invoice']
-      return { number: invoice.number, status: invoice.status, customer: invoice.customer ?? null }
+      return {
+        number: invoice.number,
+        status: invoice.status,
+        customer: invoice.customer ?? null,
+        dueDate: invoice.dueDate ?? null,
+      }
     }
     case 'payment': {
       const payment = any as RecordTypes['payment']
@@ -78,6 +83,14 @@ function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): Facts {
     case 'opportunity': {
       const opportunity = any as RecordTypes['opportunity']
       return { stage: opportunity.stage, customer: opportunity.customer ?? null }
+    }
+    case 'product': {
+      const product = any as RecordTypes['product']
+      return { sku: product.sku }
+    }
+    case 'customer': {
+      const customer = any as RecordTypes['customer']
+      return { level: customer.level ?? null }
     }
     case 'delivery': {
       const delivery = any as RecordTypes['delivery']

@@ -2,6 +2,9 @@
 import type { Key, RecordType } from '../systems/records.ts'
 import type { Affected } from './dependents.ts'
 
+/** What an event is about: a record of a system, or something of the gateway's own. */
+export type Subject = RecordType | 'writeback' | 'system' | 'webhook'
+
 export interface ChangeEvent {
   /** Where it stands in the log; only grows. */
   readonly position: number
@@ -10,13 +13,22 @@ export interface ChangeEvent {
   readonly id: string
   /** For example `order.status.changed`; the names of the project's event catalogue. */
   readonly type: string
+  /** Empty for what belongs to no system. */
   readonly system: string
-  readonly record: RecordType
+  readonly record: Subject
   readonly key: Key
   /** RFC 3339. */
   readonly time: string
   readonly data: EventData
+  /** Milliseconds since 1970: when it came into the log. */
+  readonly appendedAt: number
 }
+
+export type RecordEvent = ChangeEvent & { readonly record: RecordType }
+
+const OWN: ReadonlySet<string> = new Set<Subject>(['writeback', 'system', 'webhook'])
+
+export const isRecordEvent = (event: ChangeEvent): event is RecordEvent => !OWN.has(event.record)
 
 export interface EventData {
   /** Fields that differ; empty where no earlier state is known. */
@@ -27,6 +39,8 @@ export interface EventData {
   readonly before: Facts | null
   /** What else reads differently now; absent where an earlier version of this gateway wrote the event. */
   readonly affects?: readonly Affected[]
+  /** Of a writeback: its state as of the event, as the journal has it. */
+  readonly detail?: unknown
 }
 
 export interface FieldChange {

@@ -2,30 +2,27 @@
  * The log of change events: in the store, beside the journal, so that nothing is confirmed without its event.
  * Whoever watches keeps a position and reads on from there; a signal says when there is more.
  */
-
-import { createHmac, timingSafeEqual } from 'node:crypto'
-import { type Caller, scopeKey } from '../caller/caller.ts'
+import type { Selectable } from 'kysely'
+import type { Caller } from '../caller/caller.ts'
 import { type Database, makeSecret, type Store, sharedValue } from '../store/store.ts'
 import type { EventTable } from '../store/tables.ts'
-import type { RecordType, RecordTypes } from '../systems/records.ts'
-import { affectedBy } from './dependents.ts'
-import { differenceOf } from './diff.ts'
-import type { ChangeEvent, EventData } from './event.ts'
+import {
+  type Appended,
+  appendNotes,
+  closeLog,
+  type Loss,
+  type Note,
+  openLog,
+  recordLoss,
+  recordSighting,
+  type Sighting,
+} from './append.ts'
+import { type CursorVerdict, createCursors, type Place } from './cursor.ts'
+import type { ChangeEvent, EventData, Subject } from './event.ts'
+import { type EventFilter, Tail } from './tail.ts'
 
-/** A state of a record that some feed, or a confirmed write, has seen. */
-export interface Sighting<T extends RecordType = RecordType> {
-  readonly system: string
-  readonly record: T
-  readonly value: RecordTypes[T]
-  /** The system's own id of the event, where it told us one. */
-  readonly eventId?: string | undefined
-  /** The system's own time of the change. */
-  readonly time?: string | undefined
-  /** Says that the record is new where no earlier state is known. */
-  readonly isNew?: boolean
-  /** Remember the state and tell nobody: the first sight of what was there before us. */
-  readonly baseline?: boolean
-}
+export type { Appended, Loss, Note, Sighting } from './append.ts'
+export type { EventFilter } from './tail.ts'
 
 export interface EventLog {
   /**
@@ -34,6 +31,10 @@ export interface EventLog {
    * @returns What was appended.
    */
   record(tx: Database, sightings: readonly Sighting[]): Promise<readonly Appended[]>
+  /** The same for records that are gone. @returns How many of these were news. */
+  lose(tx: Database, losses: readonly Loss[]): Promise<number>
+  /** Appends what is no difference of a record. @returns How many of these were news. */
+  note(tx: Database, notes: readonly Note[]): Promise<number>
   /**
    * To be called after the transaction is durable: applies to this node what the log has, then wakes those who
    * follow. Answers when everything that was durable at the time of the call is applied.
@@ -44,39 +45,46 @@ export interface EventLog {
    * the systems must not be older than what it tells.
    */
   onApply(listener: (events: readonly ChangeEvent[]) => void): void
-  /** Events after `after` (default: from now on), in order, until the signal ends it. */
-  follow(filter: EventFilter, after: number | undefined, signal: AbortSignal): AsyncGenerator<ChangeEvent>
-  cursorOf(position: number, caller: Caller): string
-  /** @returns The position, or why the cursor cannot be used. */
-  positionOf(cursor: string, caller: Caller): { readonly position: number } | { readonly refused: string }
+  /** What is after `after` (default: from now on), in order, until the signal ends it. */
+  follow(filter: EventFilter, after: number | undefined, signal: AbortSignal): AsyncGenerator<Told>
+  /** Where this node stands: everything up to here has been applied. */
+  here(): Place
+  cursorOf(place: Place, caller: Caller): string
+  placeOf(cursor: string, caller: Caller): CursorVerdict
+  /** Forgets what is older than `ageMs` or beyond `maxBytes`, oldest first. @returns How many events. */
+  prune(limits: { readonly ageMs: number; readonly maxBytes: number }): Promise<number>
+  state(): Promise<LogState>
   close(): void
 }
 
-export interface EventFilter {
-  readonly record: RecordType
-  readonly matches?: (event: ChangeEvent) => boolean
-}
+export type Told =
+  | { readonly kind: 'event'; readonly event: ChangeEvent }
+  /** What was between the position asked for and this place is not in the log any more. */
+  | { readonly kind: 'gap'; readonly place: Place }
 
-export interface Appended {
-  readonly type: string
-  readonly system: string
-  readonly record: RecordType
-  readonly key: string
-  readonly position: number
-  /** The record as the event tells of it. */
-  readonly value: RecordTypes[RecordType]
+export interface LogState {
+  readonly head: number
+  readonly floor: number
+  readonly bytes: number
+  /** Of this node: applied, and who follows. */
+  readonly applied: number
+  readonly followers: number
 }
 
 const PAGE = 200
 /** Other processes of the same store append too; without a signal from them we look this often. */
 const LOOK_EVERY_MS = 500
+/** Taken out in one transaction. */
+const PRUNE = 500
 
 export async function openEventLog(store: Store): Promise<EventLog> {
   const secret = await sharedValue(store, 'cursor-secret', makeSecret)
   const epoch = await sharedValue(store, 'log-epoch', () => makeSecret().slice(0, 8))
-  const more = createSignal()
+  const cursors = createCursors(epoch, secret)
+  const tail = new Tail()
   const listeners = new Set<(events: readonly ChangeEvent[]) => void>()
-  let applied = await headOf(store.read)
+  let applied = (await stateOf(store.read)).head
+  let appliedAt = await timeOf(store.read, applied)
 
   const applyAll = async () => {
     for (;;) {
@@ -85,7 +93,8 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       if (!last) return
       for (const listener of listeners) listener(page)
       applied = last.position
-      more.raise()
+      appliedAt = last.appendedAt
+      tail.offer(page)
     }
   }
   // One at a time; those who come while it runs wait for one more, which sees what they have made durable.
@@ -105,16 +114,31 @@ export async function openEventLog(store: Store): Promise<EventLog> {
   timer.unref()
   const unhook = store.onChangeElsewhere(() => advance().catch(() => {}))
 
-  const sign = (text: string) => createHmac('sha256', secret).update(text).digest('base64url').slice(0, 16)
-
   return {
     async record(tx, sightings) {
+      if (sightings.length === 0) return []
+      const log = await openLog(tx)
+      const { head } = log
       const appended: Appended[] = []
       for (const sighting of sightings) {
-        const event = await recordOne(tx, sighting)
+        const event = await recordSighting(tx, log, sighting)
         if (event) appended.push(event)
       }
+      if (log.head !== head) await closeLog(tx, log)
       return appended
+    },
+
+    async lose(tx, losses) {
+      if (losses.length === 0) return 0
+      const log = await openLog(tx)
+      let news = 0
+      for (const loss of losses) if (await recordLoss(tx, log, loss)) news++
+      if (news > 0) await closeLog(tx, log)
+      return news
+    },
+
+    async note(tx, notes) {
+      return appendNotes(tx, notes)
     },
 
     announce: advance,
@@ -123,40 +147,86 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       listeners.add(listener)
     },
 
-    async *follow(filter, after, abort) {
+    async *follow(filter, after, signal) {
       let position = after ?? applied
-      while (!abort.aborted) {
-        // Taken before looking: what is appended in between raises it.
-        const seen = more.count()
-        const page = await eventsBetween(store.read, position, applied, filter.record)
-        for (const event of page) {
-          position = event.position
-          if (abort.aborted) return
-          if (!filter.matches || filter.matches(event)) yield event
+      for (;;) {
+        while (position < applied && !signal.aborted) {
+          const upTo = applied
+          const page = await eventsBetween(store.read, position, upTo, filter.record)
+          const { floor } = await stateOf(store.read)
+          // Looked at after reading: whatever was taken out before or meanwhile is seen.
+          if (floor > position) {
+            position = floor
+            yield { kind: 'gap', place: { position, at: await timeOf(store.read, position + 1) } }
+            continue
+          }
+          for (const event of page) {
+            position = event.position
+            if (signal.aborted) return
+            if (!filter.matches || filter.matches(event)) yield { kind: 'event', event }
+          }
+          if (page.length < PAGE) position = Math.max(position, upTo)
         }
-        if (page.length < PAGE) await more.past(seen, abort)
+        if (signal.aborted) return
+        // Nothing was awaited since `applied` was looked at: nothing can slip in between.
+        const follower = tail.join(filter)
+        try {
+          for (;;) {
+            const events = await follower.take(signal)
+            if (!events) break
+            for (const event of events) {
+              if (signal.aborted) return
+              if (event.position <= position) continue
+              position = event.position
+              yield { kind: 'event', event }
+            }
+          }
+        } finally {
+          tail.leave(follower)
+        }
+        if (signal.aborted) return
       }
     },
 
-    cursorOf(position, caller) {
-      const text = `${epoch}.${position}`
-      return Buffer.from(`${text}.${sign(text + scopeKey(caller))}`).toString('base64url')
+    here: () => ({ position: applied, at: appliedAt }),
+    cursorOf: cursors.of,
+
+    placeOf(cursor, caller) {
+      return cursors.read(cursor, caller)
     },
 
-    positionOf(cursor, caller) {
-      const [ofEpoch, position, signature = ''] = Buffer.from(cursor, 'base64url').toString('utf8').split('.')
-      const expected = Buffer.from(sign(`${ofEpoch}.${position}${scopeKey(caller)}`))
-      const given = Buffer.from(signature)
-      if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
-        return { refused: 'This cursor was not given to you by this gateway. Subscribe without "after".' }
+    async prune({ ageMs, maxBytes }) {
+      let pruned = 0
+      for (;;) {
+        const before = Date.now() - ageMs
+        const taken = await store.transact(async (tx) => {
+          const log = await openLog(tx)
+          const oldest = await tx
+            .selectFrom('event')
+            .select(['position', 'appended_at', 'data'])
+            .orderBy('position')
+            .limit(PRUNE)
+            .execute()
+          let floor = 0
+          let count = 0
+          for (const { position, appended_at: at, data } of oldest) {
+            if (Number(at) >= before && log.bytes <= maxBytes) break
+            log.bytes = Math.max(0, log.bytes - data.length)
+            floor = Number(position)
+            count++
+          }
+          if (count === 0) return 0
+          await tx.deleteFrom('event').where('position', '<=', floor).execute()
+          await tx.updateTable('log_state').set({ floor, bytes: log.bytes }).where('id', '=', 1).execute()
+          return count
+        })
+        pruned += taken
+        if (taken < PRUNE) return pruned
       }
-      if (ofEpoch !== epoch) {
-        return {
-          refused:
-            'This cursor belongs to a log that is gone. Read the present state and subscribe without "after".',
-        }
-      }
-      return { position: Number(position) }
+    },
+
+    async state() {
+      return { ...(await stateOf(store.read)), applied, followers: tail.followers }
     },
 
     close() {
@@ -166,83 +236,30 @@ export async function openEventLog(store: Store): Promise<EventLog> {
   }
 }
 
-async function recordOne(tx: Database, sighting: Sighting): Promise<Appended | null> {
-  const { system, record, value } = sighting
-  const known = await tx
-    .selectFrom('snapshot')
-    .select('state')
-    .where('system', '=', system)
-    .where('record', '=', record)
-    .where('key', '=', value.key)
-    .executeTakeFirst()
-  const before = known ? (JSON.parse(known.state) as RecordTypes[RecordType]) : null
-  // A late delivery of an older state must not undo a newer one.
-  if (before?.updatedAt && value.updatedAt && Date.parse(value.updatedAt) < Date.parse(before.updatedAt))
-    return null
-  const difference = differenceOf(record, before, value, sighting.isNew ?? false)
-  if (!difference) return null
-  const state = JSON.stringify(value)
-  await tx
-    .insertInto('snapshot')
-    .values({ system, record, key: value.key, state })
-    .onConflict((conflict) => conflict.columns(['system', 'record', 'key']).doUpdateSet({ state }))
-    .execute()
-  if (sighting.baseline) return null
-  const { type, changes, facts } = difference
-  const affects = affectedBy(record, [before, value])
-  const data: EventData = { changes, facts, before: difference.before, affects }
-  const source = `/systems/${system}`
-  const { position } = await tx
-    .insertInto('event')
-    .values({
-      source,
-      id: await eventIdFor(tx, source, sighting),
-      type,
-      system,
-      record,
-      key: value.key,
-      time: sighting.time ?? value.updatedAt ?? new Date().toISOString(),
-      data: JSON.stringify(data),
-    })
-    .returning('position')
+async function stateOf(db: Database): Promise<{ head: number; floor: number; bytes: number }> {
+  const row = await db
+    .selectFrom('log_state')
+    .select(['head', 'floor', 'bytes'])
+    .where('id', '=', 1)
     .executeTakeFirstOrThrow()
-  return { type, system, record, key: value.key, position: Number(position), value }
+  return { head: Number(row.head), floor: Number(row.floor), bytes: Number(row.bytes) }
 }
 
-/**
- * The system's own id, or the event's place in this log. A system that uses one id for two changes has told us
- * of both: the states differ.
- */
-async function eventIdFor(
-  tx: Database,
-  source: string,
-  { record, value, eventId }: Sighting,
-): Promise<string> {
-  const own = `${record}/${value.key}/${(await headOf(tx)) + 1}`
-  if (eventId === undefined) return own
-  const taken = await tx
-    .selectFrom('event')
-    .select('position')
-    .where('source', '=', source)
-    .where('id', '=', eventId)
-    .executeTakeFirst()
-  return taken ? `${eventId}/${own}` : eventId
-}
-
-async function headOf(db: Database): Promise<number> {
+async function timeOf(db: Database, position: number): Promise<number> {
   const row = await db
     .selectFrom('event')
-    .select((of) => of.fn.max('position').as('head'))
+    .select('appended_at')
+    .where('position', '=', position)
     .executeTakeFirst()
-  return Number(row?.head ?? 0)
+  return Number(row?.appended_at ?? 0)
 }
 
 /** @param until The last position to give; not given: whatever there is. */
-async function eventsBetween(
+export async function eventsBetween(
   db: Database,
   after: number,
   until?: number,
-  record?: RecordType,
+  record?: Subject,
 ): Promise<ChangeEvent[]> {
   let query = db.selectFrom('event').selectAll().where('position', '>', after)
   if (until !== undefined) query = query.where('position', '<=', until)
@@ -251,31 +268,12 @@ async function eventsBetween(
   return rows.map(eventOf)
 }
 
-function eventOf(row: Omit<EventTable, 'position'> & { position: number }): ChangeEvent {
-  return { ...row, record: row.record as RecordType, data: JSON.parse(row.data) as EventData }
-}
-
-/** Wakes all who wait; a counter instead of a queue, so that a slow one holds nothing. */
-function createSignal() {
-  let count = 0
-  const waiting = new Set<() => void>()
+function eventOf({ appended_at, ...row }: Selectable<EventTable>): ChangeEvent {
   return {
-    count: () => count,
-    raise() {
-      count++
-      for (const wake of waiting) wake()
-    },
-    async past(seen: number, abort: AbortSignal): Promise<void> {
-      if (count !== seen || abort.aborted) return
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          waiting.delete(wake)
-          abort.removeEventListener('abort', wake)
-          resolve()
-        }
-        waiting.add(wake)
-        abort.addEventListener('abort', wake)
-      })
-    },
+    ...row,
+    position: Number(row.position),
+    record: row.record as Subject,
+    data: JSON.parse(row.data) as EventData,
+    appendedAt: Number(appended_at),
   }
 }

@@ -5,6 +5,7 @@ import { SUBGRAPHS, subgraphSchema, subgraphSdl, supergraphFile } from '../../su
 import type { SubgraphContext } from '../../subgraphs/kit/context.ts'
 import { CODES } from '../../subgraphs/kit/errors.ts'
 import type { App } from '../app.ts'
+import { scopeKey } from '../caller/caller.ts'
 import { CALLER_HEADER, signCaller } from '../caller/signature.ts'
 import { createEngine } from '../federation/engine.ts'
 import { httpTransport } from '../federation/http.ts'
@@ -47,6 +48,9 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
       configured.length > 0 ? await composeWith(configured) : readFileSync(supergraphFile, 'utf8'),
     transports,
     exposedCodes: new Set(CODES),
+    // Who may see the same asks the same: one evaluation per event for all of them.
+    scope: ({ caller }) => JSON.stringify([scopeKey(caller), [...caller.roles].sort()]),
+    eventContext: ({ caller }) => app.contextFor(caller),
   })
   const { maxTokens, maxDepth } = config
   const door = await openDoor<SubgraphContext>({

@@ -3,7 +3,7 @@
  * old. `reader.ts` is its face towards one request.
  */
 import { gatewayCaller } from '../caller/caller.ts'
-import type { ChangeEvent } from '../events/event.ts'
+import type { RecordEvent } from '../events/event.ts'
 import type { Appended } from '../events/log.ts'
 import type { Log } from '../observe/log.ts'
 import type { Outcome, SourceFailure } from '../systems/failure.ts'
@@ -74,7 +74,7 @@ export interface Reading {
    */
   invalidate(changes: readonly Change[]): void
   /** Events of the log, in its order. */
-  apply(events: readonly ChangeEvent[]): void
+  apply(events: readonly RecordEvent[]): void
   /**
    * For those who read past the cache, as feeds and the write worker do, under the gateway's own credentials: to be
    * called before they read. What it answers is told which events came of it; the state that an event tells of is

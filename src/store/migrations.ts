@@ -1,5 +1,6 @@
 import type { ColumnDefinitionBuilder, Kysely } from 'kysely'
 import type { Migration } from 'kysely/migration'
+import { changePath } from './change-path.ts'
 
 export type Dialect = 'sqlite' | 'postgres'
 
@@ -114,6 +115,7 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
         .execute()
     },
   },
+  '003_change_path': changePath,
 })
 
 /** A number that only grows, given by the database. */

@@ -10,7 +10,14 @@ export interface Tables {
   writeback: WritebackTable
   writeback_history: WritebackHistoryTable
   event: EventTable
+  log_state: LogStateTable
   snapshot: SnapshotTable
+  deadline: DeadlineTable
+  received: ReceivedTable
+  parked: ParkedTable
+  endpoint: EndpointTable
+  delivery: DeliveryTable
+  delivery_attempt: DeliveryAttemptTable
 }
 
 /** Single values that belong to the whole store: the log's epoch, the secrets made at first start. */
@@ -106,6 +113,19 @@ export interface EventTable {
   key: string
   time: string
   data: string
+  /** Milliseconds since 1970, by the clock of the process that appended it. */
+  appended_at: Generated<number>
+}
+
+/** One row: what the log holds. */
+export interface LogStateTable {
+  id: number
+  /** The last position given. */
+  head: number
+  /** The last position that was taken out: the log begins after it. */
+  floor: number
+  /** Of all events in the log, as text. */
+  bytes: number
 }
 
 /** The last state of a record that went into an event, to tell a change from a repetition. */
@@ -114,4 +134,81 @@ export interface SnapshotTable {
   record: string
   key: string
   state: string
+}
+
+/** Days on which something falls due, for the clock that tells of it. */
+export interface DeadlineTable {
+  system: string
+  record: string
+  key: string
+  /** A calendar day. */
+  day: string
+}
+
+/** Webhooks that were taken, by the sender's own id, for as long as one may be repeated. */
+export interface ReceivedTable {
+  system: string
+  id: string
+  /** Milliseconds since 1970. */
+  at: number
+}
+
+/** Messages of a broker that nobody could read: kept for a person, so that those behind them go on. */
+export interface ParkedTable {
+  id: string
+  feed: string
+  reason: string
+  body: string
+  at: string
+}
+
+/** Who is to be told of events by webhook. */
+export interface EndpointTable {
+  id: string
+  tenant: string
+  /** Who registered it. */
+  subject: string
+  url: string
+  /** JSON list of event types; `*` stands for all, `order.*` for all of orders. */
+  events: string
+  secret: string
+  max_retries: number
+  retry_delay: number
+  backoff: number
+  /** `active`, `paused` by a person, or `failing`: paused by the gateway. */
+  state: string
+  /** Why it is paused. */
+  note: string | null
+  /** How far in the log its deliveries have been made. */
+  position: number
+  /** Milliseconds since 1970: the first of the failures since which nothing succeeded. */
+  failing_since: number | null
+  created_at: string
+}
+
+/** One event on its way to one endpoint. */
+export interface DeliveryTable {
+  id: string
+  endpoint: string
+  position: number
+  event_id: string
+  type: string
+  body: string
+  /** `waiting`, `delivered`, `failed`. */
+  state: string
+  attempts: number
+  /** Milliseconds since 1970. */
+  due_at: number
+  created_at: string
+}
+
+export interface DeliveryAttemptTable {
+  delivery: string
+  number: number
+  at: string
+  /** HTTP status; null where there was no answer. */
+  status: number | null
+  error: string | null
+  /** Milliseconds. */
+  took: number
 }

@@ -5,9 +5,11 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Selectable } from 'kysely'
 import type { Caller } from '../caller/caller.ts'
+import { appendNotes } from '../events/append.ts'
 import type { Database, Store } from '../store/store.ts'
 import type { WritebackTable } from '../store/tables.ts'
 import type { RecordType } from '../systems/records.ts'
+import { stepNote } from './told.ts'
 import type { StateName, Transition, Writeback, WritebackState } from './writeback.ts'
 
 export interface WriteRequest {
@@ -35,6 +37,8 @@ export interface Journal {
   /** The writeback that this caller's mutation with this key made. */
   byKey(caller: Caller, idempotencyKey: string): Promise<Writeback | null>
   list(page: JournalPage): Promise<readonly Writeback[]>
+  /** What this tenant's writebacks have become since then, oldest change first; at most `first`. */
+  changedSince(tenant: string, since: Date, first: number): Promise<readonly Writeback[]>
   history(id: string): Promise<readonly Transition[]>
   /** Takes what is due and nobody living holds. */
   claim(
@@ -147,6 +151,19 @@ export function createJournal(store: Store): Journal {
       return rows.map(writebackOf)
     },
 
+    async changedSince(tenant, since, first) {
+      const rows = await store.read
+        .selectFrom('writeback')
+        .selectAll()
+        .where('tenant', '=', tenant)
+        .where('updated_at', '>=', since.toISOString())
+        .orderBy('updated_at')
+        .orderBy('id')
+        .limit(first)
+        .execute()
+      return rows.map(writebackOf)
+    },
+
     async history(id) {
       return store.read
         .selectFrom('writeback_history')
@@ -213,7 +230,7 @@ export interface StepOptions {
   readonly keepFor?: string
 }
 
-/** One step, inside the caller's transaction: the state, its history, and whatever else belongs to it. */
+/** One step, inside the caller's transaction: the state, its history, its event, and whatever else belongs to it. */
 export async function step(
   tx: Database,
   id: string,
@@ -221,7 +238,7 @@ export async function step(
   options: StepOptions = {},
 ): Promise<void> {
   const now = new Date().toISOString()
-  await tx
+  const row = await tx
     .updateTable('writeback')
     .set({
       state: state.name,
@@ -232,8 +249,10 @@ export async function step(
       updated_at: now,
     })
     .where('id', '=', id)
-    .execute()
+    .returningAll()
+    .executeTakeFirst()
   await noteTransition(tx, id, state, now)
+  if (row) await appendNotes(tx, [stepNote(writebackOf(row))])
 }
 
 async function noteTransition(

@@ -97,6 +97,8 @@ export function createWorker(options: WorkerOptions): Worker {
       return events.record(tx, [{ system, record, value: result.record, isNew }])
     })
     if (result) await tellReaders(writeback, result, appended)
+    // Those who watch writebacks are not waited for.
+    events.announce().catch((error: unknown) => logger.error({ err: error }, 'events could not be applied'))
     const stored = await journal.get(writeback.id)
     if (stored) for (const listener of listeners) listener(stored)
   }

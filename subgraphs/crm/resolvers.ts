@@ -1,5 +1,4 @@
 /** Customers, contacts and opportunities, whichever systems know them. */
-import type { ChangeEvent } from '../../src/events/event.ts'
 import type { Identity } from '../../src/identity/registry.ts'
 import type { CustomerChanges } from '../../src/systems/port.ts'
 import type { Customer, Money, OpportunityStage } from '../../src/systems/records.ts'
@@ -19,8 +18,8 @@ import {
   recordFields,
   systemOf,
 } from '../kit/records.ts'
-import { watchLog } from '../kit/watch.ts'
 import { given, write } from '../kit/writes.ts'
+import { customerSubscriptions } from './subscriptions.ts'
 
 /** A customer is who it is in all systems; its profile is read from the first configured system that has one. */
 interface CustomerNode {
@@ -154,33 +153,7 @@ export function crmResolvers(rooms: Rooms) {
       },
     },
 
-    Subscription: {
-      customerChanged: {
-        async subscribe(_: unknown, args: { id?: string; after?: string }, context: SubgraphContext) {
-          const wanted = args.id && (await identityOf(systems, context, 'customer', args.id))
-          const matches = (event: ChangeEvent) =>
-            !wanted || wanted.keys.some((key) => key.system === event.system && key.key === event.key)
-          return watchLog(
-            rooms,
-            context,
-            { record: 'customer', matches },
-            args.after,
-            async (event, cursor) => ({
-              customerChanged: {
-                cursor,
-                event: event.type,
-                time: event.time,
-                changes: event.data.changes,
-                customer: customerOf(
-                  context,
-                  await context.identities.byKey('customer', event.system, event.key),
-                ),
-              },
-            }),
-          )
-        },
-      },
-    },
+    Subscription: customerSubscriptions(rooms, customerOf),
 
     Customer: {
       __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findCustomer(context, id),

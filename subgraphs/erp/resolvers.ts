@@ -1,5 +1,4 @@
 /** Products and orders, and a customer's standing in the systems that take orders. */
-import type { ChangeEvent } from '../../src/events/event.ts'
 import type { Identity } from '../../src/identity/registry.ts'
 import { type Outcome, ok } from '../../src/systems/failure.ts'
 import type { OrderChanges } from '../../src/systems/port.ts'
@@ -22,8 +21,8 @@ import {
   systemOf,
   unwrap,
 } from '../kit/records.ts'
-import { watchLog } from '../kit/watch.ts'
 import { given, requirePositive, write } from '../kit/writes.ts'
+import { orderSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
   readonly identity: Identity
@@ -270,42 +269,7 @@ export function erpResolvers(rooms: Rooms) {
       },
     },
 
-    Subscription: {
-      orderChanged: {
-        async subscribe(
-          _: unknown,
-          args: { id?: string; customerId?: string; after?: string },
-          context: SubgraphContext,
-        ) {
-          const order = args.id == null ? null : located(systems, 'order', args.id)
-          const customer =
-            args.customerId == null ? null : await identityOf(systems, context, 'customer', args.customerId)
-          const matches = (event: ChangeEvent) =>
-            (!order || (order.system.id === event.system && order.key === event.key)) &&
-            (!customer ||
-              customer.keys.some(
-                (key) => key.system === event.system && key.key === event.data.facts.customer,
-              ))
-          return watchLog(
-            rooms,
-            context,
-            { record: 'order', matches },
-            args.after,
-            async (event, cursor) => ({
-              orderChanged: {
-                cursor,
-                event: event.type,
-                time: event.time,
-                statusBefore: event.data.before?.status ?? null,
-                statusAfter: event.data.facts.status ?? null,
-                changes: event.data.changes,
-                order: await loadByKey(context, systemOf(systems, event.system), 'order', event.key),
-              },
-            }),
-          )
-        },
-      },
-    },
+    Subscription: orderSubscriptions(rooms),
 
     Customer: {
       async __resolveReference({ id }: { id: string }, context: SubgraphContext): Promise<CustomerNode> {

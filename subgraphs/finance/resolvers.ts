@@ -1,5 +1,4 @@
 /** Invoices, payments and what customers owe, in every system that keeps such books. */
-import type { ChangeEvent } from '../../src/events/event.ts'
 import type { Identity } from '../../src/identity/registry.ts'
 import { type Outcome, ok } from '../../src/systems/failure.ts'
 import type { Money, PaymentApplication } from '../../src/systems/records.ts'
@@ -20,8 +19,8 @@ import {
   recordFields,
   systemOf,
 } from '../kit/records.ts'
-import { watchLog } from '../kit/watch.ts'
 import { given, requirePositive, write } from '../kit/writes.ts'
+import { invoiceSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
   readonly identity: Identity
@@ -127,30 +126,7 @@ export function financeResolvers(rooms: Rooms) {
       },
     },
 
-    Subscription: {
-      invoiceChanged: {
-        subscribe(_: unknown, args: { id?: string; after?: string }, context: SubgraphContext) {
-          const invoice = args.id == null ? null : located(systems, 'invoice', args.id)
-          const matches = (event: ChangeEvent) =>
-            !invoice || (invoice.system.id === event.system && invoice.key === event.key)
-          return watchLog(
-            rooms,
-            context,
-            { record: 'invoice', matches },
-            args.after,
-            async (event, cursor) => ({
-              invoiceChanged: {
-                cursor,
-                event: event.type,
-                time: event.time,
-                changes: event.data.changes,
-                invoice: await loadByKey(context, systemOf(systems, event.system), 'invoice', event.key),
-              },
-            }),
-          )
-        },
-      },
-    },
+    Subscription: invoiceSubscriptions(rooms),
 
     Customer: {
       async __resolveReference({ id }: { id: string }, context: SubgraphContext): Promise<CustomerNode> {

@@ -1,33 +1,165 @@
 /** Subscriptions over the log of change events. */
+import type { Place } from '../../src/events/cursor.ts'
 import type { ChangeEvent } from '../../src/events/event.ts'
 import type { EventFilter } from '../../src/events/log.ts'
+import type { Key, RecordType } from '../../src/systems/records.ts'
+import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from './context.ts'
-import { graphError } from './errors.ts'
+import { failureError, graphError } from './errors.ts'
+import { type Located, loadByKey, locatedFrom, systemOf } from './records.ts'
+
+/** The arguments that all subscriptions over the log have. */
+export interface WatchArguments {
+  readonly after?: string | null
+  readonly initial?: boolean | null
+}
+
+export interface Watch {
+  /** The subscription's name, which is the key of its payload. */
+  readonly field: string
+  readonly filter: EventFilter
+  /** What belongs to this subscription alone, in a payload for an event. */
+  of(event: ChangeEvent): object | Promise<object>
+  /** The same for each of the records that there are now, at most `INITIAL`; for `initial: true`. */
+  now?(): Promise<readonly object[]>
+  /** Instead of a payload that is nothing but a gap: what can be said without the log. */
+  instead?(gap: Gap, since: Place): Promise<readonly object[]>
+}
+
+/** As clients read it. */
+export interface Gap {
+  readonly reason: 'CURSOR_TOO_OLD' | 'OTHER_LOG'
+  readonly advice: string
+}
+
+/** Records sent for `initial: true`. */
+export const INITIAL = 100
+
+const ADVICE =
+  'Events before this message may be missing. Read the present state now, or subscribe again with ' +
+  '"initial: true"; nothing after this message is missing.'
 
 /**
- * Events that match, as payloads, from now on or after a cursor. Each event is answered from what the systems say
- * then, not from what an earlier event had read.
+ * What matches, as payloads: the present state where that is asked for, then events from now on or after a cursor.
+ * Each event is answered from what the systems say then, not from what an earlier event had read. Where the log has
+ * not everything any more, a payload with `gap` says so and the stream goes on behind it.
  */
-export function watchLog<P>(
+export async function watchLog(
   rooms: Rooms,
   context: SubgraphContext,
-  filter: EventFilter,
-  after: string | null | undefined,
-  payloadOf: (event: ChangeEvent, cursor: string) => P | Promise<P>,
-): AsyncIterableIterator<P> {
-  let position: number | undefined
-  if (after !== undefined && after !== null) {
-    const from = rooms.events.positionOf(after, context.caller)
-    if ('refused' in from) throw graphError('CURSOR_INVALID', from.refused)
-    position = from.position
+  { after, initial }: WatchArguments,
+  watch: Watch,
+): Promise<AsyncIterableIterator<unknown>> {
+  const { events } = rooms
+  const from = await startOf(rooms, context, after)
+  const payload = (place: Place, rest: object) => ({
+    [watch.field]: { cursor: events.cursorOf(place, context.caller), changes: [], ...rest },
+  })
+  const gap = async (reason: Gap['reason'], place: Place, since: Place) => {
+    const told: Gap = { reason, advice: ADVICE }
+    const about = { event: 'gap', time: new Date().toISOString(), gap: told }
+    const instead = watch.instead ? await watch.instead(told, since) : [about]
+    return instead.map((rest) => payload(place, rest))
   }
+  // Before anything is read: what changes meanwhile comes as an event.
+  const begin = from.place ?? events.here()
   return endable(async function* (signal) {
-    for await (const event of rooms.events.follow(filter, position, signal)) {
+    if (from.gap) yield* await gap(from.gap, begin, from.since ?? begin)
+    if (initial && watch.now) {
       context.renew()
-      yield await payloadOf(event, rooms.events.cursorOf(event.position, context.caller))
+      const time = new Date().toISOString()
+      for (const rest of await watch.now()) yield payload(begin, { event: 'snapshot', time, ...rest })
+    }
+    let last = begin
+    for await (const told of events.follow(watch.filter, begin.position, signal)) {
+      if (told.kind === 'gap') {
+        yield* await gap('CURSOR_TOO_OLD', told.place, last)
+        last = told.place
+        continue
+      }
+      const { event } = told
+      last = { position: event.position, at: event.appendedAt }
+      context.renew()
+      const { changes } = event.data
+      yield payload(last, { event: event.type, time: event.time, changes, ...(await watch.of(event)) })
     }
   })
 }
+
+interface Start {
+  /** Not given: from now on. */
+  readonly place?: Place
+  readonly gap?: Gap['reason']
+  /** What the client saw last, where the place itself is of no use. */
+  readonly since?: Place
+}
+
+/** @throws CURSOR_INVALID */
+async function startOf(
+  { events }: Rooms,
+  { caller }: SubgraphContext,
+  after: string | null | undefined,
+): Promise<Start> {
+  if (after === undefined || after === null) return {}
+  const verdict = events.placeOf(after, caller)
+  if (verdict.ok) {
+    // A log that was restored from a copy is shorter than its readers remember.
+    const { head } = await events.state()
+    if (verdict.place.position <= head) return { place: verdict.place }
+    return { gap: 'OTHER_LOG', since: verdict.place }
+  }
+  if (verdict.reason === 'other-log') return { gap: 'OTHER_LOG', since: { position: 0, at: verdict.at } }
+  const message = 'This cursor was not given to you by this gateway. Subscribe without "after".'
+  throw graphError('CURSOR_INVALID', message)
+}
+
+/**
+ * The newest records of a type, for `initial: true`: of one system or of all that can list them. Where one does not
+ * answer its error stands in the place of a record.
+ */
+export async function present<T extends RecordType>(
+  { systems }: Rooms,
+  context: SubgraphContext,
+  type: T,
+  system: string | null | undefined,
+): Promise<(Located<T> | Error)[]> {
+  const asked = system == null ? systems.holding(type) : [systemOf(systems, system)]
+  const answers = await Promise.all(
+    asked
+      .filter((one) => portOf(one, type)?.list)
+      .map(async (one) => {
+        const read = await context.reader.list(one, type, { first: INITIAL })
+        if (!read.ok) return [failureError(one.id, read.failure)]
+        return locatedFrom(
+          one,
+          read.from,
+          read.value.items.map(({ record }) => record),
+        )
+      }),
+  )
+  return answers.flat().slice(0, INITIAL)
+}
+
+/** One record, where it is still there; its system's error where that does not answer. */
+export async function presentOne<T extends RecordType>(
+  context: SubgraphContext,
+  system: System,
+  type: T,
+  key: Key,
+): Promise<(Located<T> | Error)[]> {
+  const read = await context.reader.load(system, type, key)
+  if (!read.ok) return [failureError(system.id, read.failure)]
+  return read.value ? locatedFrom(system, read.from, [read.value]) : []
+}
+
+/** The record that an event tells of, as it is now; null where it is gone. */
+export const recordOf = <T extends RecordType>(
+  { systems }: Rooms,
+  context: SubgraphContext,
+  type: T,
+  { system, key, type: event }: ChangeEvent,
+): Promise<Located<T> | null> | null =>
+  event === `${type}.deleted` ? null : loadByKey(context, systemOf(systems, system), type, key)
 
 /** An iterator whose `return` ends a source that is waiting; a plain generator would wait for the next value first. */
 export function endable<P>(source: (signal: AbortSignal) => AsyncGenerator<P>): AsyncIterableIterator<P> {

@@ -1,5 +1,4 @@
 /** The gateway's own graph: its systems, its promises, and which records are the same. */
-import { EventEmitter, on } from 'node:events'
 import { gatewayCaller } from '../../src/caller/caller.ts'
 import { decodeId } from '../../src/identity/ids.ts'
 import { readLinks } from '../../src/identity/links.ts'
@@ -19,8 +18,8 @@ import {
   pageSize,
   systemOf,
 } from '../kit/records.ts'
-import { endable } from '../kit/watch.ts'
 import { requireRole } from '../kit/writes.ts'
+import { operationsSubscriptions } from './subscriptions.ts'
 
 type GraphIdentityType = 'CUSTOMER' | 'PRODUCT'
 const identityType = (type: GraphIdentityType): IdentityType => type.toLowerCase() as IdentityType
@@ -43,7 +42,7 @@ const stateOf = (name: string): StateName => name.toLowerCase().replaceAll('_', 
 const modeName = (mode: WriteMode): string => ({ off: 'OFF', dryRun: 'DRY_RUN', on: 'ON' })[mode]
 
 export function operationsResolvers(rooms: Rooms) {
-  const { systems, identity, journal, worker, reading } = rooms
+  const { systems, identity, journal, reading } = rooms
 
   const mayRead = (context: SubgraphContext, writeback: Writeback | null): Writeback | null =>
     writeback && writeback.caller.tenant === context.caller.tenant ? writeback : null
@@ -151,29 +150,7 @@ export function operationsResolvers(rooms: Rooms) {
       },
     },
 
-    Subscription: {
-      writebackChanged: {
-        async subscribe(_: unknown, { id }: { id?: string | null }, context: SubgraphContext) {
-          if (id != null && !mayRead(context, await journal.get(id)))
-            throw badInput(`There is no writeback "${id}".`, 'id')
-          return endable(async function* (signal) {
-            const changes = new EventEmitter()
-            const stop = worker.onStep((writeback) => changes.emit('step', writeback))
-            try {
-              for await (const [writeback] of on(changes, 'step', { signal }) as AsyncIterable<[Writeback]>) {
-                if ((id == null || writeback.id === id) && mayRead(context, writeback)) {
-                  yield { writebackChanged: writeback }
-                }
-              }
-            } catch (error) {
-              if (!signal.aborted) throw error
-            } finally {
-              stop()
-            }
-          })
-        },
-      },
-    },
+    Subscription: operationsSubscriptions(rooms, mayRead),
 
     Node: {
       __resolveType: (node: { __typename: string }) => node.__typename,

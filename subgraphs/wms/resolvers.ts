@@ -1,5 +1,4 @@
 /** Stock and deliveries, in every system that keeps them. */
-import type { ChangeEvent } from '../../src/events/event.ts'
 import type { DeliveryLine } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
@@ -13,9 +12,8 @@ import {
   located,
   lookupAll,
   recordFields,
-  systemOf,
 } from '../kit/records.ts'
-import { watchLog } from '../kit/watch.ts'
+import { inventorySubscriptions } from './subscriptions.ts'
 
 interface WarehouseNode {
   readonly system: System
@@ -48,40 +46,7 @@ export function wmsResolvers(rooms: Rooms) {
       warehouse: (_: unknown, { id }: { id: string }, context: SubgraphContext) => findWarehouse(context, id),
     },
 
-    Subscription: {
-      inventoryChanged: {
-        async subscribe(
-          _: unknown,
-          args: { productId?: string; warehouse?: string; after?: string },
-          context: SubgraphContext,
-        ) {
-          const product =
-            args.productId == null ? null : await identityOf(systems, context, 'product', args.productId)
-          const matches = ({ system, data }: ChangeEvent) =>
-            (!product ||
-              product.keys.some((key) => key.system === system && key.key === data.facts.product)) &&
-            (args.warehouse == null || data.facts.warehouse === args.warehouse)
-          return watchLog(
-            rooms,
-            context,
-            { record: 'inventoryLevel', matches },
-            args.after,
-            async (event, cursor) => ({
-              inventoryChanged: {
-                cursor,
-                event: event.type,
-                time: event.time,
-                onHandBefore: event.data.before?.onHand ?? null,
-                onHandAfter: event.data.facts.onHand ?? null,
-                availableBefore: event.data.before?.available ?? null,
-                availableAfter: event.data.facts.available ?? null,
-                level: await loadByKey(context, systemOf(systems, event.system), 'inventoryLevel', event.key),
-              },
-            }),
-          )
-        },
-      },
-    },
+    Subscription: inventorySubscriptions(rooms),
 
     Product: {
       async inventory({ id }: { id: string }, _: unknown, context: SubgraphContext) {

@@ -99,6 +99,7 @@ async function run(plan: Plan, choose: (possible: readonly Step[]) => Step): Pro
         system: 'erp',
         record: 'opportunity',
         key: KEY,
+        appendedAt: 0,
         time: '',
         data,
       },
