@@ -14,7 +14,7 @@ const argumentOf = (name: string): string | undefined =>
 describe('random operations', () => {
   const { engine, ask } = fleet(world)
   const { schema, rootValue } = monolith(engine.schema)
-  const seeds = Number(process.env.SEEDS ?? 150)
+  const seeds = Number(process.env.SEEDS ?? 60)
   const first = Number(process.env.SEED ?? 1)
 
   it(`get the answer that one schema over the same data gives (${seeds} operations)`, async () => {
@@ -34,7 +34,7 @@ describe('random operations', () => {
       expect(stringifyAnswer(written), about).toBe(JSON.stringify(expected))
     }
     expect(compared).toBeGreaterThan(seeds / 3)
-  })
+  }, 120_000)
 
   it('get the same over HTTP, cut into batches', async () => {
     const served = await Promise.all(
@@ -46,7 +46,7 @@ describe('random operations', () => {
       transports: ({ url }) => httpTransport({ url }),
       maxRepresentations: 2,
     })
-    for (let seed = 5000; seed < 5060; seed++) {
+    for (let seed = 5000; seed < 5030; seed++) {
       const { query, variables } = randomOperation(engine.schema, seeded(seed), argumentOf)
       const document = parse(query)
       if (validate(schema, document, rules).length > 0) continue
