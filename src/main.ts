@@ -14,6 +14,7 @@ const USAGE = `Usage: npm start -- [options]              the gateway with all s
 Options: --config FILE   the configuration (or TRIBUTARY_CONFIG)
          --port N        instead of the configured port (or PORT)
          --remote NAME=URL   a subgraph that runs as a process of its own; may be repeated
+         --extensions    ask: also print where the answer comes from and how old it is
          --key KEY       ask, watch: the API key to show`
 
 const { values, positionals } = parseArgs({
@@ -26,12 +27,13 @@ const { values, positionals } = parseArgs({
     supergraph: { type: 'string' },
     check: { type: 'boolean' },
     url: { type: 'string' },
+    extensions: { type: 'boolean' },
     key: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 })
 
-const KNOWN = new Set(['config', 'port', 'remote', 'supergraph', 'check', 'url', 'key', 'help'])
+const KNOWN = new Set(['config', 'port', 'remote', 'supergraph', 'check', 'url', 'extensions', 'key', 'help'])
 const commands: Readonly<Record<string, (args: string[], flags: Flags) => Promise<void>>> = {
   start: async (_args, flags) => (await import('./commands/start.ts')).start(flags),
   subgraph: async (args, flags) => (await import('./commands/subgraph.ts')).subgraph(args, flags),

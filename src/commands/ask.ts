@@ -17,7 +17,7 @@ export async function ask(args: readonly string[], flags: Flags): Promise<void> 
       throw new UsageError(`Nobody answers at ${url}. Is the gateway running? See --url.`)
     },
   )
-  const answer = (await response.json()) as { errors?: unknown }
-  process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
+  const { extensions, ...answer } = (await response.json()) as { errors?: unknown; extensions?: unknown }
+  process.stdout.write(`${JSON.stringify(flags.extensions ? { ...answer, extensions } : answer, null, 2)}\n`)
   process.exitCode = answer.errors ? 1 : 0
 }

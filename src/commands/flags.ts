@@ -6,5 +6,6 @@ export interface Flags {
   readonly supergraph?: string
   readonly check?: boolean
   readonly url?: string
+  readonly extensions?: boolean
   readonly key?: string
 }
