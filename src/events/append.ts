@@ -105,10 +105,12 @@ export async function recordSighting(
   const newest = gone ? (known as Tombstone).deletedAt : before?.updatedAt
   if (newest && value.updatedAt && Date.parse(value.updatedAt) < Date.parse(newest)) return null
   const difference = differenceOf(record, before, value, gone || (sighting.isNew ?? false))
-  if (!difference) return null
+  // A touch without a change is no event, but from then on what is older than the touch is late.
+  const isTouched = Date.parse(value.updatedAt ?? '') > Date.parse(before?.updatedAt ?? '')
+  if (!difference && !isTouched) return null
   await remember(tx, system, record, value.key, value)
   await setDeadline(tx, sighting, before)
-  if (sighting.baseline) return null
+  if (sighting.baseline || !difference) return null
   const sku = await skuOf(tx, system, difference.facts)
   const { type, changes } = difference
   const data: EventData = {
