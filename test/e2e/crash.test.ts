@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { placeOrder } from '../../src/simulation/trade.ts'
 import { eventually, idOf } from './kit.ts'
 import { type Running, type Systems, simulateSystems } from './processes.ts'
+
+// Processes start in a second; on a machine that is busy with other tests, in ten.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const CREATE =
   'mutation Create($input: CreateOrderInput!) { createOrder(input: $input) { writeback { id state attempts } } }'

@@ -1,6 +1,6 @@
 import { composeServices } from '@apollo/composition'
 import { parse } from 'graphql'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { gatewayCaller } from '../../src/caller/caller.ts'
 import { CALLER_HEADER, signCaller } from '../../src/caller/signature.ts'
 import { openSubgraphDoor } from '../../src/gateway/subgraph-door.ts'
@@ -8,6 +8,9 @@ import { silentLog } from '../../src/observe/log.ts'
 import { SUBGRAPHS, subgraphSchema } from '../../subgraphs/index.ts'
 import { clientOf, codesOf, eventually, idOf, openTestGateway } from './kit.ts'
 import { CALLER_SECRET, type Running, type Systems, simulateSystems } from './processes.ts'
+
+// Processes start in a second; on a machine that is busy with other tests, in ten.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const CREATE = `mutation Create($input: CreateOrderInput!) { createOrder(input: $input) {
   writeback { id state attempts } order { id number customer { name level } } } }`
