@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { gatewayCaller } from '../../src/caller/caller.ts'
@@ -656,6 +657,80 @@ describe('logins', () => {
   })
 })
 
+describe('writes in a session', () => {
+  test('one that met an ended session is sent again in a new one, and once; actions are read back', async () => {
+    let session = 0
+    let ended = false
+    const orders = new Map([['1', { no: '1', state: '10' }]])
+    const sent: string[] = []
+    const server = await serve(({ path, method, headers }) => {
+      if (path === '/login') return json({ token: `t${++session}` })
+      if (ended || headers.authorization !== `Bearer t${session}`) {
+        ended = false
+        session++
+        return json({}, 401)
+      }
+      const order = orders.get(path.split('/')[2] ?? '')
+      if (!order) return json({}, 404)
+      if (method === 'POST') {
+        sent.push(path)
+        order.state = '90'
+      }
+      return json(order)
+    })
+    const adapter = connect({
+      baseUrl: server.url,
+      auth: {
+        type: 'login',
+        username: 'u',
+        password: 'secret-pass',
+        request: { method: 'POST', path: '/login' },
+        token: 'token',
+      },
+      codes: { status: { '10': 'NEW', '90': 'CANCELLED' } },
+      records: {
+        order: {
+          read: { request: { path: '/orders/{key}' } },
+          actions: {
+            cancel: {
+              request: { method: 'POST', path: '/orders/{key}/cancel' },
+              done: 'status = "CANCELLED"',
+            },
+          },
+          map: {
+            key: 'no',
+            number: 'no',
+            status: "$code('status', state)",
+            vendorStatus: 'state',
+            lines: '[]',
+          },
+        },
+      },
+    })
+    const order = portOf(adapter, 'order')
+    expect(given((await order.readMany(['1'], context))[0])).toMatchObject({
+      status: 'NEW',
+      vendorStatus: '10',
+    })
+    const cancel = order.actions.cancel
+    if (!cancel) throw new Error('no cancel')
+    expect(given(await cancel.verify({ key: '1' }, write, context))).toMatchObject({
+      effect: 'none',
+      proven: false,
+    })
+    ended = true
+    expect(given(await cancel.send({ key: '1' }, write, context))).toEqual({ key: '1', reached: 'effective' })
+    expect(sent).toEqual(['/orders/1/cancel'])
+    expect(given(await cancel.verify({ key: '1' }, write, context))).toMatchObject({ effect: 'done' })
+    expect(failureOf(await cancel.send({ key: '2' }, write, context))?.kind).toBe('not-found')
+    orders.set('3', { no: '3', state: '77' })
+    expect(given((await order.readMany(['3'], context))[0])).toMatchObject({
+      status: 'UNKNOWN',
+      vendorStatus: '77',
+    })
+  })
+})
+
 describe('other ways to be known', () => {
   test.each(['basic', 'body'] as const)('OAuth 2.0 client credentials, sent as %s', async (sendAs) => {
     const endpoint = await serve(({ body, headers }) => {
@@ -1073,6 +1148,17 @@ describe('expressions', () => {
     const [outcome] = await productOf(settings).readMany(['k'], context)
     expect(given(outcome)).toMatchObject({ sku: 'c', name: 'x' })
     expect(Object.prototype).not.toHaveProperty('title')
+  })
+})
+
+describe('the README', () => {
+  test('shows settings that are settings', () => {
+    const text = readFileSync(new URL('../../src/systems/http/README.md', import.meta.url), 'utf8')
+    const [, sample = ''] = /```yaml\n([\s\S]*?)```/.exec(text) ?? []
+    const raw = parse(sample.replace(/\$\{WMS_KEY\}/, 'k'))
+    const { kind, ...settings } = raw
+    expect(kind).toBe('http')
+    expect(httpConfig.safeParse(settings).error).toBeUndefined()
   })
 })
 

@@ -153,14 +153,16 @@ const changes = z.strictObject({
 })
 export type ChangesConfig = z.infer<typeof changes>
 
+const reached = z
+  .enum(['saved', 'submitted', 'effective'])
+  .default('effective')
+  .describe('How far this gets in the procedure of the system')
+
 const create = z.strictObject({
   request: request.describe('Sees `input`, `reference` and `onBehalfOf`'),
   key: expression('On the answer: the key of the new record'),
   record: expression('On the answer: the new record, where it is there').optional(),
-  reached: z
-    .enum(['saved', 'submitted', 'effective'])
-    .default('effective')
-    .describe('How far this gets in the procedure of the system'),
+  reached,
   duplicate: z
     .strictObject({
       codes: texts.min(1).describe('Codes by which the system refuses a reference that it has already'),
@@ -187,7 +189,7 @@ const update = z.strictObject({
     .boolean()
     .default(false)
     .describe('The request carries `version`, and the system refuses a stale one'),
-  reached: z.enum(['saved', 'submitted', 'effective']).default('effective'),
+  reached,
 })
 
 const action = z.strictObject({
@@ -198,7 +200,7 @@ const action = z.strictObject({
     .default(false)
     .describe('The request carries `version`, and the system refuses a stale one'),
   repeatable: z.boolean().default(false).describe('Done twice, it has the effect of once'),
-  reached: z.enum(['saved', 'submitted', 'effective']).default('effective'),
+  reached,
 })
 
 const read = z.strictObject({
@@ -351,7 +353,7 @@ const login = z.strictObject({
 })
 
 const auth = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('none') }),
+  z.strictObject({ type: z.literal('none').describe('It asks nobody who they are') }),
   z.strictObject({
     type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
     token: secret('The token, without the word Bearer'),
