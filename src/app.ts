@@ -9,6 +9,7 @@ import { isRecordEvent } from './events/event.ts'
 import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.ts'
 import { healthOf } from './events/health.ts'
 import { openEventLog } from './events/log.ts'
+import { createReceiver } from './events/webhooks.ts'
 import { readLinks } from './identity/links.ts'
 import { createIdentityRegistry } from './identity/registry.ts'
 import { createSweeper, type Sweeper } from './identity/sweep.ts'
@@ -80,6 +81,11 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     observe: reading.observe,
   }
   const sweeper = createSweeper({ systems, identity, store, match, owner, logger, door })
+  const receivers = new Map(
+    Object.entries(config.systems).flatMap(([id, { notify }]) =>
+      notify ? [[id, createReceiver(notify)] as const] : [],
+    ),
+  )
   const feeds = createFeeds({
     store,
     systems,
@@ -88,6 +94,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     logger,
     door,
     onRecords: sweeper.noticed,
+    receiverOf: (system) => receivers.get(system.id),
   })
   const clock = createClock({
     store,
@@ -99,7 +106,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     timeZone: config.events.timeZone,
     keep: { ageMs: config.events.keep, maxBytes: config.events.maxBytes },
   })
-  const rooms: Rooms = { systems, identity, events, journal, writer, worker, reading }
+  const rooms: Rooms = { systems, identity, events, feeds, journal, writer, worker, reading }
   for (const file of config.identity.import) {
     const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
     if ('problems' in links) throw new Error(`${file}: ${links.problems.join('; ')}`)

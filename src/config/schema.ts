@@ -1,5 +1,6 @@
 /** The configuration file: one schema gives the parser, the types and the defaults. A system's kind adds its own part. */
 import { z } from 'zod'
+import { notifySchema } from '../events/webhooks.ts'
 import { WEEKDAYS } from '../reading/maintenance.ts'
 import { RECORD_TYPES } from '../systems/records.ts'
 
@@ -99,6 +100,7 @@ export const systemSchema = z.strictObject({
   commitDelay: duration
     .prefault('30s')
     .describe('After so long a write whose answer was lost, and that is not to be found, was not made'),
+  notify: notifySchema.optional(),
   orderNumbersFrom: z
     .string()
     .optional()

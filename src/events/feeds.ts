@@ -2,14 +2,21 @@
  * Where changes come from: asking the systems, and being told by them. Each feed is run by one process of the
  * store at a time; what it finds goes into the log in the same transaction as how far it has read.
  */
+import { createHash } from 'node:crypto'
 import { gatewayCaller } from '../caller/caller.ts'
 import type { Log } from '../observe/log.ts'
 import { type Store, takeLease } from '../store/store.ts'
 import { failureText, type Outcome } from '../systems/failure.ts'
-import type { CallContext, Notification, RecordPort, WebhookRequest } from '../systems/port.ts'
+import type {
+  CallContext,
+  Notification,
+  RecordPort,
+  WebhookReceiver,
+  WebhookRequest,
+} from '../systems/port.ts'
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import { portOf, type System, type Systems } from '../systems/registry.ts'
-import type { Appended, EventLog, Sighting } from './log.ts'
+import type { Appended, EventLog, Loss, Sighting } from './log.ts'
 
 export interface Feeds {
   /** Asks every system that can tell, until `close`. */
@@ -17,12 +24,35 @@ export interface Feeds {
   /** Asks one system now; for tests and for those who cannot wait. */
   pollOnce(system: System): Promise<void>
   receive(system: System, request: WebhookRequest): Promise<WebhookOutcome>
+  /** A webhook that was too long to be read at all. */
+  tooLarge(systemId: string): void
+  webhookCounts(systemId: string): WebhookCounts
+  /**
+   * What a broker's message told of a system, into the log. To be acknowledged after that.
+   * @returns False where a record cannot be read now: the message has to come again.
+   */
+  take(system: System, notifications: readonly Notification[]): Promise<boolean>
   close(): Promise<void>
 }
 
 export type WebhookOutcome =
   | { readonly ok: true; readonly received: number }
   | { readonly ok: false; readonly status: 400 | 401 | 404 | 503; readonly message: string }
+
+/** What a system's webhooks became, since this process began. */
+export interface WebhookCounts {
+  readonly received: number
+  /** The same bytes again: not looked at a second time. */
+  readonly repeated: number
+  readonly refused: {
+    readonly signature: number
+    readonly timestamp: number
+    readonly malformed: number
+    readonly tooLarge: number
+  }
+  /** Answered with 503: the record could not be read. */
+  readonly postponed: number
+}
 
 /** What stands between everybody who reads and a system. */
 export interface Door {
@@ -46,6 +76,8 @@ export interface FeedOptions {
   readonly owner: string
   readonly logger: Log
   readonly door: Door
+  /** Where the configuration says how a system signs, instead of what its kind says. */
+  readonly receiverOf?: (system: System) => WebhookReceiver | undefined
   /** Told of every record a feed has read: identities grow with it. */
   readonly onRecords?: (
     system: System,
@@ -73,9 +105,19 @@ export function createFeeds(options: FeedOptions): Feeds {
     sightings: readonly Sighting[],
     observed: (appended: readonly Appended[]) => void,
     checkpoint?: { feed: string; value: string },
+    losses: readonly Loss[] = [],
+    received?: { system: string; id: string },
   ) => {
-    const appended = await store.transact(async (tx) => {
+    const { appended, lost } = await store.transact(async (tx) => {
       const events = await log.record(tx, sightings)
+      const gone = await log.lose(tx, losses)
+      if (received) {
+        await tx
+          .insertInto('received')
+          .values({ ...received, at: Date.now() })
+          .onConflict((conflict) => conflict.columns(['system', 'id']).doNothing())
+          .execute()
+      }
       if (checkpoint) {
         await tx
           .insertInto('checkpoint')
@@ -83,11 +125,10 @@ export function createFeeds(options: FeedOptions): Feeds {
           .onConflict((conflict) => conflict.column('feed').doUpdateSet({ value: checkpoint.value }))
           .execute()
       }
-      return events
+      return { appended: events, lost: gone }
     })
-    if (appended.length === 0) return
-    observed(appended)
-    await log.announce()
+    if (appended.length > 0) observed(appended)
+    if (appended.length > 0 || lost > 0) await log.announce()
   }
 
   const pollChanges = async <T extends RecordType>(system: System, type: T, port: RecordPort<T>) => {
@@ -106,10 +147,13 @@ export function createFeeds(options: FeedOptions): Feeds {
         )
         return
       }
-      const { records, checkpoint, hasMore } = page.value
+      const { records, deleted = [], checkpoint, hasMore } = page.value
       await options.onRecords?.(system, type, records)
       const sightings = records.map((value) => sightingOf(system, type, value, bornAfter))
-      await append(sightings, observed, { feed, value: checkpoint })
+      const losses = deleted.map(
+        (key): Loss => ({ system: system.id, record: type, key, told: since !== null }),
+      )
+      await append(sightings, observed, { feed, value: checkpoint }, losses)
       if (!hasMore || stop.signal.aborted) return
     }
   }
@@ -204,6 +248,37 @@ export function createFeeds(options: FeedOptions): Feeds {
     track(round())
   }
 
+  const counted = new Map<string, Mutable<WebhookCounts>>()
+  const counts = (id: string) => {
+    let known = counted.get(id)
+    if (!known) {
+      const refused = { signature: 0, timestamp: 0, malformed: 0, tooLarge: 0 }
+      known = { received: 0, repeated: 0, refused, postponed: 0 }
+      counted.set(id, known)
+    }
+    return known
+  }
+
+  /** A notification says what to look at; the record itself is asked for, so that no order of arrival matters. */
+  const take = async (
+    system: System,
+    notifications: readonly Notification[],
+    received?: { system: string; id: string },
+  ): Promise<boolean> => {
+    const sightings: Sighting[] = []
+    const losses: Loss[] = []
+    const observed = door.observe()
+    const found = await Promise.all(notifications.map((one) => readNotified(system, one, door)))
+    for (const one of found) {
+      if (!one.ok) return false
+      if (one.sighting) sightings.push(one.sighting)
+      if (one.loss) losses.push(one.loss)
+    }
+    for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
+    await append(sightings, observed, undefined, losses, received)
+    return true
+  }
+
   const track = (work: Promise<void>) => {
     running.add(work)
     work.finally(() => running.delete(work))
@@ -217,26 +292,37 @@ export function createFeeds(options: FeedOptions): Feeds {
     pollOnce,
 
     async receive(system, request) {
-      const receiver = system.adapter.webhook
+      const receiver = options.receiverOf?.(system) ?? system.adapter.webhook
       if (!receiver) return { ok: false, status: 404, message: `System "${system.id}" sends no webhooks.` }
+      const count = counts(system.id)
       const verdict = receiver.receive(request, new Date())
       if (!verdict.ok) {
+        count.refused[verdict.reason]++
         const status = verdict.reason === 'malformed' ? 400 : 401
         return { ok: false, status, message: verdict.detail }
       }
-      // The notification says what to look at; the record itself is asked for, so that no order of arrival matters.
-      const sightings: Sighting[] = []
-      const observed = door.observe()
-      for (const notification of verdict.notifications) {
-        const found = await readNotified(system, notification, door)
-        if (!found.ok)
-          return { ok: false, status: 503, message: 'The record could not be read now; send it again.' }
-        if (found.sighting) sightings.push(found.sighting)
+      // The same bytes under a signature that is still good: sent again, by the system or by somebody else.
+      const received = { system: system.id, id: createHash('sha256').update(request.body).digest('hex') }
+      if (await isReceived(store, received)) {
+        count.repeated++
+        return { ok: true, received: verdict.notifications.length }
       }
-      for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
-      await append(sightings, observed)
+      if (!(await take(system, verdict.notifications, received))) {
+        count.postponed++
+        return { ok: false, status: 503, message: 'The record could not be read now; send it again.' }
+      }
+      count.received++
       return { ok: true, received: verdict.notifications.length }
     },
+
+    tooLarge(id) {
+      // Only names of systems are counted: whoever calls may invent others.
+      if (systems.get(id)) counts(id).refused.tooLarge++
+    },
+
+    webhookCounts: counts,
+
+    take: (system, notifications) => take(system, notifications),
 
     async close() {
       stop.abort()
@@ -261,12 +347,15 @@ async function readNotified(
   system: System,
   notification: Notification,
   door: Door,
-): Promise<{ ok: true; sighting: Sighting | null } | { ok: false }> {
+): Promise<{ ok: true; sighting?: Sighting; loss?: Loss } | { ok: false }> {
   const { type, key, id, time, change } = notification
-  if (!portOf(system, type)) return { ok: true, sighting: null }
+  if (!portOf(system, type)) return { ok: true }
   const outcome = await door.record(system, type, key)
   if (!outcome.ok) return { ok: false }
-  if (!outcome.value) return { ok: true, sighting: null }
+  if (!outcome.value) {
+    const told = change === 'deleted'
+    return { ok: true, loss: { system: system.id, record: type, key, eventId: id, time, told } }
+  }
   const sighting: Sighting = {
     system: system.id,
     record: type,
@@ -276,6 +365,18 @@ async function readNotified(
     isNew: change === 'created',
   }
   return { ok: true, sighting }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] extends object ? Mutable<T[K]> : T[K] }
+
+async function isReceived(store: Store, { system, id }: { system: string; id: string }): Promise<boolean> {
+  const row = await store.read
+    .selectFrom('received')
+    .select('at')
+    .where('system', '=', system)
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 async function checkpointOf(store: Store, feed: string): Promise<string | null> {

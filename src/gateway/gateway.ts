@@ -68,7 +68,10 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     demo: config.demo,
     introspection: true,
     examples,
-    webhook: (system, headers, body) => receive(app, system, headers, body),
+    webhook: {
+      receive: (system, headers, body) => receive(app, system, headers, body),
+      tooLarge: app.feeds.tooLarge,
+    },
     logger,
   })
   return {

@@ -37,11 +37,10 @@ export interface DoorOptions<TContext extends object> {
   readonly demo: boolean
   readonly introspection: boolean
   readonly examples: readonly Example[]
-  readonly webhook?: (
-    system: string,
-    headers: Record<string, string | undefined>,
-    body: Buffer,
-  ) => Promise<WebhookAnswer>
+  readonly webhook?: {
+    receive(system: string, headers: Record<string, string | undefined>, body: Buffer): Promise<WebhookAnswer>
+    tooLarge(system: string): void
+  }
   readonly logger: Log
 }
 
@@ -178,10 +177,17 @@ function serveWebhooks<TContext extends object>(
   server.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+    scope.setErrorHandler((error: Error & { code?: string }, request, reply) => {
+      if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+        webhook.tooLarge((request.params as { system: string }).system)
+      const { status, body } = requestError(error)
+      if (status >= 500) options.logger.error({ err: error }, 'a webhook failed')
+      return reply.status(status).send(body)
+    })
     scope.post('/webhooks/:system', async (request, reply) => {
       const { system } = request.params as { system: string }
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const answer = await webhook(system, oneEach(request.headers), body)
+      const answer = await webhook.receive(system, oneEach(request.headers), body)
       return reply.status(answer.status).send(answer.body)
     })
   })

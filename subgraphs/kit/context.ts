@@ -1,6 +1,7 @@
 /** What every resolver has at hand: the rooms of the house, and what belongs to one request. */
 import DataLoader from 'dataloader'
 import type { Caller } from '../../src/caller/caller.ts'
+import type { Feeds } from '../../src/events/feeds.ts'
 import type { EventLog } from '../../src/events/log.ts'
 import type { Identity, IdentityRegistry, IdentityType } from '../../src/identity/registry.ts'
 import type { CallWatch } from '../../src/reading/call-watch.ts'
@@ -16,6 +17,7 @@ export interface Rooms {
   readonly systems: Systems
   readonly identity: IdentityRegistry
   readonly events: EventLog
+  readonly feeds: Pick<Feeds, 'webhookCounts'>
   readonly journal: Journal
   readonly writer: Writer
   readonly worker: Worker

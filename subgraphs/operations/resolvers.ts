@@ -42,7 +42,7 @@ const stateOf = (name: string): StateName => name.toLowerCase().replaceAll('_', 
 const modeName = (mode: WriteMode): string => ({ off: 'OFF', dryRun: 'DRY_RUN', on: 'ON' })[mode]
 
 export function operationsResolvers(rooms: Rooms) {
-  const { systems, identity, journal, reading } = rooms
+  const { systems, identity, journal, reading, feeds } = rooms
 
   const mayRead = (context: SubgraphContext, writeback: Writeback | null): Writeback | null =>
     writeback && writeback.caller.tenant === context.caller.tenant ? writeback : null
@@ -177,6 +177,11 @@ export function operationsResolvers(rooms: Rooms) {
       latency: (system: System) => reading.state(system).latency,
       calls: (system: System) => reading.state(system).calls,
       cache: (system: System) => reading.state(system).cache,
+      webhooks(system: System) {
+        const { refused, ...counts } = feeds.webhookCounts(system.id)
+        const { signature: badSignature, timestamp: badTimestamp, ...others } = refused
+        return { ...counts, badSignature, badTimestamp, ...others }
+      },
     },
 
     Writeback: {
