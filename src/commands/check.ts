@@ -4,6 +4,7 @@ import { gatewayCaller } from '../caller/caller.ts'
 import { startDemo } from '../demo.ts'
 import { createLog } from '../observe/log.ts'
 import { failureText } from '../systems/failure.ts'
+import { createSystems } from '../systems/registry.ts'
 import type { Flags } from './flags.ts'
 import { configFile, readConfig } from './settings.ts'
 
@@ -12,10 +13,16 @@ export async function check(flags: Flags): Promise<void> {
   const file = configFile(flags)
   const demo = file === undefined ? await startDemo({ simulatorPorts: [0, 0, 0], everyMs: 0 }) : null
   const config = demo ? demo.config : readConfig(file as string, flags)
+  const systems = await Promise.all(
+    Object.entries(config.systems).map(([id, settings]) => openSystem(id, settings, logger)),
+  )
+  if (systems.some((system) => system.adapter.graph)) {
+    const { composeWith, configuredSubgraphs } = await import('../../subgraphs/configured/index.ts')
+    await composeWith(configuredSubgraphs({ systems: createSystems(systems) }))
+  }
   process.stdout.write(`Configuration  ${file ?? 'the demo (no file given)'}: right\n`)
   const reached = await Promise.all(
-    Object.entries(config.systems).map(async ([id, settings]) => {
-      const system = await openSystem(id, settings, logger)
+    systems.map(async (system) => {
       const began = performance.now()
       const health = await system.adapter.health({ caller: gatewayCaller })
       const took = `${Math.round(performance.now() - began)} ms`
@@ -23,7 +30,7 @@ export async function check(flags: Flags): Promise<void> {
       const said = health.ok
         ? `reached in ${took}: ${health.value.detail}`
         : `not reached (${failureText(health.failure)})`
-      process.stdout.write(`${id.padEnd(14)} ${system.kind}, ${system.environment}: ${said}\n`)
+      process.stdout.write(`${system.id.padEnd(14)} ${system.kind}, ${system.environment}: ${said}\n`)
       return health.ok
     }),
   )

@@ -19,14 +19,14 @@ export interface ConfiguredSubgraph {
 }
 
 /** @throws ConfigError where a schema and what is said about its fields do not fit together */
-export function configuredSubgraphs(rooms: Rooms): readonly ConfiguredSubgraph[] {
+export function configuredSubgraphs(rooms: Pick<Rooms, 'systems'>): readonly ConfiguredSubgraph[] {
   return rooms.systems.all().flatMap((system) => {
     const { graph } = system.adapter
     return graph ? [subgraphOf(rooms, system, graph)] : []
   })
 }
 
-function subgraphOf(rooms: Rooms, system: System, graph: OwnGraph): ConfiguredSubgraph {
+function subgraphOf(rooms: Pick<Rooms, 'systems'>, system: System, graph: OwnGraph): ConfiguredSubgraph {
   // A system may be called like a built-in subgraph.
   const name = (SUBGRAPHS as readonly string[]).includes(system.id) ? `${system.id}-own` : system.id
   const at = `systems.${system.id}.graph`

@@ -50,7 +50,12 @@ const isIdentity = (type: RecordType): type is IdentityType => type === 'custome
 
 const NOTHING_MORE = 20
 
-export function ownResolvers(rooms: Rooms, system: System, graph: OwnGraph, typeDefs: DocumentNode): object {
+export function ownResolvers(
+  rooms: Pick<Rooms, 'systems'>,
+  system: System,
+  graph: OwnGraph,
+  typeDefs: DocumentNode,
+): object {
   const { systems } = rooms
   const own = asSystem(system, graph)
   const types = objectTypes(typeDefs)

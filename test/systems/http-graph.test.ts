@@ -11,7 +11,6 @@ import { startHrSimulator } from '../../src/systems/http/examples/hr-simulator.t
 import { startScmSimulator } from '../../src/systems/http/examples/scm-simulator.ts'
 import { createSystems, type System } from '../../src/systems/registry.ts'
 import { composeWith, configuredSubgraphs } from '../../subgraphs/configured/index.ts'
-import type { Rooms } from '../../subgraphs/kit/context.ts'
 import { codesOf, idOf, openTestGateway, SMALL, type TestGateway } from '../e2e/kit.ts'
 
 /** As the configuration puts environment variables into the file. */
@@ -236,7 +235,7 @@ describe('a configured schema', () => {
       { id: 'crm', adapter: { kind: 'none', ports: {} } },
       { id: 'hr', adapter },
     ] as unknown as readonly System[])
-    return composeWith(configuredSubgraphs({ systems } as Rooms))
+    return composeWith(configuredSubgraphs({ systems }))
   }
 
   test('becomes part of the supergraph', async () => {

@@ -245,7 +245,7 @@ const record = (type: keyof typeof RECORD_FIELDS) =>
       }
       const issue = (path: string, message: string) =>
         context.addIssue({ code: 'custom', path: [path], message })
-      if (it.create && !['order', 'opportunity', 'payment'].includes(type))
+      if (it.create && !['order', 'delivery', 'reservation', 'opportunity', 'payment'].includes(type))
         issue('create', `is not possible for ${type}`)
       if (it.update && !['order', 'customer'].includes(type)) issue('update', `is not possible for ${type}`)
       if (it.create && !it.find) issue('find', 'is needed beside "create": a lost answer is looked up by it')
