@@ -39,14 +39,14 @@ export function selectOperation(
     else if (node.kind === Kind.OPERATION_DEFINITION) {
       if (operationName == null) {
         if (definition) {
-          throw new GraphQLError('Must provide operation name if query contains multiple operations.')
+          throw unresolved('Must provide operation name if query contains multiple operations.')
         }
         definition = node
       } else if (node.name?.value === operationName) definition = node
     }
   }
   if (!definition) {
-    throw new GraphQLError(
+    throw unresolved(
       operationName == null ? 'Must provide an operation.' : `Unknown operation named "${operationName}".`,
     )
   }
@@ -197,3 +197,7 @@ function conditionOf(directive: DirectiveNode): string | boolean | undefined {
   if (value?.kind === Kind.VARIABLE) return value.name.value
   return value?.kind === Kind.BOOLEAN ? value.value : undefined
 }
+
+/** Under Apollo's code: clients know it. */
+const unresolved = (message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } })

@@ -17,6 +17,7 @@ import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting, sizeError } from './limits.ts'
 import { createOperations } from './operations.ts'
 import type { Pipeline } from './pipeline.ts'
+import { answerPost, type PostOptions, plainRequest } from './post.ts'
 import { answerInParts, serveEventStreams, wantsEvents, wantsParts } from './streams.ts'
 import { serveWebSocket } from './websocket.ts'
 
@@ -67,6 +68,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   const server = fastify({ bodyLimit: options.maxBodyBytes, forceCloseConnections: true })
   const signals = new WeakMap<TContext, AbortSignal>()
   const extensions = options.demo ? { demo: true } : undefined
+  const notesOf = createNotesOf(options, extensions)
 
   const apollo = new ApolloServer<TContext>({
     gateway: apolloGateway<TContext>(engine, (context) => signals.get(context), { asText: true }),
@@ -82,7 +84,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     plugins: [
       fastifyApolloDrainPlugin(server),
       ApolloServerPluginCacheControlDisabled(),
-      markAnswers(options, extensions),
+      markAnswers(notesOf),
     ],
     formatError: (formatted, error) => sizeError(error, pipeline.limits)?.toJSON() ?? formatted,
   })
@@ -123,6 +125,23 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     contextFor: options.contextFor,
     extensionsOf: (context) => ({ ...extensions, ...options.describe?.(context).extensions }),
   })
+  const contextFor = (request: FastifyRequest, reply: FastifyReply) => {
+    const signal = leavingSignal(reply)
+    const context = options.contextFor(
+      callerOf(request),
+      signal,
+      demandedAgeMs(request.headers['cache-control']),
+    )
+    return { context, signal }
+  }
+  const post = { engine, pipeline, contextFor, notesOf }
+  const answerByApollo = fastifyApolloHandler(apollo, {
+    async context(request, reply) {
+      const { context, signal } = contextFor(request, reply)
+      signals.set(context, signal)
+      return context
+    },
+  })
   const answerWithEvents = serveEventStreams(server, { path: PATH, operations, guard, callerOf })
   server.route({
     url: PATH,
@@ -134,15 +153,10 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
         else if (wantsParts(request)) await answerInParts(operations, request, reply, callerOf(request))
       },
     ],
-    handler: fastifyApolloHandler(apollo, {
-      async context(request, reply) {
-        const signal = leavingSignal(reply)
-        const demanded = demandedAgeMs(request.headers['cache-control'])
-        const context = options.contextFor(callerOf(request), signal, demanded)
-        signals.set(context, signal)
-        return context
-      },
-    }),
+    handler: (request, reply) => {
+      const plain = plainRequest(request)
+      return plain ? answerPost(post, plain, request, reply) : answerByApollo.call(server, request, reply)
+    },
   })
   server.get('/health', async () => ({ status: 'ok' }))
   serveWebhooks(server, options)
@@ -214,22 +228,38 @@ function leavingSignal(reply: FastifyReply): AbortSignal {
 }
 
 /** Says of each answer what it was made of, and how long it may be kept. */
-function markAnswers<TContext extends object>(
+function createNotesOf<TContext extends object>(
   { describe, maxAgeOf }: Pick<DoorOptions<TContext>, 'describe' | 'maxAgeOf'>,
-  extensions: Readonly<Record<string, unknown>> | undefined,
+  always: Readonly<Record<string, unknown>> | undefined,
+): PostOptions<TContext>['notesOf'] {
+  return (executed) => {
+    const notes = executed ? describe?.(executed.context) : undefined
+    const keep = executed && notes && !executed.failed && maxAgeOf
+    const maxAge = keep ? keep(executed.schema, executed.document, executed.operationName) : 0
+    return {
+      extensions: { ...always, ...notes?.extensions },
+      cacheControl: cacheControlHeader(maxAge, notes?.freshUntil ?? null),
+    }
+  }
+}
+
+/** The same for what goes by Apollo Server. */
+function markAnswers<TContext extends object>(
+  notesOf: PostOptions<TContext>['notesOf'],
 ): ApolloServerPlugin<TContext> {
   return {
     async requestDidStart() {
       return {
-        async willSendResponse({ response, contextValue, schema, document, operationName }) {
+        async willSendResponse({ response, contextValue: context, schema, document, operationName }) {
           if (response.body.kind !== 'single') return
           const { singleResult } = response.body
-          const notes = document && describe?.(contextValue)
-          const all = { ...singleResult.extensions, ...extensions, ...notes?.extensions }
+          const failed = singleResult.errors !== undefined
+          const { extensions, cacheControl } = notesOf(
+            document ? { context, schema, document, operationName, failed } : null,
+          )
+          const all = { ...singleResult.extensions, ...extensions }
           if (Object.keys(all).length > 0) singleResult.extensions = all
-          const keep = document && notes && !singleResult.errors && maxAgeOf
-          const maxAge = keep ? keep(schema, document, operationName) : 0
-          response.http.headers.set('cache-control', cacheControlHeader(maxAge, notes?.freshUntil ?? null))
+          response.http.headers.set('cache-control', cacheControl)
         },
       }
     },
