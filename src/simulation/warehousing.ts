@@ -277,7 +277,10 @@ export function ship(world: WorldState, delivery: WmsDelivery, at = nowText()): 
 }
 
 function takeFrom(world: WorldState, reservation: WmsReservation, delivery: WmsDelivery, at: string): void {
-  const taken = new Map(delivery.lines.map(({ skuId, quantity }) => [skuId, new Big(quantity)]))
+  const taken = new Map<string, Big>()
+  for (const { skuId, quantity } of delivery.lines) {
+    taken.set(skuId, new Big(quantity).plus(taken.get(skuId) ?? 0))
+  }
   const lines = reservation.lines.map((line) => {
     const left = line.warehouseId === delivery.warehouseId ? taken.get(line.skuId) : undefined
     if (!left) return line

@@ -4,6 +4,7 @@ import { httpConfig } from './http/config.ts'
 import { kingdeeK3Config } from './kingdee-k3/config.ts'
 import type { CreateAdapter } from './port.ts'
 import { restCrmConfig } from './rest-crm/config.ts'
+import { restWmsConfig } from './rest-wms/config.ts'
 import { sapB1Config } from './sap-b1/config.ts'
 import { soapFinanceConfig } from './soap-finance/config.ts'
 import { yonyouU8Config } from './yonyou-u8/config.ts'
@@ -24,6 +25,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
   'rest-crm': {
     config: restCrmConfig,
     load: async () => (await import('./rest-crm/adapter.ts')).createRestCrm,
+  },
+  'rest-wms': {
+    config: restWmsConfig,
+    load: async () => (await import('./rest-wms/adapter.ts')).createRestWms,
   },
   'soap-finance': {
     config: soapFinanceConfig,

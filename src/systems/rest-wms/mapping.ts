@@ -1,0 +1,487 @@
+/** The WMS's records ⇄ ours. Pure; its field names and codes come from the configuration. */
+import { z } from 'zod'
+import { createClock } from '../clock.ts'
+import { fail, type Outcome, ok, type SourceFailure } from '../failure.ts'
+import { isDecimal, jsonNumber } from '../json.ts'
+import type { DeliveryCreate, Notification, ReservationCreate } from '../port.ts'
+import {
+  type CustomFields,
+  type DateTimeText,
+  type Decimal,
+  type Delivery,
+  type InventoryLevel,
+  joinKey,
+  type Product,
+  type Quantity,
+  type Reservation,
+  type Warehouse,
+} from '../records.ts'
+import type { RestWmsConfig } from './config.ts'
+
+type ReservationStatus = Reservation['status']
+type DeliveryStatus = Delivery['status']
+
+const RESERVATION_STATUSES: Readonly<Record<string, ReservationStatus>> = {
+  ACTIVE: 'ACTIVE',
+  FULFILLED: 'FULFILLED',
+  RELEASED: 'RELEASED',
+  EXPIRED: 'EXPIRED',
+}
+const DELIVERY_STATUSES: Readonly<Record<string, DeliveryStatus>> = {
+  CREATED: 'OPEN',
+  SHIPPED: 'CLOSED',
+  RECEIVED: 'CLOSED',
+  CANCELLED: 'CANCELLED',
+}
+const DIRECTIONS: Readonly<Record<string, 'OUTBOUND' | 'INBOUND'>> = { OUT: 'OUTBOUND', IN: 'INBOUND' }
+
+/** A text that may be missing; an empty one says nothing either. */
+const optionalText = z
+  .string()
+  .nullish()
+  .transform((text) => text || null)
+
+const key = z.string().min(1)
+
+const decimal = z.string().refine(isDecimal, 'is no decimal number')
+
+const optionalDecimal = z
+  .string()
+  .nullish()
+  .transform((text, context): Decimal | null => {
+    if (!text) return null
+    if (!isDecimal(text)) context.addIssue(`"${text.slice(0, 40)}" is no decimal number`)
+    return text
+  })
+
+/** A calendar day, also where the WMS writes it as midnight. */
+const optionalDay = z
+  .string()
+  .nullish()
+  .transform((text, context) => {
+    if (!text) return null
+    const day = /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(text)?.[1]
+    if (!day) context.addIssue(`"${text.slice(0, 40)}" is no calendar day`)
+    return day ?? null
+  })
+
+export interface Mapping {
+  /** @returns `invalid-response` when this one record cannot be read; the others alike. */
+  warehouse(raw: unknown): Outcome<Warehouse>
+  product(raw: unknown): Outcome<Product>
+  inventoryLevel(raw: unknown): Outcome<InventoryLevel>
+  reservation(raw: unknown): Outcome<Reservation>
+  delivery(raw: unknown): Outcome<Delivery>
+  /** What speaks against sending this, or undefined. */
+  refuse(input: ReservationCreate | DeliveryCreate): SourceFailure | undefined
+  /** @param now Reservations hold for a configured time from here. */
+  reservationBody(input: ReservationCreate, externalReference: string, now: Date): Record<string, unknown>
+  deliveryBody(input: DeliveryCreate, externalReference: string): Record<string, unknown>
+  /**
+   * Reads an event of the feed or of a webhook.
+   * @returns null where it is about something else; an explanation where it cannot be read.
+   */
+  event(raw: unknown): WmsEvent | null | string
+}
+
+/** One entry of the feed: what it is about, and when. */
+export interface WmsEvent extends Notification {
+  readonly type: 'inventoryLevel' | 'reservation' | 'delivery'
+}
+
+export function createMapping(config: RestWmsConfig): Mapping {
+  const { fields } = config
+  const clock = createClock(config.timeZone)
+
+  const optionalTime = z
+    .string()
+    .nullish()
+    .transform((text, context): DateTimeText | null => {
+      if (!text) return null
+      const time = toDateTime(text)
+      if (time === undefined) context.addIssue(`"${text.slice(0, 40)}" is no date-time`)
+      return time ?? null
+    })
+
+  /** Reads date-times with an offset, without one (the configured zone decides), and milliseconds since 1970. */
+  const toDateTime = (text: string): DateTimeText | undefined => {
+    if (/^\d{12,14}$/.test(text)) return new Date(Number(text)).toISOString()
+    const parts = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:?\d{2})?$/.exec(text)
+    if (!parts) return undefined
+    const [, day, time, offset] = parts
+    const local = `${day}T${time}`
+    if (offset === undefined) return clock.dateTime(local) ?? undefined
+    const whole = local + offset.replace(/(\d\d)(\d\d)$/, '$1:$2')
+    return Number.isNaN(Date.parse(whole)) ? undefined : whole
+  }
+
+  const times = { createdAt: optionalTime, updatedAt: optionalTime }
+  const warehouses = z.object({ id: key, name: optionalText })
+  const products = z.object({
+    id: key,
+    name: z.string(),
+    barcode: optionalText,
+    unit: optionalText,
+    active: z.boolean().nullish(),
+    ...times,
+  })
+  const stock = z.object({
+    product: key,
+    warehouse: key,
+    onHand: decimal,
+    reserved: optionalDecimal,
+    available: optionalDecimal,
+    incoming: optionalDecimal,
+    unit: optionalText,
+    updatedAt: optionalTime,
+  })
+  const document = {
+    id: key,
+    orderNumber: optionalText,
+    status: optionalText,
+    externalRef: optionalText,
+    comments: optionalText,
+    revision: optionalText,
+    lines: z.array(z.unknown()),
+    ...times,
+  }
+  const reservations = z.object({ ...document, expiresAt: optionalTime })
+  const reservationLines = z.object({
+    id: key,
+    product: key,
+    warehouse: key,
+    quantity: decimal,
+    open: optionalDecimal,
+    unit: optionalText,
+  })
+  const deliveries = z.object({
+    ...document,
+    direction: optionalText,
+    reservation: optionalText,
+    warehouse: optionalText,
+    date: optionalDay,
+    trackingNumber: optionalText,
+  })
+  const deliveryLines = z.object({
+    id: key,
+    product: optionalText,
+    description: optionalText,
+    quantity: decimal,
+    unit: optionalText,
+  })
+
+  const quantityIn =
+    (unit: string | null) =>
+    (value: Decimal): Quantity => ({
+      value,
+      unit: unit === null ? null : (config.unitCodes[unit] ?? null),
+      vendorUnit: unit,
+    })
+  const present = <T>(value: string | null, map: (value: string) => T): T | null =>
+    value === null ? null : map(value)
+
+  const customOf = (
+    raw: unknown,
+    names: Readonly<Record<string, string>>,
+  ): { customFields?: CustomFields } => {
+    const entries = Object.entries(names)
+    if (entries.length === 0) return {}
+    return { customFields: Object.fromEntries(entries.map(([ours, theirs]) => [ours, textAt(raw, theirs)])) }
+  }
+
+  /** What reservations and deliveries share when they are made. */
+  const documentBody = (
+    input: ReservationCreate | DeliveryCreate,
+    names: { readonly externalRef: string; readonly orderNumber: string; readonly comments: string },
+    custom: Readonly<Record<string, string>>,
+    externalReference: string,
+  ): Record<string, unknown> => {
+    const body: Record<string, unknown> = {
+      [names.externalRef]: externalReference,
+      ...given(names.orderNumber, input.orderNumber),
+      ...given(names.comments, input.comments),
+    }
+    for (const [ours, value] of Object.entries(input.customFields ?? {})) {
+      const theirs = custom[ours]
+      if (theirs !== undefined && value !== null) setAt(body, theirs, value)
+    }
+    return body
+  }
+
+  return {
+    warehouse: (raw) =>
+      readable('warehouse', fieldText(raw, fields.warehouse.id), () => {
+        const { id, name } = warehouses.parse(renamed(raw, fields.warehouse))
+        return { key: id, name }
+      }),
+
+    product: (raw) =>
+      readable('product', fieldText(raw, fields.product.id), () => {
+        const { id, ...plain } = products.parse(renamed(raw, fields.product))
+        return {
+          key: id,
+          sku: id,
+          ...plain,
+          active: plain.active ?? null,
+          ...customOf(raw, config.customFields.product),
+        }
+      }),
+
+    inventoryLevel: (raw) =>
+      readable('stock', stockKeyOf(raw, fields.stock), () => {
+        const { product, warehouse, ...row } = stock.parse(renamed(raw, fields.stock))
+        const quantity = quantityIn(row.unit)
+        return {
+          key: joinKey([product, warehouse]),
+          product,
+          warehouse,
+          onHand: quantity(row.onHand),
+          reserved: present(row.reserved, quantity),
+          available: present(row.available, quantity),
+          incoming: present(row.incoming, quantity),
+          updatedAt: row.updatedAt,
+        }
+      }),
+
+    reservation: (raw) =>
+      readable('reservation', fieldText(raw, fields.reservation.id), () => {
+        const { id, status, externalRef, revision, lines, ...plain } = reservations.parse(
+          renamed(raw, fields.reservation),
+        )
+        return {
+          key: id,
+          number: id,
+          version: revision,
+          ...plain,
+          externalReference: externalRef,
+          status: statusOf(status, config.reservationStatuses, RESERVATION_STATUSES),
+          vendorStatus: status,
+          lines: lines.map((one) => {
+            const line = reservationLines.parse(renamed(one, fields.reservationLine))
+            const quantity = quantityIn(line.unit)
+            return {
+              id: line.id,
+              product: line.product,
+              warehouse: line.warehouse,
+              quantity: quantity(line.quantity),
+              open: present(line.open, quantity),
+            }
+          }),
+          ...customOf(raw, config.customFields.reservation),
+        }
+      }),
+
+    delivery: (raw) =>
+      readable('delivery', fieldText(raw, fields.delivery.id), () => {
+        const { id, status, revision, lines, ...plain } = deliveries.parse(renamed(raw, fields.delivery))
+        return {
+          key: id,
+          number: id,
+          version: revision,
+          direction: plain.direction === null ? null : (DIRECTIONS[plain.direction] ?? null),
+          orders: [], // orders are kept elsewhere: only their numbers stand here
+          orderNumbers: plain.orderNumber === null ? [] : [plain.orderNumber],
+          reservation: plain.reservation,
+          trackingNumbers: plain.trackingNumber === null ? [] : [plain.trackingNumber],
+          externalReference: plain.externalRef,
+          date: plain.date,
+          status: statusOf(status, config.deliveryStatuses, DELIVERY_STATUSES),
+          vendorStatus: status,
+          lines: lines.map((one) => {
+            const line = deliveryLines.parse(renamed(one, fields.deliveryLine))
+            return {
+              id: line.id,
+              product: line.product,
+              description: line.description,
+              quantity: quantityIn(line.unit)(line.quantity),
+              warehouse: plain.warehouse,
+            }
+          }),
+          createdAt: plain.createdAt,
+          updatedAt: plain.updatedAt,
+          ...customOf(raw, config.customFields.delivery),
+        }
+      }),
+
+    refuse(input) {
+      const isDelivery = 'direction' in input
+      const custom = config.customFields[isDelivery ? 'delivery' : 'reservation']
+      const unknown = Object.keys(input.customFields ?? {}).find((ours) => !Object.hasOwn(custom, ours))
+      if (unknown !== undefined) {
+        const what = isDelivery ? 'Deliveries' : 'Reservations'
+        return { kind: 'unsupported', message: `${what} of this system have no custom field "${unknown}".` }
+      }
+      const named = isDelivery
+        ? input.warehouse !== undefined
+        : input.lines.every(({ warehouse }) => warehouse !== undefined)
+      if (!named && config.defaultWarehouse === undefined) {
+        const message = 'Name a warehouse: this system is configured without one to fall back on.'
+        return { kind: 'rejected', code: 'WAREHOUSE', message, field: 'warehouse' }
+      }
+      const at = input.lines.findIndex(({ quantity }) => typeof jsonNumber(quantity) === 'string')
+      if (at < 0) return undefined
+      const message = 'The quantity is no plain decimal.'
+      return { kind: 'rejected', code: 'DECIMAL', message, line: String(at + 1), field: 'quantity' }
+    },
+
+    reservationBody(input, externalReference, now) {
+      const { reservation: names, reservationLine: lineNames } = fields
+      const minutes = config.reservationMinutes
+      const lapses =
+        input.expiresAt ??
+        (minutes === undefined ? undefined : new Date(now.getTime() + minutes * 60_000).toISOString())
+      return {
+        ...documentBody(input, names, config.customFields.reservation, externalReference),
+        ...given(names.expiresAt, lapses),
+        [names.lines]: input.lines.map(({ product, quantity, warehouse }) => ({
+          [lineNames.product]: product,
+          ...given(lineNames.warehouse, warehouse ?? config.defaultWarehouse),
+          [lineNames.quantity]: jsonNumber(quantity),
+        })),
+      }
+    },
+
+    deliveryBody(input, externalReference) {
+      const { delivery: names, deliveryLine: lineNames, recipient } = fields
+      const outbound = input.direction === 'OUTBOUND'
+      const { shipTo } = input
+      return {
+        [names.direction]: outbound ? 'OUT' : 'IN',
+        [names.type]: config.deliveryTypes[outbound ? 'outbound' : 'inbound'],
+        ...documentBody(input, names, config.customFields.delivery, externalReference),
+        ...given(names.warehouse, input.warehouse ?? config.defaultWarehouse),
+        ...given(names.reservation, input.reservation),
+        ...given(names.date, input.date),
+        ...given(
+          names.recipient,
+          shipTo && {
+            [recipient.name]: shipTo.name,
+            ...given(recipient.phone, shipTo.phone),
+            ...given(recipient.street, shipTo.address.street),
+            ...given(recipient.city, shipTo.address.city),
+            ...given(recipient.province, shipTo.address.province),
+            ...given(recipient.postalCode, shipTo.address.postalCode),
+            ...given(recipient.country, shipTo.address.country),
+          },
+        ),
+        [names.lines]: input.lines.map(({ product, quantity }) => ({
+          [lineNames.product]: product,
+          [lineNames.quantity]: jsonNumber(quantity),
+        })),
+      }
+    },
+
+    event(raw) {
+      const event = eventSchema.safeParse(raw)
+      if (!event.success) return z.prettifyError(event.error).replaceAll(/\s+/g, ' ')
+      const { eventId, eventType, timestamp, change } = event.data
+      const about = subjectOf(event.data)
+      if (about === null) return null
+      if (about === undefined) return `${eventType} does not say what it is about`
+      const time = toDateTime(timestamp)
+      if (time === undefined) return `"${timestamp.slice(0, 40)}" is no date-time`
+      return { id: eventId, ...about, change, time }
+    },
+  }
+}
+
+/* ---- events ---- */
+
+const eventSchema = z.looseObject({
+  eventId: key,
+  eventType: z.string(),
+  timestamp: z.string(),
+  warehouseId: z.string().nullish(),
+  skuId: z.string().nullish(),
+  reservationId: z.string().nullish(),
+  deliveryId: z.string().nullish(),
+  change: z
+    .enum(['created', 'updated', 'deleted'])
+    .nullish()
+    .transform((change) => change ?? 'updated'),
+})
+
+/** @returns null for other events; undefined where the keys are missing. */
+function subjectOf(event: z.infer<typeof eventSchema>): Pick<WmsEvent, 'type' | 'key'> | null | undefined {
+  const { skuId, warehouseId, reservationId, deliveryId } = event
+  switch (event.eventType) {
+    case 'INVENTORY_CHANGED':
+      return skuId && warehouseId ? { type: 'inventoryLevel', key: joinKey([skuId, warehouseId]) } : undefined
+    case 'RESERVATION_CHANGED':
+      return reservationId ? { type: 'reservation', key: reservationId } : undefined
+    case 'DELIVERY_CHANGED':
+      return deliveryId ? { type: 'delivery', key: deliveryId } : undefined
+    default:
+      return null
+  }
+}
+
+/* ---- fields ---- */
+
+/** One field of a raw record; `undefined` when there is no record. */
+export const fieldOf = (raw: unknown, name: string): unknown =>
+  raw !== null && typeof raw === 'object' && Object.hasOwn(raw, name)
+    ? (raw as Record<string, unknown>)[name]
+    : undefined
+
+/** As `fieldOf`, where the field is a text with something in it. */
+export const fieldText = (raw: unknown, name: string): string | undefined => {
+  const value = fieldOf(raw, name)
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** The key of a raw row of stock, as far as it can be told. */
+export function stockKeyOf(
+  raw: unknown,
+  names: { readonly product: string; readonly warehouse: string },
+): string | undefined {
+  const [product, warehouse] = [fieldText(raw, names.product), fieldText(raw, names.warehouse)]
+  return product !== undefined && warehouse !== undefined ? joinKey([product, warehouse]) : undefined
+}
+
+/** A custom field, as text; its name may lead inwards: `attributes.channel`. */
+function textAt(raw: unknown, name: string): string | null {
+  const value = name.split('.').reduce(fieldOf, raw)
+  if (value === undefined || value === null) return null
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+function setAt(body: Record<string, unknown>, name: string, value: string): void {
+  const [first = name, ...rest] = name.split('.')
+  if (rest.length === 0) {
+    body[first] = value
+    return
+  }
+  const inner = { ...(body[first] as Record<string, unknown> | undefined) }
+  setAt(inner, rest.join('.'), value)
+  body[first] = inner
+}
+
+/** The configured fields under our own names. */
+function renamed(raw: unknown, names: Readonly<Record<string, string>>): unknown {
+  if (raw === null || typeof raw !== 'object') return raw
+  return Object.fromEntries(Object.entries(names).map(([ours, theirs]) => [ours, fieldOf(raw, theirs)]))
+}
+
+const given = (name: string, value: unknown): Record<string, unknown> =>
+  value === undefined || value === null ? {} : { [name]: value }
+
+const statusOf = <S extends string>(
+  vendorStatus: string | null,
+  configured: Readonly<Record<string, S>>,
+  standard: Readonly<Record<string, S>>,
+): S | 'UNKNOWN' => {
+  if (vendorStatus === null) return 'UNKNOWN'
+  if (Object.hasOwn(configured, vendorStatus)) return configured[vendorStatus] ?? 'UNKNOWN'
+  return Object.hasOwn(standard, vendorStatus) ? (standard[vendorStatus] ?? 'UNKNOWN') : 'UNKNOWN'
+}
+
+function readable<T>(what: string, name: string | undefined, read: () => T): Outcome<T> {
+  try {
+    return ok(read())
+  } catch (error) {
+    if (!(error instanceof z.ZodError)) throw error
+    const detail = `${what} ${name ?? 'without a key'}: ${z.prettifyError(error).replaceAll(/\s+/g, ' ')}`
+    return fail({ kind: 'invalid-response', detail })
+  }
+}
