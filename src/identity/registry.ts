@@ -172,7 +172,8 @@ async function observeOne(
     await tx.updateTable('identity_key').set({ label: record.label }).where(isKey(type, key)).execute()
   }
   const fresh = await noteMatchValues(tx, type, key, record.match)
-  if (!fresh || row.linked_by !== 'none') return
+  if (!fresh) return
+  const isLinked = row.linked_by !== 'none'
   for (const [field, raw] of Object.entries(record.match)) {
     const value = normaliseMatch(raw ?? '')
     if (value === '') continue
@@ -198,12 +199,22 @@ async function observeOne(
     if (entities.length > 1 || twin) {
       const names = others.map((other) => `${other.system} ${other.key}`).join(', ')
       const reason = `${field} is shared with ${names}: link it by hand`
-      await tx.updateTable('identity_key').set({ reason }).where(isKey(type, key)).execute()
+      if (!isLinked) await tx.updateTable('identity_key').set({ reason }).where(isKey(type, key)).execute()
       continue
     }
+    // A link is not undone by a match; but a system that it says nothing of may still join.
+    if (isLinked && (await shareASystem(tx, type, row.entity, target))) continue
     await merge(tx, type, row.entity, target, `match:${field}`)
     return
   }
+}
+
+/** Then the two were told apart by somebody, or by another value. */
+async function shareASystem(tx: Database, type: IdentityType, one: string, other: string): Promise<boolean> {
+  const systemsOf = (entity: string) =>
+    tx.selectFrom('identity_key').select('system').where('type', '=', type).where('entity', '=', entity)
+  const shared = await systemsOf(one).where('system', 'in', systemsOf(other)).limit(1).executeTakeFirst()
+  return shared !== undefined
 }
 
 /** @returns Whether a value is new for this key. */
