@@ -23,6 +23,7 @@ import { kinds } from './systems/kinds.ts'
 import type { RecordType } from './systems/records.ts'
 import { createSystems, type System, type WriteMode } from './systems/registry.ts'
 import { createJournal } from './writeback/journal.ts'
+import { createOperator } from './writeback/operate.ts'
 import { joinStore } from './writeback/process.ts'
 import { createWorker } from './writeback/worker.ts'
 import { createWriter } from './writeback/writer.ts'
@@ -65,8 +66,23 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     logger,
   })
   events.onApply((list) => reading.apply(list.filter(isRecordEvent)))
-  const worker = createWorker({ store, journal, systems, events, membership, logger, readers: reading })
+  const worker = createWorker({
+    store,
+    journal,
+    systems,
+    events,
+    membership,
+    logger,
+    readers: reading,
+    away: (system) => reading.guardOf(system).refusal(),
+    settings(id) {
+      const system = config.systems[id]
+      if (!system) throw new Error(`no system ${id}`) // systems are made from the same configuration
+      return system.writing
+    },
+  })
   const writer = createWriter(systems, journal, worker)
+  const operator = createOperator({ store, journal, worker, readers: reading })
   const { owner } = membership
   const match = { customer: config.identity.customer.match, product: config.identity.product.match }
   const door: FeedDoor = {
@@ -106,7 +122,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     timeZone: config.events.timeZone,
     keep: { ageMs: config.events.keep, maxBytes: config.events.maxBytes },
   })
-  const rooms: Rooms = { systems, identity, events, feeds, journal, writer, worker, reading }
+  const rooms: Rooms = { systems, identity, events, feeds, journal, writer, worker, operator, reading }
   for (const file of config.identity.import) {
     const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
     if ('problems' in links) throw new Error(`${file}: ${links.problems.join('; ')}`)

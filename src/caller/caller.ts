@@ -10,6 +10,8 @@ export interface Caller {
   /** Names the vendor credentials used on the caller's behalf; results may only be shared inside one scope. */
   readonly credentialScope: string
   readonly dataScope: DataScope
+  /** The network address that the request came from, for what must be kept: who did it, and from where. */
+  readonly origin?: string
   /** True only for the caller that the demo invents when nobody authenticates. */
   readonly demo?: true
 }

@@ -17,6 +17,7 @@ const callerSchema = z.strictObject({
   roles: z.array(z.string()),
   credentialScope: z.string(),
   dataScope: z.discriminatedUnion('kind', [z.strictObject({ kind: z.literal('everything') })]),
+  origin: z.string().optional(),
   demo: z.literal(true).optional(),
 })
 const claimSchema = z.strictObject({ caller: callerSchema, expires: z.number() })

@@ -100,6 +100,25 @@ export const systemSchema = z.strictObject({
   commitDelay: duration
     .prefault('30s')
     .describe('After so long a write whose answer was lost, and that is not to be found, was not made'),
+  writing: z
+    .strictObject({
+      concurrency: z
+        .int()
+        .min(1)
+        .default(4)
+        .describe('Writes under way at once, of each gateway; those to one record are never at once'),
+      attempts: z
+        .int()
+        .min(1)
+        .max(10)
+        .default(3)
+        .describe('So often a write is tried while the system is well; then a person is asked'),
+      approvalEvery: duration
+        .prefault('30s')
+        .describe('How often to look at what waits for approval over there; more seldom as it waits longer'),
+    })
+    .prefault({})
+    .describe('How writes are carried out'),
   notify: notifySchema.optional(),
   orderNumbersFrom: z
     .string()

@@ -4,7 +4,11 @@ import { type Caller, SERVICE_SCOPE } from '../caller/caller.ts'
 import type { Config } from '../config/schema.ts'
 
 /** @returns null where nobody is known by these credentials. */
-export type Authenticate = (credentials: Readonly<Record<string, unknown>>) => Caller | null
+export type Authenticate = (
+  credentials: Readonly<Record<string, unknown>>,
+  /** The network address that asks. */
+  origin?: string,
+) => Caller | null
 
 const demoCaller: Caller = {
   tenant: 'demo',
@@ -30,7 +34,7 @@ export function createAuthenticate(config: Pick<Config, 'callers' | 'demo'>): Au
       dataScope: { kind: 'everything' },
     } satisfies Caller,
   }))
-  return (credentials) => {
+  const find = (credentials: Readonly<Record<string, unknown>>) => {
     const key = keyIn(credentials)
     if (key === null) return config.demo ? demoCaller : null
     const digest = digestOf(key)
@@ -39,6 +43,10 @@ export function createAuthenticate(config: Pick<Config, 'callers' | 'demo'>): Au
       (found, one) => (timingSafeEqual(one.digest, digest) ? one.caller : found),
       null,
     )
+  }
+  return (credentials, origin) => {
+    const caller = find(credentials)
+    return caller && origin !== undefined ? { ...caller, origin } : caller
   }
 }
 

@@ -103,7 +103,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
 
   const callers = new WeakMap<FastifyRequest, Caller>()
   const guard = async (request: FastifyRequest, reply: FastifyReply) => {
-    const caller = options.authenticate(request.headers)
+    const caller = options.authenticate(request.headers, request.ip)
     if (!caller) {
       const message =
         'Say who you are: send "Authorization: Bearer KEY" or "X-API-Key: KEY" with a key of this gateway.'

@@ -13,7 +13,7 @@ export interface WebSocketOptions {
   readonly operations: Operations
   readonly maxMessageBytes: number
   /** From the headers of the upgrade and the payload of `connection_init`; null refuses the connection. */
-  authenticate(credentials: Readonly<Record<string, unknown>>): Caller | null
+  authenticate(credentials: Readonly<Record<string, unknown>>, origin?: string): Caller | null
 }
 
 interface Session extends Record<PropertyKey, unknown> {
@@ -26,7 +26,8 @@ export function serveWebSocket(server: Server, options: WebSocketOptions): Liste
     path,
     maxMessageBytes,
     onConnect(context) {
-      const caller = options.authenticate({ ...context.extra.request.headers, ...context.connectionParams })
+      const { headers, socket } = context.extra.request
+      const caller = options.authenticate({ ...headers, ...context.connectionParams }, socket.remoteAddress)
       if (!caller) return false
       context.extra.caller = caller
       return true

@@ -1,4 +1,4 @@
-import type { ColumnDefinitionBuilder, Kysely } from 'kysely'
+import { type ColumnDefinitionBuilder, type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { changePath } from './change-path.ts'
 
@@ -116,6 +116,61 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
     },
   },
   '003_change_path': changePath,
+  '004_write_path': {
+    async up(db: Kysely<unknown>) {
+      const { schema } = db
+      for (const [name, type, fallback] of [
+        ['sequence', 'bigint', 0],
+        ['ordering', 'text', ''],
+        ['tries', 'integer', 0],
+      ] as const) {
+        await schema
+          .alterTable('writeback')
+          .addColumn(name, type, (c) => c.notNull().defaultTo(fallback))
+          .execute()
+      }
+      await schema.alterTable('writeback').addColumn('target', 'text').execute()
+      await sql`update writeback set ordering = id, sequence = (select count(*) from writeback as w
+        where w.accepted_at < writeback.accepted_at
+          or (w.accepted_at = writeback.accepted_at and w.id <= writeback.id))`.execute(db)
+      await schema.createIndex('writeback_sequence').on('writeback').columns(['sequence']).unique().execute()
+      await schema
+        .createIndex('writeback_order')
+        .on('writeback')
+        .columns(['system', 'ordering', 'sequence'])
+        .execute()
+      await schema.createIndex('writeback_lease').on('writeback').columns(['lease_owner']).execute()
+      await schema.createIndex('writeback_time').on('writeback').columns(['accepted_at', 'id']).execute()
+      await schema.dropIndex('writeback_due').execute()
+      await schema
+        .createIndex('writeback_due_in')
+        .on('writeback')
+        .columns(['system', 'state', 'due_at'])
+        .execute()
+      for (const name of ['subject', 'origin']) {
+        await schema.alterTable('writeback_history').addColumn(name, 'text').execute()
+      }
+      await schema.alterTable('writeback_history').addColumn('attempt', 'integer').execute()
+      await schema
+        .createTable('paused_system')
+        .addColumn('system', 'text', (c) => c.primaryKey())
+        .addColumn('reason', 'text', (c) => c.notNull())
+        .addColumn('subject', 'text', (c) => c.notNull())
+        .addColumn('at', 'text', (c) => c.notNull())
+        .execute()
+      await schema
+        .createTable('operator_action')
+        .addColumn(...position(dialect))
+        .addColumn('at', 'text', (c) => c.notNull())
+        .addColumn('tenant', 'text', (c) => c.notNull())
+        .addColumn('subject', 'text', (c) => c.notNull())
+        .addColumn('origin', 'text')
+        .addColumn('action', 'text', (c) => c.notNull())
+        .addColumn('about', 'text', (c) => c.notNull())
+        .addColumn('reason', 'text', (c) => c.notNull())
+        .execute()
+    },
+  },
 })
 
 /** A number that only grows, given by the database. */

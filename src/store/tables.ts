@@ -12,6 +12,8 @@ export interface Tables {
   event: EventTable
   log_state: LogStateTable
   snapshot: SnapshotTable
+  paused_system: PausedSystemTable
+  operator_action: OperatorActionTable
   deadline: DeadlineTable
   received: ReceivedTable
   parked: ParkedTable
@@ -91,6 +93,14 @@ export interface WritebackTable {
   lease_owner: string | null
   accepted_at: string
   updated_at: string
+  /** The order of acceptance over all processes. */
+  sequence: number
+  /** Names the record within its system: what has the same is carried out one after the other. */
+  ordering: string
+  /** How far the vendor's own procedure shall go; null: as the system is configured. */
+  target: string | null
+  /** Attempts that count against the limit. */
+  tries: number
 }
 
 export interface WritebackHistoryTable {
@@ -99,6 +109,11 @@ export interface WritebackHistoryTable {
   state: string
   at: string
   note: string | null
+  /** Who decided it, where it was a person. */
+  subject?: string | null
+  /** From where: the network address. */
+  origin?: string | null
+  attempt?: number | null
 }
 
 /** The log of change events; `position` only grows and is seen in order. */
@@ -134,6 +149,27 @@ export interface SnapshotTable {
   record: string
   key: string
   state: string
+}
+
+/** Systems that an operator has told the gateway not to write to for now. */
+export interface PausedSystemTable {
+  system: string
+  reason: string
+  subject: string
+  at: string
+}
+
+/** What operators did, in order. */
+export interface OperatorActionTable {
+  position: Generated<number>
+  at: string
+  tenant: string
+  subject: string
+  origin: string | null
+  action: string
+  /** A writeback's id, or a system's. */
+  about: string
+  reason: string
 }
 
 /** Days on which something falls due, for the clock that tells of it. */

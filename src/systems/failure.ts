@@ -35,6 +35,8 @@ export interface Rejection {
   readonly message: string
   readonly line?: string
   readonly field?: string
+  /** What every vendor says in a code of its own, where clients must be able to tell it apart. */
+  readonly reason?: 'period-closed'
   readonly details?: Readonly<Record<string, string | number | boolean | null>>
 }
 

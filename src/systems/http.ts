@@ -4,7 +4,9 @@
  */
 import * as http from 'node:http'
 import * as https from 'node:https'
+import type { Duplex } from 'node:stream'
 import axios, { type AxiosError, type AxiosInstance } from 'axios'
+import { callScope } from './call-scope.ts'
 import { SourceError } from './failure.ts'
 
 export interface HttpOptions {
@@ -20,7 +22,7 @@ export interface HttpOptions {
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Relative to the base URL, query string included. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -59,10 +61,13 @@ const NOT_SENT = new Set([
 export function createHttpClient(options: HttpOptions): HttpClient {
   const agentOptions = { keepAlive: true, maxSockets: options.maxSockets ?? 16, keepAliveMsecs: 1_000 }
   const httpAgent = new http.Agent(agentOptions)
-  const httpsAgent = new https.Agent({
-    ...agentOptions,
-    rejectUnauthorized: options.verifyCertificate ?? true,
-  })
+  const tls = { rejectUnauthorized: options.verifyCertificate ?? true }
+  const httpsAgent = new https.Agent({ ...agentOptions, ...tls })
+  // Writes go on sockets of their own: only for them must the moment of sending be known.
+  const writing = {
+    httpAgent: new ConnectedAgent(agentOptions),
+    httpsAgent: new ConnectedTlsAgent({ ...agentOptions, ...tls }),
+  }
   const client: AxiosInstance = axios.create({
     baseURL: options.baseUrl,
     httpAgent,
@@ -82,6 +87,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
     async request(request) {
       const deadline = AbortSignal.timeout(options.timeoutMs)
       const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline
+      const gate = request.writes ? sendingGate(options.baseUrl) : null
       try {
         const response = await client.request<string>({
           method: request.method,
@@ -90,6 +96,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
           ...(request.body === undefined ? {} : { data: request.body }),
           transformRequest: [(data: unknown) => data],
           signal,
+          ...(gate ? { ...writing, transport: gate.transport } : {}),
         })
         return {
           status: response.status,
@@ -97,14 +104,66 @@ export function createHttpClient(options: HttpOptions): HttpClient {
           text: typeof response.data === 'string' ? response.data : '',
         }
       } catch (error) {
+        if (gate?.shut()) {
+          const detail = 'stopped before the first byte: another process may carry this write now'
+          throw new SourceError({ kind: 'unavailable', reason: 'aborted', detail }, { cause: error })
+        }
         throw describeEnding(error as AxiosError, request, signal, deadline)
       }
     },
     close() {
-      httpAgent.destroy()
-      httpsAgent.destroy()
+      for (const agent of [httpAgent, httpsAgent, writing.httpAgent, writing.httpsAgent]) agent.destroy()
     },
   }
+}
+
+/** Gives a socket away once it is connected: what is written to it then goes out at once, not some time later. */
+class ConnectedAgent extends http.Agent {
+  override createConnection(options: http.ClientRequestArgs, given?: Connected): null {
+    return onceConnected(super.createConnection(options), 'connect', given)
+  }
+}
+
+class ConnectedTlsAgent extends https.Agent {
+  override createConnection(options: https.RequestOptions, given?: Connected): null {
+    return onceConnected(super.createConnection(options), 'secureConnect', given)
+  }
+}
+
+type Connected = (error: Error | null, socket: Duplex) => void
+
+function onceConnected(socket: Duplex | null | undefined, event: string, given: Connected | undefined): null {
+  if (!socket) throw new Error('no socket') // Node's own agents always make one
+  const done = (error: Error | null) => {
+    socket.off('error', done)
+    socket.off(event, connected)
+    given?.(error, socket)
+  }
+  const connected = () => done(null)
+  socket.once('error', done)
+  socket.once(event, connected)
+  return null
+}
+
+/** Asks `maySend` of the call's scope when the request is about to be written to a connected socket. */
+function sendingGate(baseUrl: string) {
+  const maySend = callScope()?.maySend
+  if (!maySend) return null
+  let shut = false
+  const { request } = baseUrl.startsWith('https:') ? https : http
+  const transport = {
+    request(options: https.RequestOptions, answered: (response: http.IncomingMessage) => void) {
+      const sending = request(options, answered)
+      // Raised in the same turn in which the request is written.
+      sending.once('socket', () => {
+        if (maySend()) return
+        shut = true
+        sending.destroy()
+      })
+      return sending
+    },
+  }
+  return { transport, shut: () => shut }
 }
 
 function describeEnding(

@@ -155,6 +155,8 @@ export type WriteTarget = 'saved' | 'submitted' | 'effective'
 export interface WriteAction<Input, T extends RecordType> {
   /** The request that `send` would send, without credentials: for dry runs. Pure. */
   preview(input: Input, write: WriteContext): VendorRequest
+  /** Stages of the vendor's procedure that it can be told to go to; not given: `effective` only. */
+  readonly targets?: readonly WriteTarget[]
   /** Instead of `preview` where telling the request takes time: expressions of a configured system. */
   previewLater?(input: Input, write: WriteContext): Promise<VendorRequest>
   /**

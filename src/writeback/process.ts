@@ -1,55 +1,107 @@
 /** Which processes of this store are alive: work that a dead one held may be taken over, work of a living one not. */
 import { randomBytes } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { releaseLeases, type Store, takeLease } from '../store/store.ts'
 
 export interface Membership {
-  /** Names this process in leases. */
+  /**
+   * Names this process in leases. A process that stood still for longer than its lease comes back under another name:
+   * what it held under the old one may belong to somebody else.
+   */
   readonly owner: string
   isAlive(owner: string): Promise<boolean>
-  /** Whether this process may still believe that it holds what it held. */
-  isCurrent(): boolean
+  /** Whether this process may still believe that it holds what it took under this name. */
+  isCurrent(owner: string): boolean
   leave(): Promise<void>
 }
 
-const BEAT_MS = 3_000
-const LEASE_MS = 12_000
+export interface MembershipOptions {
+  /** How often the lease is renewed. Default 3 s. */
+  readonly beatMs?: number
+  /** How long it lasts. Default 12 s. */
+  readonly leaseMs?: number
+}
 
-export async function joinStore(store: Store): Promise<Membership> {
-  const owner = `${hostname()}/${process.pid}/${randomBytes(4).toString('hex')}`
-  let heldUntil = 0
+/** Others wait longer than the lease lasts: their clocks, and the way to the store, take time too. */
+const GRACE_MS = 3_000
+
+export async function joinStore(store: Store, options: MembershipOptions = {}): Promise<Membership> {
+  const { beatMs = 3_000, leaseMs = 12_000 } = options
+  const base = `${placeOf()}/${process.pid}/${randomBytes(4).toString('hex')}`
+  const names: string[] = []
+  let heldUntil = { wall: 0, steady: 0 }
+  const isHeld = () => Date.now() < heldUntil.wall && performance.now() < heldUntil.steady
+
   const beat = async () => {
-    const until = Date.now() + LEASE_MS
-    if (await takeLease(store, `process/${owner}`, owner, LEASE_MS)) heldUntil = until
+    // The lapse is noticed before it is mended: whatever was held is held no more.
+    if (!isHeld()) names.push(`${base}.${names.length}`)
+    const owner = names.at(-1) as string
+    // One clock goes on while the machine sleeps, the other is never set back.
+    const until = { wall: Date.now() + leaseMs, steady: performance.now() + leaseMs }
+    if (await takeLease(store, `process/${owner}`, owner, leaseMs)) heldUntil = until
   }
   await beat()
-  const timer = setInterval(() => void beat().catch(() => {}), BEAT_MS)
+  let beating = false
+  const timer = setInterval(() => {
+    if (beating) return
+    beating = true
+    beat()
+      .catch(() => {})
+      .finally(() => {
+        beating = false
+      })
+  }, beatMs)
   timer.unref()
 
+  // Judged by our own clock: a lease that has not been renewed for so long, whatever time its owner writes.
+  const seen = new Map<string, { until: number; since: number }>()
+  const isAlive = async (other: string): Promise<boolean> => {
+    if (names.includes(other)) return other === names.at(-1)
+    if (isDeadHere(other)) return false
+    const lease = await store.read
+      .selectFrom('lease')
+      .select('until')
+      .where('name', '=', `process/${other}`)
+      .executeTakeFirst()
+    if (!lease) return false
+    const now = performance.now()
+    const last = seen.get(other)
+    if (!last || last.until !== lease.until) {
+      seen.set(other, { until: lease.until, since: now })
+      return true
+    }
+    return now - last.since < leaseMs + GRACE_MS
+  }
+
   return {
-    owner,
-    async isAlive(other) {
-      if (other === owner) return true
-      if (isDeadHere(other)) return false
-      const lease = await store.read
-        .selectFrom('lease')
-        .select('until')
-        .where('name', '=', `process/${other}`)
-        .executeTakeFirst()
-      return Number(lease?.until ?? 0) > Date.now()
+    get owner() {
+      return names.at(-1) as string
     },
-    isCurrent: () => Date.now() < heldUntil,
+    isAlive,
+    isCurrent: (owner) => owner === names.at(-1) && isHeld(),
     async leave() {
       clearInterval(timer)
-      await releaseLeases(store, owner)
+      for (const name of names) await releaseLeases(store, name)
     },
+  }
+}
+
+/** Where a process number means something: the machine since its start, and the container. */
+function placeOf(): string {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().slice(0, 8)
+    const container = /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? ''
+    return `${hostname()}:${boot}:${container}`
+  } catch {
+    return hostname()
   }
 }
 
 /** A process of this machine that is gone need not be waited for. */
 function isDeadHere(owner: string): boolean {
-  const [host, pid] = owner.split('/')
-  if (host !== hostname()) return false
+  const [place, pid] = owner.split('/')
+  if (place !== placeOf()) return false
   try {
     process.kill(Number(pid), 0)
     return false

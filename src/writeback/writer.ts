@@ -1,5 +1,6 @@
 /** The write path, as a mutation sees it: promise it, wait a little, answer with what is known. */
-import type { Systems } from '../systems/registry.ts'
+import type { WriteContext } from '../systems/port.ts'
+import type { System, Systems } from '../systems/registry.ts'
 import type { Journal, WriteRequest } from './journal.ts'
 import { actionOf, type Worker } from './worker.ts'
 import type { Writeback, WritebackState } from './writeback.ts'
@@ -9,7 +10,14 @@ export interface Writer {
    * Journals the write, then waits until it has ended or the time is over. What is promised is carried out
    * whether or not anybody waits.
    */
-  submit(request: WriteRequest, waitMs?: number): Promise<Submitted>
+  submit(request: WriteRequest, options?: SubmitOptions): Promise<Submitted>
+}
+
+export interface SubmitOptions {
+  /** Default: as long as a person looks at a spinning wheel. */
+  readonly waitMs?: number | undefined
+  /** Shows what would be sent instead of sending it. */
+  readonly dryRun?: boolean | undefined
 }
 
 export type Submitted =
@@ -20,17 +28,36 @@ export type Submitted =
       readonly message: string
     }
 
-/** As long as a person looks at a spinning wheel. */
 const WAIT_MS = 5_000
 
 export function createWriter(systems: Systems, journal: Journal, worker: Worker): Writer {
+  const promise = async (request: WriteRequest, initial: WritebackState, system: System) => {
+    // Where a hand is free, the promise and the lease become durable together.
+    const lease = initial.name === 'accepted' ? worker.reserve(system) : undefined
+    let carried: Writeback | null = null
+    try {
+      const accepted = await journal.accept(request, initial, lease)
+      if (accepted.ok && accepted.leased) carried = accepted.writeback
+      if (accepted.ok && accepted.isNew) worker.announce(accepted.writeback)
+      return accepted
+    } finally {
+      if (lease !== undefined) worker.settle(system, lease, carried)
+      if (!carried) worker.wake()
+    }
+  }
+
   return {
-    async submit(request, waitMs = WAIT_MS) {
-      const { record, action } = request
-      const system = systems.get(request.system)
+    async submit(given, { waitMs = WAIT_MS, dryRun = false } = {}) {
+      const { record, action } = given
+      const system = systems.get(given.system)
       const known = system && actionOf(system, record, action)
       if (!system || !known) {
-        const message = `System "${request.system}" cannot ${action} ${record} records.`
+        const message = `System "${given.system}" cannot ${action} ${record} records.`
+        return { ok: false, reason: 'unsupported', message }
+      }
+      const targets = known.targets ?? ['effective']
+      if (given.target !== undefined && !targets.includes(given.target)) {
+        const message = `System "${given.system}" cannot stop at "${given.target}" when it is to ${action} ${record} records; it knows: ${targets.join(', ')}.`
         return { ok: false, reason: 'unsupported', message }
       }
       const mode = system.writeMode(record, action)
@@ -40,18 +67,19 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
           'An operator can set it to "dryRun" or "on" in the configuration.'
         return { ok: false, reason: 'writes-off', message }
       }
-      const initial: WritebackState =
-        mode === 'on'
-          ? { name: 'accepted' }
-          : { name: 'dry-run', preview: await preview(request, known.previewLater ?? known.preview) }
-      const accepted = await journal.accept(request, initial)
+      const dry = dryRun || mode === 'dryRun'
+      // A key that was used to try something out is still good for doing it.
+      const request: WriteRequest = dry ? { ...given, mutation: `${given.mutation} (dry run)` } : given
+      const initial: WritebackState = dry
+        ? { name: 'dry-run', preview: await preview(request, known.previewLater ?? known.preview) }
+        : { name: 'accepted' }
+      const accepted = await promise(request, initial, system)
       if (!accepted.ok) {
         const message =
           `The idempotency key "${request.idempotencyKey}" was used before with another input, ` +
           `for writeback ${accepted.writeback.id}. Use a new key for a new intention.`
         return { ok: false, reason: 'key-reused', message }
       }
-      worker.wake()
       const settled = await worker.settled(accepted.writeback.id, waitMs)
       return { ok: true, writeback: settled ?? accepted.writeback }
     },
@@ -60,9 +88,13 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
 
 async function preview(
   request: WriteRequest,
-  describe: (input: unknown, write: { externalReference: string; onBehalfOf: string }) => unknown,
+  describe: (input: unknown, write: WriteContext) => unknown,
 ): Promise<string> {
   // The real reference is made when the write is journaled; a dry run shows where it would stand.
-  const write = { externalReference: '0'.repeat(32), onBehalfOf: request.caller.subject }
+  const write: WriteContext = {
+    externalReference: '0'.repeat(32),
+    onBehalfOf: request.caller.subject,
+    ...(request.target ? { target: request.target } : {}),
+  }
   return JSON.stringify(await describe(request.input, write), null, 2)
 }

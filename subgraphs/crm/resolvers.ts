@@ -18,7 +18,7 @@ import {
   recordFields,
   systemOf,
 } from '../kit/records.ts'
-import { given, write } from '../kit/writes.ts'
+import { given, type How, write } from '../kit/writes.ts'
 import { customerSubscriptions } from './subscriptions.ts'
 
 /** A customer is who it is in all systems; its profile is read from the first configured system that has one. */
@@ -97,7 +97,10 @@ export function crmResolvers(rooms: Rooms) {
         _: unknown,
         {
           input,
-        }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } & CustomerChanges },
+          ...how
+        }: {
+          input: { idempotencyKey: string; id: string; expectedVersion?: string } & CustomerChanges
+        } & How,
         context: SubgraphContext,
       ) {
         const { idempotencyKey, id, expectedVersion, ...fields } = input
@@ -115,6 +118,7 @@ export function crmResolvers(rooms: Rooms) {
           record: 'customer',
           action: 'update',
           adapterInput: { key: target.key, ...given({ expectedVersion }), changes },
+          ...how,
         })
         return { writeback, customer: record && (await ofLocated(context, record)) }
       },
@@ -123,6 +127,7 @@ export function crmResolvers(rooms: Rooms) {
         _: unknown,
         {
           input,
+          ...how
         }: {
           input: {
             idempotencyKey: string
@@ -132,7 +137,7 @@ export function crmResolvers(rooms: Rooms) {
             amount?: Money
             closeDate?: string
           }
-        },
+        } & How,
         context: SubgraphContext,
       ) {
         const identity = await identityOf(systems, context, 'customer', input.customerId)
@@ -148,6 +153,7 @@ export function crmResolvers(rooms: Rooms) {
           record: 'opportunity',
           action: 'create',
           adapterInput: { customer: target.key, name, ...given({ stage, amount, closeDate }) },
+          ...how,
         })
         return { writeback, opportunity: record }
       },

@@ -21,7 +21,7 @@ import {
   systemOf,
   unwrap,
 } from '../kit/records.ts'
-import { given, requirePositive, write } from '../kit/writes.ts'
+import { given, type How, requirePositive, type TargetName, write } from '../kit/writes.ts'
 import { orderSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
@@ -47,6 +47,7 @@ interface AccountNode {
 }
 
 interface CreateOrderInput {
+  readonly target?: TargetName | null
   readonly idempotencyKey: string
   readonly customerId: string
   readonly system?: string | null
@@ -206,7 +207,11 @@ export function erpResolvers(rooms: Rooms) {
     },
 
     Mutation: {
-      async createOrder(_: unknown, { input }: { input: CreateOrderInput }, context: SubgraphContext) {
+      async createOrder(
+        _: unknown,
+        { input, ...how }: { input: CreateOrderInput } & How,
+        context: SubgraphContext,
+      ) {
         if (input.lines.length === 0 || input.lines.length > MAX_LINES) {
           throw badInput(`"lines" must have 1 to ${MAX_LINES} entries; got ${input.lines.length}.`, 'lines')
         }
@@ -227,13 +232,20 @@ export function erpResolvers(rooms: Rooms) {
             ...given({ currency, orderDate, customerReference, comments }),
             lines,
           },
+          target: input.target,
+          ...how,
         })
         return { writeback, order: record }
       },
 
       async updateOrder(
         _: unknown,
-        { input }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } & OrderChanges },
+        {
+          input,
+          ...how
+        }: {
+          input: { idempotencyKey: string; id: string; expectedVersion?: string } & OrderChanges
+        } & How,
         context: SubgraphContext,
       ) {
         const { idempotencyKey, id, expectedVersion, ...fields } = input
@@ -247,13 +259,14 @@ export function erpResolvers(rooms: Rooms) {
           record: 'order',
           action: 'update',
           adapterInput: { key, ...given({ expectedVersion }), changes },
+          ...how,
         })
         return { writeback, order: record }
       },
 
       async cancelOrder(
         _: unknown,
-        { input }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } },
+        { input, ...how }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } } & How,
         context: SubgraphContext,
       ) {
         const { system, key } = located(systems, 'order', input.id)
@@ -264,6 +277,7 @@ export function erpResolvers(rooms: Rooms) {
           record: 'order',
           action: 'cancel',
           adapterInput: { key, ...given({ expectedVersion: input.expectedVersion }) },
+          ...how,
         })
         return { writeback, order: record }
       },

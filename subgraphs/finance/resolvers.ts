@@ -19,7 +19,7 @@ import {
   recordFields,
   systemOf,
 } from '../kit/records.ts'
-import { given, requirePositive, write } from '../kit/writes.ts'
+import { given, type How, requirePositive, write } from '../kit/writes.ts'
 import { invoiceSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
@@ -100,7 +100,11 @@ export function financeResolvers(rooms: Rooms) {
     },
 
     Mutation: {
-      async recordPayment(_: unknown, { input }: { input: RecordPaymentInput }, context: SubgraphContext) {
+      async recordPayment(
+        _: unknown,
+        { input, ...how }: { input: RecordPaymentInput } & How,
+        context: SubgraphContext,
+      ) {
         requirePositive(input.amount.amount, 'amount.amount')
         const { system, key } = await choosePayee(context, input)
         const applications = (input.applications ?? []).map(({ invoiceId, amount }, index) => {
@@ -121,6 +125,7 @@ export function financeResolvers(rooms: Rooms) {
           record: 'payment',
           action: 'create',
           adapterInput: { customer: key, date, amount, ...given({ method, reference }), applications },
+          ...how,
         })
         return { writeback, payment: record }
       },

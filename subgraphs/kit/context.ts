@@ -9,6 +9,7 @@ import { createRecordReader, type RecordReader, type RequestContext } from '../.
 import type { Reading } from '../../src/reading/reading.ts'
 import type { Systems } from '../../src/systems/registry.ts'
 import type { Journal } from '../../src/writeback/journal.ts'
+import type { Operator } from '../../src/writeback/operate.ts'
 import type { Worker } from '../../src/writeback/worker.ts'
 import type { Writer } from '../../src/writeback/writer.ts'
 
@@ -21,6 +22,7 @@ export interface Rooms {
   readonly journal: Journal
   readonly writer: Writer
   readonly worker: Worker
+  readonly operator: Operator
   readonly reading: Reading
 }
 

@@ -5,10 +5,17 @@ import { readLinks } from '../../src/identity/links.ts'
 import type { IdentityType, Unmapped } from '../../src/identity/registry.ts'
 import type { RecordType } from '../../src/systems/records.ts'
 import type { System, WriteMode } from '../../src/systems/registry.ts'
+import type { Decided, Ending, Operated } from '../../src/writeback/operate.ts'
 import { problemOf } from '../../src/writeback/worker.ts'
-import type { StateName, Transition, Writeback } from '../../src/writeback/writeback.ts'
+import {
+  decisionsFor,
+  hasEnded,
+  type StateName,
+  type Transition,
+  type Writeback,
+} from '../../src/writeback/writeback.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
-import { badInput } from '../kit/errors.ts'
+import { badInput, graphError } from '../kit/errors.ts'
 import {
   connectionOf,
   decodeCursor,
@@ -42,10 +49,23 @@ const stateOf = (name: string): StateName => name.toLowerCase().replaceAll('_', 
 const modeName = (mode: WriteMode): string => ({ off: 'OFF', dryRun: 'DRY_RUN', on: 'ON' })[mode]
 
 export function operationsResolvers(rooms: Rooms) {
-  const { systems, identity, journal, reading, feeds } = rooms
+  const { systems, identity, journal, worker, operator, reading, feeds } = rooms
 
   const mayRead = (context: SubgraphContext, writeback: Writeback | null): Writeback | null =>
     writeback && writeback.caller.tenant === context.caller.tenant ? writeback : null
+
+  const decidedBy = (context: SubgraphContext, reason: string): Decided => {
+    requireRole(context, 'operator')
+    if (reason.trim() === '' || reason.length > 1_000)
+      throw badInput('"reason" must be a text of 1 to 1000 characters.', 'reason')
+    return { caller: context.caller, reason }
+  }
+  const operated = (outcome: Operated): Writeback => {
+    if (outcome.ok) return outcome.writeback
+    throw outcome.reason === 'not-found'
+      ? graphError('NOT_FOUND', outcome.message)
+      : badInput(outcome.message, 'id')
+  }
 
   return {
     Query: {
@@ -76,22 +96,34 @@ export function operationsResolvers(rooms: Rooms) {
 
       async writebacks(
         _: unknown,
-        args: { first?: number; after?: string; state?: string; system?: string },
+        args: { first?: number; after?: string; state?: string; system?: string; acceptedBefore?: string },
         context: SubgraphContext,
       ) {
         const size = pageSize(args.first, 20)
-        const list = `writebacks/${args.state ?? ''}/${args.system ?? ''}`
+        const list = `writebacks/${args.state ?? ''}/${args.system ?? ''}/${args.acceptedBefore ?? ''}`
         const [acceptedAt, id] = args.after ? decodeCursor(list, args.after) : []
         const found = await journal.list({
           first: size + 1,
           after: acceptedAt !== undefined && id !== undefined ? { acceptedAt, id } : undefined,
           state: args.state ? stateOf(args.state) : undefined,
           system: args.system,
+          acceptedBefore: args.acceptedBefore ? new Date(args.acceptedBefore).toISOString() : undefined,
           caller: context.caller,
         })
         const items = found
           .slice(0, size)
           .map((node) => ({ cursor: encodeCursor(list, [node.acceptedAt, node.id]), node }))
+        return connectionOf(items, found.length > size, args.after != null)
+      },
+
+      async operatorActions(_: unknown, args: { first?: number; after?: string }, context: SubgraphContext) {
+        requireRole(context, 'operator')
+        const size = pageSize(args.first, 20)
+        const [before] = args.after ? decodeCursor('operatorActions', args.after) : []
+        const found = await operator.actions(size + 1, before ? Number(before) : undefined, context.caller)
+        const items = found
+          .slice(0, size)
+          .map((node) => ({ cursor: encodeCursor('operatorActions', [String(node.position)]), node }))
         return connectionOf(items, found.length > size, args.after != null)
       },
 
@@ -116,6 +148,41 @@ export function operationsResolvers(rooms: Rooms) {
     },
 
     Mutation: {
+      async retryWriteback(_: unknown, args: { id: string; reason: string }, context: SubgraphContext) {
+        return operated(await operator.retry(args.id, decidedBy(context, args.reason)))
+      },
+
+      async cancelWriteback(_: unknown, args: { id: string; reason: string }, context: SubgraphContext) {
+        return operated(await operator.cancel(args.id, decidedBy(context, args.reason)))
+      },
+
+      async resolveWriteback(
+        _: unknown,
+        args: { id: string; outcome: 'CONFIRMED' | 'REJECTED'; key?: string | null; reason: string },
+        context: SubgraphContext,
+      ) {
+        const decision = decidedBy(context, args.reason)
+        if ((args.outcome === 'CONFIRMED') !== (args.key != null && args.key !== ''))
+          throw badInput('Give "key" for CONFIRMED, and only then.', 'key')
+        const ending: Ending =
+          args.outcome === 'CONFIRMED' ? { as: 'confirmed', key: args.key as string } : { as: 'rejected' }
+        return operated(await operator.resolve(args.id, ending, decision))
+      },
+
+      async pauseSystem(_: unknown, args: { id: string; reason: string }, context: SubgraphContext) {
+        const decision = decidedBy(context, args.reason)
+        const system = systemOf(systems, args.id)
+        await operator.pause(system.id, decision)
+        return system
+      },
+
+      async resumeSystem(_: unknown, args: { id: string; reason: string }, context: SubgraphContext) {
+        const decision = decidedBy(context, args.reason)
+        const system = systemOf(systems, args.id)
+        await operator.resume(system.id, decision)
+        return system
+      },
+
       async linkExternalId(
         _: unknown,
         {
@@ -160,6 +227,7 @@ export function operationsResolvers(rooms: Rooms) {
       __resolveReference: ({ id }: { id: string }) => systems.get(id) ?? null,
       environment: (system: System) => system.environment.toUpperCase(),
       capabilities: capabilitiesOf,
+      writesHeld: (system: System) => worker.holdOf(system)?.reason ?? null,
       async health(system: System) {
         const began = performance.now()
         const outcome = await system.adapter.health({ caller: gatewayCaller })
@@ -194,6 +262,19 @@ export function operationsResolvers(rooms: Rooms) {
       reached: ({ state }: Writeback) => (state.name === 'confirmed' ? state.reached : null),
       preview: ({ state }: Writeback) => (state.name === 'dry-run' ? state.preview : null),
       problem: ({ state }: Writeback) => ('problem' in state ? state.problem : null),
+      evidence: ({ state }: Writeback) =>
+        state.name === 'needs-attention' ? (state.evidence ?? null) : null,
+      subject: ({ caller }: Writeback) => caller.subject,
+      decisions: (writeback: Writeback) => decisionsFor(writeback).map((one) => one.toUpperCase()),
+      blockedBy: async (writeback: Writeback, _: unknown, context: SubgraphContext) =>
+        writeback.state.name === 'accepted' ? mayRead(context, await journal.blocker(writeback)) : null,
+      held: async (writeback: Writeback) => {
+        if (hasEnded(writeback.state)) return null
+        const ahead = await journal.blocker(writeback)
+        if (ahead) return `Waits for writeback ${ahead.id}, which is ahead of it at the same record.`
+        const system = systems.get(writeback.system)
+        return (system && worker.holdOf(system)?.reason) ?? null
+      },
       history: (writeback: Writeback) => journal.history(writeback.id),
     },
 
