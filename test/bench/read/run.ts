@@ -2,6 +2,8 @@
  * `npm run bench read`: one system of 150 ms, ten sessions and twenty calls in a second; a thousand customers asked
  * for as people do (Zipf), 200 times in a second, from a cold start, while five of them change in every second.
  *
+ * On a machine that others use too, `chrt -r 5 npm run bench read` keeps them out of the latencies.
+ *
  * Options: `--seconds N`, `--rate N`, `--changes N`, `--only ours,direct,apollo`, `--ttl SECONDS` of the peer's cache,
  * `--no-outage`. The peer needs `npm install` in `peers/` once.
  */
@@ -231,6 +233,8 @@ function summarise(
     all: times(asked),
     secondHalf: times(late),
     warm: variant.name === 'ours' ? times(warm) : null,
+    warmSecondHalf:
+      variant.name === 'ours' ? times(warm.filter((one) => one.due >= (late[0]?.due ?? 0))) : null,
     floor: times(floor),
     outdated: {
       share: round(ages.filter((age) => age > 0).length / Math.max(1, ages.length), 4),
@@ -305,6 +309,11 @@ process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)
 const [ours, direct] = ['ours', 'direct'].map((name) => results.find((one) => one.variant === name))
 if (ours && direct)
   say(`calls: ${round(direct.callsPer1000 / ours.callsPer1000)} times fewer than (a); goal: 20`)
-if (ours?.warm) say(`warm reads: p99 ${ours.warm.p99} ms, the floor ${ours.floor.p99} ms; goal: within 5 ms`)
+if (ours?.warm) {
+  const { warm, warmSecondHalf, floor } = ours
+  say(
+    `warm reads: p99 ${warm.p99} ms, ${warmSecondHalf?.p99} in the second half; the floor ${floor.p99}; goal: within 5 ms`,
+  )
+}
 if (ours) say(`answers older than an event applied before: ${ours.olderThanAppliedEvent}; goal: 0`)
 process.exit(0)
