@@ -6,6 +6,7 @@ import type { CreateAdapter } from './port.ts'
 import { restCrmConfig } from './rest-crm/config.ts'
 import { restWmsConfig } from './rest-wms/config.ts'
 import { sapB1Config } from './sap-b1/config.ts'
+import { sapS4Config } from './sap-s4/config.ts'
 import { soapFinanceConfig } from './soap-finance/config.ts'
 import { yonyouU8Config } from './yonyou-u8/config.ts'
 
@@ -18,6 +19,7 @@ export interface Kind {
 
 export const kinds: Readonly<Record<string, Kind>> = {
   'sap-b1': { config: sapB1Config, load: async () => (await import('./sap-b1/adapter.ts')).createSapB1 },
+  'sap-s4': { config: sapS4Config, load: async () => (await import('./sap-s4/adapter.ts')).createSapS4 },
   'kingdee-k3': {
     config: kingdeeK3Config,
     load: async () => (await import('./kingdee-k3/adapter.ts')).createKingdeeK3,
