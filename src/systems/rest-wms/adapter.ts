@@ -415,7 +415,9 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
         if (failure.kind !== 'rejected' || failure.code !== CODE_DUPLICATE_REFERENCE) return sent
         // The reference stands for this one write: what has it is what an earlier attempt made.
         const key = failure.details?.[duplicateDetail]
-        return typeof key === 'string' ? ok({ key, reached: 'effective' }) : sent
+        if (typeof key === 'string') return ok({ key, reached: 'effective' })
+        const detail = `POST ${source.path}: the reference is taken, and the answer does not say by what`
+        return fail({ kind: 'unknown-outcome', detail })
       },
 
       verify: (_input, write, context) =>
