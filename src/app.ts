@@ -9,6 +9,7 @@ import { isRecordEvent } from './events/event.ts'
 import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.ts'
 import { healthOf } from './events/health.ts'
 import { openEventLog } from './events/log.ts'
+import { createOutbound } from './events/outbound.ts'
 import { createReceiver } from './events/webhooks.ts'
 import { readLinks } from './identity/links.ts'
 import { createIdentityRegistry } from './identity/registry.ts'
@@ -122,7 +123,27 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     timeZone: config.events.timeZone,
     keep: { ageMs: config.events.keep, maxBytes: config.events.maxBytes },
   })
-  const rooms: Rooms = { systems, identity, events, feeds, journal, writer, worker, operator, reading }
+  const outbound = createOutbound({
+    store,
+    log: events,
+    owner,
+    logger,
+    allow: config.outbound.allow,
+    timeoutMs: config.outbound.timeout,
+    pauseAfterMs: config.outbound.pauseAfter,
+  })
+  const rooms: Rooms = {
+    systems,
+    identity,
+    events,
+    feeds,
+    outbound,
+    journal,
+    writer,
+    worker,
+    operator,
+    reading,
+  }
   for (const file of config.identity.import) {
     const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
     if ('problems' in links) throw new Error(`${file}: ${links.problems.join('; ')}`)
@@ -145,13 +166,14 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     start() {
       worker.start()
       clock.start()
+      outbound.start()
       swept = sweeper.start()
       // Feeds read what identities are made of too; the sweep goes first, so that the first system founds them.
       swept.then(feeds.start, feeds.start)
     },
     ready: () => swept,
     async close() {
-      await Promise.all([feeds.close(), clock.close(), sweeper.close(), worker.close()])
+      await Promise.all([feeds.close(), clock.close(), outbound.close(), sweeper.close(), worker.close()])
       events.close()
       reading.close()
       await systems.close()

@@ -1,5 +1,6 @@
 /** The configuration file: one schema gives the parser, the types and the defaults. A system's kind adds its own part. */
 import { z } from 'zod'
+import { isNetwork } from '../events/addresses.ts'
 import { notifySchema } from '../events/webhooks.ts'
 import { WEEKDAYS } from '../reading/maintenance.ts'
 import { RECORD_TYPES } from '../systems/records.ts'
@@ -235,6 +236,19 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('The log of change events'),
+  outbound: z
+    .strictObject({
+      allow: z
+        .array(z.string().refine(isNetwork, 'is no network such as 10.1.0.0/16'))
+        .default([])
+        .describe('Internal networks that webhooks may be sent to; others of them are refused at connect'),
+      timeout: duration.prefault('10s').describe('For one attempt'),
+      pauseAfter: duration
+        .prefault('24h')
+        .describe('An endpoint at which nothing succeeded for so long is paused'),
+    })
+    .prefault({})
+    .describe('Webhooks to others; they are registered through the graph'),
   subgraphs: z
     .partialRecord(
       z.enum(['crm', 'erp', 'wms', 'finance', 'operations']),

@@ -104,12 +104,20 @@ export function createClock(options: ClockOptions): Clock {
 
   const keepHouse = async (now: Date) => {
     await log.prune(options.keep)
-    await store.transact((tx) =>
-      tx
+    const old = new Date(now.getTime() - options.keep.ageMs).toISOString()
+    await store.transact(async (tx) => {
+      await tx
         .deleteFrom('received')
         .where('at', '<', now.getTime() - REMEMBER_RECEIVED_MS)
-        .execute(),
-    )
+        .execute()
+      const over = tx
+        .selectFrom('delivery')
+        .select('id')
+        .where('state', '!=', 'waiting')
+        .where('created_at', '<', old)
+      await tx.deleteFrom('delivery_attempt').where('delivery', 'in', over).execute()
+      await tx.deleteFrom('delivery').where('state', '!=', 'waiting').where('created_at', '<', old).execute()
+    })
   }
 
   const tick = async (now = new Date()) => {

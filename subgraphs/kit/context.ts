@@ -3,6 +3,7 @@ import DataLoader from 'dataloader'
 import type { Caller } from '../../src/caller/caller.ts'
 import type { Feeds } from '../../src/events/feeds.ts'
 import type { EventLog } from '../../src/events/log.ts'
+import type { Outbound } from '../../src/events/outbound.ts'
 import type { Identity, IdentityRegistry, IdentityType } from '../../src/identity/registry.ts'
 import type { CallWatch } from '../../src/reading/call-watch.ts'
 import { createRecordReader, type RecordReader, type RequestContext } from '../../src/reading/reader.ts'
@@ -19,6 +20,7 @@ export interface Rooms {
   readonly identity: IdentityRegistry
   readonly events: EventLog
   readonly feeds: Pick<Feeds, 'webhookCounts'>
+  readonly outbound: Outbound
   readonly journal: Journal
   readonly writer: Writer
   readonly worker: Worker

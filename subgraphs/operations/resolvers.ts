@@ -27,6 +27,7 @@ import {
 } from '../kit/records.ts'
 import { requireRole } from '../kit/writes.ts'
 import { operationsSubscriptions } from './subscriptions.ts'
+import { webhookResolvers } from './webhooks.ts'
 
 type GraphIdentityType = 'CUSTOMER' | 'PRODUCT'
 const identityType = (type: GraphIdentityType): IdentityType => type.toLowerCase() as IdentityType
@@ -66,9 +67,11 @@ export function operationsResolvers(rooms: Rooms) {
       ? graphError('NOT_FOUND', outcome.message)
       : badInput(outcome.message, 'id')
   }
+  const webhooks = webhookResolvers(rooms)
 
   return {
     Query: {
+      ...webhooks.Query,
       node(_: unknown, { id }: { id: string }) {
         const type = decodeId(id)?.type
         const __typename = type && NODE_TYPES[type]
@@ -183,6 +186,7 @@ export function operationsResolvers(rooms: Rooms) {
         return system
       },
 
+      ...webhooks.Mutation,
       async linkExternalId(
         _: unknown,
         {
@@ -218,6 +222,9 @@ export function operationsResolvers(rooms: Rooms) {
     },
 
     Subscription: operationsSubscriptions(rooms, mayRead),
+
+    Webhook: webhooks.Webhook,
+    WebhookDelivery: webhooks.WebhookDelivery,
 
     Node: {
       __resolveType: (node: { __typename: string }) => node.__typename,
