@@ -56,7 +56,7 @@ export function checkConfig(raw: unknown, env: Environment, source: string, demo
     const system = checkSystem(id, asRecord(settings), problems)
     if (system) systems[id] = system
   }
-  problems.push(...disagreements(systems))
+  problems.push(...mixedEnvironments(asRecord(asRecord(filled).systems)), ...disagreements(systems))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(source, unique(problems))
   return { ...parsed.data, systems, demo }
 }
@@ -93,16 +93,22 @@ function checkSystem(
   return base.success && rest.success ? { ...base.data, settings: rest.data } : null
 }
 
+/** Judged by what is written: a mistake elsewhere in a system must not hide this one. */
+function mixedEnvironments(systems: Record<string, unknown>): Problem[] {
+  const known = Object.entries(systems).flatMap(([id, settings]) => {
+    const { environment } = asRecord(settings)
+    return environment === 'production' || environment === 'test' ? [{ id, environment }] : []
+  })
+  if (new Set(known.map(({ environment }) => environment)).size < 2) return []
+  const list = known.map(({ id, environment }) => `${id} is ${environment}`).join(', ')
+  const hint = 'Run one gateway for production and another for test.'
+  return [{ path: 'systems', message: `mixes environments: ${list}`, hint }]
+}
+
 /** What no single field can know. */
 function disagreements(systems: Readonly<Record<string, SystemConfig>>): Problem[] {
   const problems: Problem[] = []
   const entries = Object.entries(systems)
-  const environments = new Set(entries.map(([, system]) => system.environment))
-  if (environments.size > 1) {
-    const list = entries.map(([id, system]) => `${id} is ${system.environment}`).join(', ')
-    const hint = 'Run one gateway for production and another for test.'
-    problems.push({ path: 'systems', message: `mixes environments: ${list}`, hint })
-  }
   for (const [id, { orderNumbersFrom }] of entries) {
     if (orderNumbersFrom === undefined || orderNumbersFrom in systems) continue
     const hint = `Systems: ${Object.keys(systems).join(', ')}.`
