@@ -483,9 +483,9 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
 
       async verify({ key }, _write, context): Promise<Outcome<Verdict<T>>> {
         if (!isAddressable(key)) return missing(key)
-        const [read = ok(null)] = await readMany<Document>(source as Source<Document>, [key], context)
+        const [read = ok(null)] = await readMany(source, [key], context)
         if (!read.ok) return read
-        const record = read.value as RecordTypes[T] | null
+        const record = read.value
         if (record === null) return missing(key)
         if (isDone(record)) return ok({ effect: 'done', result: { key, record, reached: 'effective' } })
         const state = `${source.type} ${key} is ${record.vendorStatus ?? record.status}`
