@@ -26,7 +26,18 @@ export function createLogin(config: SapS4Config, context: AdapterContext): Login
   const { auth } = config
   if (auth.method === 'basic') {
     const header = basic(auth.username, auth.password)
-    return { header: async () => header, refused: () => false, close: () => {} }
+    let blockedUntil = 0
+    return {
+      async header() {
+        if (Date.now() >= blockedUntil) return header
+        throw new SourceError({ kind: 'unauthorized', detail: 'user and password were refused just now' })
+      },
+      refused() {
+        blockedUntil = Date.now() + REFUSED_MS
+        return false
+      },
+      close: () => {},
+    }
   }
   const address = new URL(auth.tokenUrl)
   const http = createHttpClient({

@@ -366,15 +366,23 @@ function cancelAction(
         const message = `Order ${order.number} has no item left that could be rejected.`
         return fail({ kind: 'rejected', code: 'COMPLETE', message })
       }
-      const parts = requests(order.key, open, order.version ?? '*')
-      const sent = await outcomeOf(() => client.writeAll(parts, context))
-      if (!sent.ok) return sent
+      const parts = requests(order.key, open, input.expectedVersion ?? '*')
+      let done = 0
+      // In a batch the others would go on without the one whose version is refused: it goes ahead alone.
+      const [first, ...others] = parts
+      if (first && input.expectedVersion !== undefined && others.length > 0) {
+        const ahead = await outcomeOf(() => client.write(first, context))
+        if (!ahead.ok) return ahead
+        if (ahead.value.status >= 300) return fail(client.writeFailure(ahead.value))
+        done = 1
+      }
+      const sent = await outcomeOf(() => client.writeAll(parts.slice(done), context))
+      const isPart = `of ${parts.length} items are rejected, the others are not`
+      if (!sent.ok) return done === 0 ? sent : fail(illegible(`${done} ${isPart}`))
       const failed = sent.value.find((answer) => answer.status >= 300)
       if (!failed) return ok(await resultOf(order.key, reread, context))
-      const failure = client.writeFailure(failed)
-      const done = sent.value.filter((answer) => answer.status < 300).length
-      if (done === 0) return fail(failure)
-      return fail(illegible(`${done} of ${parts.length} items are rejected, the others are not`))
+      done += sent.value.filter((answer) => answer.status < 300).length
+      return fail(done === 0 ? client.writeFailure(failed) : illegible(`${done} ${isPart}`))
     },
 
     async verify(input, _write, context): Promise<Checked> {
