@@ -1,10 +1,7 @@
 /** A warehouse system that follows the published contract (`openapi.yaml`), or one with other paths and names. */
-import { timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
-import { parseJson } from '../json.ts'
 import type {
-  ActionInput,
   CallContext,
   ChangePage,
   CreateAdapter,
@@ -14,30 +11,20 @@ import type {
   ListQuery,
   Lookup,
   ReservationCreate,
-  VendorRequest,
-  Verdict,
-  WebhookReceiver,
-  WebhookRequest,
-  WriteAction,
-  WriteContext,
-  WriteResult,
 } from '../port.ts'
 import { type Delivery, type InventoryLevel, type Key, type RecordTypes, splitKey } from '../records.ts'
-import { SIGNATURE_WINDOW_MS, type SignatureVerdict, verifyWebhook } from '../signature.ts'
-import { CODE_DUPLICATE_REFERENCE, createRestWmsClient, signatureOf } from './client.ts'
+import { inBatches } from './batches.ts'
+import { broken, createRestWmsClient } from './client.ts'
 import type { RestWmsConfig } from './config.ts'
-import { createMapping, fieldOf, fieldText, stockKeyOf } from './mapping.ts'
+import { createMapping, fieldText, stockKeyOf } from './mapping.ts'
+import { createWebhook } from './webhook.ts'
+import { createWrites, type Document, type RecordSource } from './writes.ts'
 
 type Held = 'warehouse' | 'product' | 'inventoryLevel' | 'reservation' | 'delivery'
 type Told = 'inventoryLevel' | 'reservation' | 'delivery'
-type Document = 'reservation' | 'delivery'
 
-/** Where records of one type are, and how one is read. */
-interface Source<T extends Held> {
-  readonly type: T
-  readonly path: string
-  readonly read: (raw: unknown) => Outcome<RecordTypes[T]>
-  readonly keyOf: (raw: unknown) => Key | undefined
+/** And how they are listed. */
+interface Source<T extends Held> extends RecordSource<T> {
   /** The parts of a record's place in the order in which the WMS lists. */
   readonly place: readonly string[]
   /** The filter as query parameters. */
@@ -112,7 +99,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
   /* ---- reading ---- */
 
   const readMany = <T extends Exclude<Held, 'inventoryLevel'>>(
-    source: Source<T>,
+    source: RecordSource<T>,
     keys: readonly Key[],
     context: CallContext,
   ) =>
@@ -130,6 +117,12 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
       if (nameless) for (const key of batch) if (!found.has(key)) found.set(key, nameless)
       return found
     })
+
+  const readOne = async <T extends Exclude<Held, 'inventoryLevel'>>(
+    source: RecordSource<T>,
+    key: Key,
+    context: CallContext,
+  ): Promise<Outcome<RecordTypes[T] | null>> => (await readMany(source, [key], context))[0] ?? ok(null)
 
   /** The rows of stock of each product. */
   const rowsOf = (skus: readonly Key[], context: CallContext) =>
@@ -367,137 +360,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
 
   /* ---- writing ---- */
 
-  const writeHeaders = (write: WriteContext): Record<string, string> => ({
-    'content-type': 'application/json; charset=utf-8',
-    ...(config.onBehalfOfHeader === null
-      ? {}
-      : { [config.onBehalfOfHeader.toLowerCase()]: encodeURIComponent(write.onBehalfOf.toWellFormed()) }),
-  })
-
-  interface Creation<Input, T extends Document> {
-    readonly source: Source<T>
-    readonly idField: string
-    readonly externalRefField: string
-    /** Where the WMS names the document that has the reference already. */
-    readonly duplicateDetail: string
-    body(input: Input, externalReference: string): Record<string, unknown>
-  }
-
-  const createAction = <Input extends ReservationCreate | DeliveryCreate, T extends Document>({
-    source,
-    idField,
-    externalRefField,
-    duplicateDetail,
-    body,
-  }: Creation<Input, T>): WriteAction<Input, T> => {
-    const preview = (input: Input, write: WriteContext): VendorRequest => ({
-      method: 'POST',
-      path: source.path,
-      headers: writeHeaders(write),
-      body: JSON.stringify(body(input, write.externalReference)),
-    })
-    return {
-      preview,
-
-      async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
-        const refused = mapping.refuse(input)
-        if (refused) return fail(refused)
-        const sent = await outcomeOf(() => client.write(preview(input, write), context))
-        if (sent.ok) {
-          const record = source.read(sent.value)
-          if (record.ok) return ok({ key: record.value.key, record: record.value, reached: 'effective' })
-          const key = fieldText(sent.value, idField)
-          if (key !== undefined) return ok({ key, reached: 'effective' })
-          // It was made, but we were not told its key: it can be found by its reference.
-          return fail({ kind: 'unknown-outcome', detail: `POST ${source.path}: no key in the answer` })
-        }
-        const { failure } = sent
-        if (failure.kind !== 'rejected' || failure.code !== CODE_DUPLICATE_REFERENCE) return sent
-        // The reference stands for this one write: what has it is what an earlier attempt made.
-        const key = failure.details?.[duplicateDetail]
-        if (typeof key === 'string') return ok({ key, reached: 'effective' })
-        const detail = `POST ${source.path}: the reference is taken, and the answer does not say by what`
-        return fail({ kind: 'unknown-outcome', detail })
-      },
-
-      verify: (_input, write, context) =>
-        outcomeOf(async (): Promise<Verdict<T>> => {
-          const { externalReference } = write
-          const { items } = await client.getPage(source.path, { externalRef: externalReference }, context)
-          for (const raw of items) {
-            // A WMS that overlooks the parameter answers with everything: compare.
-            if (fieldOf(raw, externalRefField) !== externalReference) continue
-            const record = source.read(raw)
-            const key = record.ok ? record.value.key : source.keyOf(raw)
-            if (key === undefined) throw new SourceError(broken(source.path, 'a document without a key'))
-            const result = {
-              key,
-              reached: 'effective' as const,
-              ...(record.ok ? { record: record.value } : {}),
-            }
-            return { effect: 'done', result }
-          }
-          const evidence = config.uniqueExternalRef
-            ? `no ${source.type} has the reference, and the WMS takes each reference only once`
-            : `no ${source.type} has the reference yet`
-          return { effect: 'none', proven: config.uniqueExternalRef, evidence }
-        }),
-    }
-  }
-
-  const namedAction = <T extends Document>(
-    source: Source<T>,
-    verb: string,
-    isDone: (record: RecordTypes[T]) => boolean,
-  ): WriteAction<ActionInput, T> => {
-    const preview = ({ key, expectedVersion }: ActionInput, write: WriteContext): VendorRequest => ({
-      method: 'POST',
-      path: `${source.path}/${encodeURIComponent(key)}/${verb}`,
-      headers: {
-        ...writeHeaders(write),
-        ...(expectedVersion === undefined ? {} : { 'if-match': `"${expectedVersion}"` }),
-      },
-      body: '{}',
-    })
-    const missing = (key: Key) => fail({ kind: 'not-found', message: `There is no ${source.type} "${key}".` })
-    return {
-      preview,
-
-      async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
-        const { key, expectedVersion } = input
-        if (!isAddressable(key)) return missing(key)
-        if (expectedVersion !== undefined && !config.conditionalWrites) {
-          return unsupported('This WMS cannot check the version of a document: leave expectedVersion out.')
-        }
-        // What fits into no header was never a version of this WMS: nothing is sent.
-        if (expectedVersion !== undefined && !/^[!#-~]+$/.test(expectedVersion)) {
-          const message = `The ${source.type} "${key}" never had the version that is expected.`
-          return fail({ kind: 'conflict', message })
-        }
-        return outcomeOf(async (): Promise<WriteResult<T>> => {
-          const record = source.read(await client.write(preview(input, write), context))
-          // It is done, whatever the WMS shows of it.
-          return { key, reached: 'effective', ...(record.ok ? { record: record.value } : {}) }
-        })
-      },
-
-      async verify({ key }, _write, context): Promise<Outcome<Verdict<T>>> {
-        if (!isAddressable(key)) return missing(key)
-        const [read = ok(null)] = await readMany(source, [key], context)
-        if (!read.ok) return read
-        const record = read.value
-        if (record === null) return missing(key)
-        if (isDone(record)) return ok({ effect: 'done', result: { key, record, reached: 'effective' } })
-        const state = `${source.type} ${key} is ${record.vendorStatus ?? record.status}`
-        return ok({
-          effect: 'none',
-          proven: config.repeatableActions,
-          evidence: config.repeatableActions ? `${state}; asking for it again does no harm` : state,
-        })
-      },
-    }
-  }
-
+  const { createAction, namedAction } = createWrites(client, mapping, config, readOne)
   const createReservation = createAction<ReservationCreate, 'reservation'>({
     source: reservations,
     idField: fields.reservation.id,
@@ -514,30 +377,6 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
   })
   const closed = (direction: Delivery['direction']) => (delivery: Delivery) =>
     delivery.status === 'CLOSED' && delivery.direction === direction
-
-  /* ---- being told ---- */
-
-  const webhook = (settings: NonNullable<RestWmsConfig['webhook']>): WebhookReceiver => ({
-    receive(request, now) {
-      const signature =
-        settings.profile === 'standard'
-          ? verifyWebhook(settings.secret, request, now)
-          : verifySigned(settings, request, now)
-      if (!signature.ok) return signature
-      let event: ReturnType<typeof mapping.event>
-      try {
-        event = mapping.event(parseJson(request.body.toString('utf8'), 'webhook'))
-      } catch (error) {
-        if (!(error instanceof SourceError)) throw error
-        return { ok: false, reason: 'malformed', detail: failureText(error.failure) }
-      }
-      if (typeof event === 'string') return { ok: false, reason: 'malformed', detail: event }
-      if (event && signature.id !== '' && event.id !== signature.id) {
-        return { ok: false, reason: 'malformed', detail: 'eventId is not the one in the header webhook-id' }
-      }
-      return { ok: true, notifications: event === null ? [] : [event] }
-    },
-  })
 
   return {
     kind: 'rest-wms',
@@ -595,43 +434,15 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
     async checkConfiguration(context) {
       const { defaultWarehouse } = config
       if (defaultWarehouse === undefined) return ok([])
-      const [read = ok(null)] = await readMany(warehouses, [defaultWarehouse], context)
+      const read = await readOne(warehouses, defaultWarehouse, context)
       if (!read.ok) return read
       return ok(read.value ? [] : [`defaultWarehouse: there is no warehouse "${defaultWarehouse}".`])
     },
-    ...(config.webhook ? { webhook: webhook(config.webhook) } : {}),
+    ...(config.webhook ? { webhook: createWebhook(config.webhook, mapping) } : {}),
     async close() {
       client.close()
     },
   }
-}
-
-/** Checks `Authorization`, `X-Timestamp` and `X-Signature`. There is no id among the headers. */
-function verifySigned(
-  { apiKey, secret }: { readonly apiKey: string; readonly secret: string },
-  { headers, body }: WebhookRequest,
-  now: Date,
-): SignatureVerdict {
-  const timestamp = headers['x-timestamp'] ?? ''
-  const given = headers['x-signature']
-  if (!given || headers.authorization === undefined) {
-    const detail = 'Authorization, X-Timestamp and X-Signature are needed'
-    return { ok: false, reason: 'signature', detail }
-  }
-  if (!/^\d{1,15}$/.test(timestamp) || Math.abs(now.getTime() - Number(timestamp)) > SIGNATURE_WINDOW_MS) {
-    return { ok: false, reason: 'timestamp', detail: 'X-Timestamp is not within five minutes of now' }
-  }
-  const matches =
-    same(headers.authorization, `ApiKey ${apiKey}`) &&
-    same(given.toLowerCase(), signatureOf(timestamp, apiKey, body, secret))
-  return matches
-    ? { ok: true, id: '' }
-    : { ok: false, reason: 'signature', detail: 'X-Signature does not match' }
-}
-
-const same = (given: string, expected: string): boolean => {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)]
-  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 /** Query parameters; those without a value are left out. */
@@ -639,9 +450,6 @@ const queryOf = (parameters: Readonly<Record<string, string | undefined>>): Reco
   Object.fromEntries(Object.entries(parameters).filter((entry): entry is [string, string] => !!entry[1]))
 
 const unsupported = (message: string): Outcome<never> => fail({ kind: 'unsupported', message })
-
-const broken = (path: string, what: string) =>
-  ({ kind: 'invalid-response', detail: `GET ${path}: ${what}` }) as const
 
 /** All, or the first failure: half of them would look like all. */
 function allOf<V>(outcomes: readonly Outcome<V>[]): Outcome<readonly V[]> {
@@ -651,53 +459,4 @@ function allOf<V>(outcomes: readonly Outcome<V>[]): Outcome<readonly V[]> {
     values.push(outcome.value)
   }
   return ok(values)
-}
-
-/**
- * Reads batch by batch, each distinct key once.
- * @param absent What a key has that the WMS did not mention.
- * @param read May throw SourceError: then every key of the batch fails alike.
- * @returns One outcome per key, same order.
- */
-async function inBatches<V>(
-  keys: readonly Key[],
-  limit: number,
-  absent: V,
-  read: (batch: readonly Key[]) => Promise<ReadonlyMap<Key, Outcome<V>>>,
-): Promise<Outcome<V>[]> {
-  const outcomes = new Map<Key, Outcome<V>>()
-  let refused: Outcome<never> | undefined
-  for (const batch of batchesOf(keys, limit)) {
-    // More attempts with refused credentials would only lock the account.
-    const found = refused ?? (await outcomeOf(() => read(batch)))
-    for (const key of batch) outcomes.set(key, found.ok ? (found.value.get(key) ?? ok(absent)) : found)
-    if (!found.ok && found.failure.kind === 'unauthorized') refused = found
-  }
-  return keys.map((key) => outcomes.get(key) ?? ok(absent))
-}
-
-/** Commas separate keys in a list and dots climb in a path: no record of the contract has such a key. */
-const isAddressable = (key: Key): boolean =>
-  /^[^,\p{Cc}]{1,200}$/u.test(key) && /[^\s.]/.test(key) && key.isWellFormed()
-
-/** Longer addresses are refused by servers and proxies, often without a word. */
-const MAX_LIST_LENGTH = 6_000
-
-/** Each distinct key that can exist once, cut to what one call may carry. */
-function batchesOf(keys: readonly Key[], limit: number): Key[][] {
-  const batches: Key[][] = []
-  let length = 0
-  for (const key of new Set(keys)) {
-    if (!isAddressable(key)) continue
-    const batch = batches.at(-1)
-    const more = encodeURIComponent(key).length + '%2C'.length
-    if (batch && batch.length < limit && length + more <= MAX_LIST_LENGTH) {
-      batch.push(key)
-      length += more
-    } else {
-      batches.push([key])
-      length = more
-    }
-  }
-  return batches
 }

@@ -66,6 +66,9 @@ const eventsSchema = z.looseObject({
   hasMore: z.boolean(),
 })
 
+export const broken = (path: string, what: string) =>
+  ({ kind: 'invalid-response', detail: `GET ${path}: ${what}` }) as const
+
 /** The feed does not reach back that far. */
 const GONE = 410
 
@@ -122,7 +125,7 @@ export function createRestWmsClient(config: RestWmsConfig, timeoutMs: number, lo
     const parsed = schema.safeParse(data)
     if (parsed.success) return parsed.data
     const why = z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ')
-    throw new SourceError({ kind: 'invalid-response', detail: `GET ${path}: ${why}` })
+    throw new SourceError(broken(path, why))
   }
 
   return {
