@@ -193,7 +193,7 @@ async function openStore({ dataDir, store }: Config, logger: Log): Promise<Store
 export async function openSystem(id: string, config: SystemConfig, logger: Log): Promise<System> {
   const kind = kinds[config.kind]
   if (!kind) throw new Error(`no kind ${config.kind}`) // the configuration was checked
-  const create = await kind.load()
+  const create = await kind.adapter()
   const log = logger.child({ system: id })
   const adapter = create(config.settings as never, { systemId: id, log, timeoutMs: config.timeout })
   return {

@@ -80,7 +80,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     world,
     life,
     simulators: { erp, crm, fin },
-    config: checkConfig(raw, {}, 'the demo', true),
+    config: await checkConfig(raw, {}, 'the demo', true),
     announce(gatewayUrl) {
       gateway = gatewayUrl
       const everyMs = options.everyMs ?? 2_000
@@ -95,7 +95,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
 }
 
 /** The demo's configuration where its simulated systems run in another process. */
-export function demoConfig(options: DemoOptions = {}): Config {
+export async function demoConfig(options: DemoOptions = {}): Promise<Config> {
   const host = options.host ?? '127.0.0.1'
   refuseUnsafe(host)
   const [erp, crm, fin] = options.simulatorPorts ?? DEMO_PORTS

@@ -12,7 +12,7 @@ export async function check(flags: Flags): Promise<void> {
   const logger = createLog('silent')
   const file = configFile(flags)
   const demo = file === undefined ? await startDemo({ simulatorPorts: [0, 0, 0], everyMs: 0 }) : null
-  const config = demo ? demo.config : readConfig(file as string, flags)
+  const config = demo ? demo.config : await readConfig(file as string, flags)
   const systems = await Promise.all(
     Object.entries(config.systems).map(([id, settings]) => openSystem(id, settings, logger)),
   )

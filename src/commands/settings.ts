@@ -44,6 +44,6 @@ export function withFlags(config: Config, flags: Flags): Config {
   }
 }
 
-export function readConfig(file: string, flags: Flags): Config {
-  return withFlags(loadConfigFile(file, process.env), flags)
+export async function readConfig(file: string, flags: Flags): Promise<Config> {
+  return withFlags(await loadConfigFile(file, process.env), flags)
 }

@@ -11,7 +11,7 @@ export async function start(flags: Flags): Promise<void> {
   const logger = createLog()
   const file = configFile(flags)
   const demo = file === undefined ? await startDemo({ port: portOf(flags), dataDir: dataDir() }) : null
-  const config = demo ? withFlags(demo.config, flags) : readConfig(file as string, flags)
+  const config = demo ? withFlags(demo.config, flags) : await readConfig(file as string, flags)
   const app = await openApp(config, logger)
   const gateway = await openGateway(app, logger)
   demo?.announce(gateway.url)

@@ -14,7 +14,7 @@ export async function subgraph(args: readonly string[], flags: Flags): Promise<v
   if (!isSubgraph(name)) throw new UsageError(`Say which subgraph: ${SUBGRAPHS.join(', ')}.`)
   const logger = createLog()
   const file = configFile(flags)
-  const config = file === undefined ? demoConfig({ dataDir: dataDir() }) : readConfig(file, flags)
+  const config = file === undefined ? await demoConfig({ dataDir: dataDir() }) : await readConfig(file, flags)
   const app = await openApp(config, logger)
   const door = await openSubgraphDoor({
     host: config.host,

@@ -28,8 +28,8 @@ export class ConfigError extends Error {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** @throws ConfigError with every problem found. */
-export function loadConfigFile(file: string, env: Environment): Config {
+/** Rejects with a ConfigError that tells every problem found. */
+export async function loadConfigFile(file: string, env: Environment): Promise<Config> {
   let raw: unknown
   try {
     raw = parse(readFileSync(file, 'utf8'))
@@ -44,8 +44,13 @@ export function loadConfigFile(file: string, env: Environment): Config {
   return checkConfig(raw, env, file)
 }
 
-/** @throws ConfigError with every problem found. */
-export function checkConfig(raw: unknown, env: Environment, source: string, demo = false): Config {
+/** Rejects with a ConfigError that tells every problem found. */
+export async function checkConfig(
+  raw: unknown,
+  env: Environment,
+  source: string,
+  demo = false,
+): Promise<Config> {
   const problems: Problem[] = []
   const filled = fillIn(raw, env, [], problems)
   const parsed = configSchema.safeParse(filled ?? {})
@@ -53,7 +58,7 @@ export function checkConfig(raw: unknown, env: Environment, source: string, demo
 
   const systems: Record<string, SystemConfig> = {}
   for (const [id, settings] of Object.entries(asRecord(asRecord(filled).systems))) {
-    const system = checkSystem(id, asRecord(settings), problems)
+    const system = await checkSystem(id, asRecord(settings), problems)
     if (system) systems[id] = system
   }
   problems.push(...mixedEnvironments(asRecord(asRecord(filled).systems)), ...disagreements(systems))
@@ -61,11 +66,11 @@ export function checkConfig(raw: unknown, env: Environment, source: string, demo
   return { ...parsed.data, systems, demo }
 }
 
-function checkSystem(
+async function checkSystem(
   id: string,
   settings: Record<string, unknown>,
   problems: Problem[],
-): SystemConfig | null {
+): Promise<SystemConfig | null> {
   const path = ['systems', id]
   const common: Record<string, unknown> = {}
   const own: Record<string, unknown> = {}
@@ -87,9 +92,10 @@ function checkSystem(
     }
     return null
   }
-  const rest = kind.config.safeParse(own)
+  const schema = await kind.config()
+  const rest = schema.safeParse(own)
   if (!rest.success)
-    problems.push(...problemsOf(rest.error, own, kind.config, path, Object.keys(systemSchema.shape)))
+    problems.push(...problemsOf(rest.error, own, schema, path, Object.keys(systemSchema.shape)))
   return base.success && rest.success ? { ...base.data, settings: rest.data } : null
 }
 

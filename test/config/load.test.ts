@@ -31,11 +31,11 @@ type Raw = ReturnType<typeof right> & Record<string, unknown>
 const from = (variable: string): string => `\${${variable}}`
 
 /** Every problem as `path: message — hint`. */
-function problemsOf(change: (raw: Raw) => void, env: Environment = {}): string[] {
+async function problemsOf(change: (raw: Raw) => void, env: Environment = {}): Promise<string[]> {
   const raw = right() as Raw
   change(raw)
   try {
-    checkConfig(raw, env, 'test')
+    await checkConfig(raw, env, 'test')
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return error.problems.map(({ path, message, hint }) => `${path}: ${message}${hint ? ` — ${hint}` : ''}`)
@@ -45,8 +45,8 @@ function problemsOf(change: (raw: Raw) => void, env: Environment = {}): string[]
 const system = (raw: Raw, id: string): Record<string, unknown> => raw.systems[id] ?? {}
 
 describe('a configuration', () => {
-  it('that is right gets the defaults of everything that it leaves out', () => {
-    const config = checkConfig(right(), {}, 'test')
+  it('that is right gets the defaults of everything that it leaves out', async () => {
+    const config = await checkConfig(right(), {}, 'test')
     expect(config).toMatchObject({
       host: '127.0.0.1',
       port: 4000,
@@ -58,15 +58,15 @@ describe('a configuration', () => {
     })
   })
 
-  it('cannot switch the demo on', () => {
-    expect(problemsOf((raw) => Object.assign(raw, { demo: true }))).toEqual([
+  it('cannot switch the demo on', async () => {
+    expect(await problemsOf((raw) => Object.assign(raw, { demo: true }))).toEqual([
       expect.stringMatching(/^demo: is not known/),
     ])
   })
 
-  it('is told of an unknown key, with the one that was probably meant', () => {
+  it('is told of an unknown key, with the one that was probably meant', async () => {
     expect(
-      problemsOf((raw) => {
+      await problemsOf((raw) => {
         Object.assign(raw, { prot: 4000 })
         Object.assign(system(raw, 'erp'), { passwort: 'x', timeuot: '5s', quota: 3 })
       }),
@@ -78,12 +78,14 @@ describe('a configuration', () => {
     ])
   })
 
-  it('is told of wrong types and values', () => {
+  it('is told of wrong types and values', async () => {
     expect(
-      problemsOf((raw) => {
-        Object.assign(raw, { port: '4000', host: 7 })
-        Object.assign(system(raw, 'erp'), { timeout: 5, writes: 'sometimes', baseUrl: 'b1.example' })
-      }).map((problem) => problem.split(':')[0]),
+      (
+        await problemsOf((raw) => {
+          Object.assign(raw, { port: '4000', host: 7 })
+          Object.assign(system(raw, 'erp'), { timeout: 5, writes: 'sometimes', baseUrl: 'b1.example' })
+        })
+      ).map((problem) => problem.split(':')[0]),
     ).toEqual(
       expect.arrayContaining([
         'port',
@@ -95,9 +97,9 @@ describe('a configuration', () => {
     )
   })
 
-  it('is told what is missing, and what it is for', () => {
+  it('is told what is missing, and what it is for', async () => {
     expect(
-      problemsOf((raw) => {
+      await problemsOf((raw) => {
         delete (raw as Partial<Raw>).callers
         delete system(raw, 'erp').kind
         delete system(raw, 'crm').environment
@@ -109,39 +111,41 @@ describe('a configuration', () => {
     ])
   })
 
-  it('is told which kinds there are', () => {
-    expect(problemsOf((raw) => Object.assign(system(raw, 'erp'), { kind: 'sap-b2' }))).toEqual([
+  it('is told which kinds there are', async () => {
+    expect(await problemsOf((raw) => Object.assign(system(raw, 'erp'), { kind: 'sap-b2' }))).toEqual([
       expect.stringMatching(/^systems\.erp\.kind: is no kind of system: "sap-b2" — Kinds: .*sap-b1/),
     ])
   })
 
-  it('may not mix production and test', () => {
-    expect(problemsOf((raw) => Object.assign(system(raw, 'crm'), { environment: 'production' }))).toEqual([
+  it('may not mix production and test', async () => {
+    expect(
+      await problemsOf((raw) => Object.assign(system(raw, 'crm'), { environment: 'production' })),
+    ).toEqual([
       'systems: mixes environments: erp is test, crm is production — Run one gateway for production and another for test.',
     ])
   })
 
-  it('must name systems that there are', () => {
-    expect(problemsOf((raw) => Object.assign(system(raw, 'crm'), { orderNumbersFrom: 'sap' }))).toEqual([
-      'systems.crm.orderNumbersFrom: names no system: "sap" — Systems: erp, crm.',
-    ])
-    expect(problemsOf((raw) => Object.assign(raw, { systems: {} }))).not.toEqual([])
+  it('must name systems that there are', async () => {
+    expect(await problemsOf((raw) => Object.assign(system(raw, 'crm'), { orderNumbersFrom: 'sap' }))).toEqual(
+      ['systems.crm.orderNumbersFrom: names no system: "sap" — Systems: erp, crm.'],
+    )
+    expect(await problemsOf((raw) => Object.assign(raw, { systems: {} }))).not.toEqual([])
   })
 
-  it('says writes per action, the others being off', () => {
+  it('says writes per action, the others being off', async () => {
     const raw = right()
     Object.assign(raw.systems.erp ?? {}, { writes: { 'order.create': 'on', 'order.cancel': 'dryRun' } })
-    expect(checkConfig(raw, {}, 'test').systems.erp?.writes).toEqual({
+    expect((await checkConfig(raw, {}, 'test')).systems.erp?.writes).toEqual({
       'order.create': 'on',
       'order.cancel': 'dryRun',
     })
-    expect(problemsOf((one) => Object.assign(system(one, 'erp'), { writes: { order: 'on' } }))).toHaveLength(
-      1,
-    )
+    expect(
+      await problemsOf((one) => Object.assign(system(one, 'erp'), { writes: { order: 'on' } })),
+    ).toHaveLength(1)
   })
 
-  it('is told everything at once', () => {
-    const problems = problemsOf((raw) => {
+  it('is told everything at once', async () => {
+    const problems = await problemsOf((raw) => {
       Object.assign(raw, { prot: 1 })
       Object.assign(system(raw, 'erp'), { password: from('ERP_PASSWORD'), timeout: 'soon' })
       Object.assign(system(raw, 'crm'), { environment: 'production' })
@@ -154,31 +158,31 @@ describe('a configuration', () => {
 })
 
 describe('a secret', () => {
-  it('comes from the environment', () => {
+  it('comes from the environment', async () => {
     const raw = right()
     Object.assign(raw.systems.erp ?? {}, {
       password: from('ERP_PASSWORD'),
       companyDb: `SBO_${from('REGION')}_1`,
     })
-    const { systems } = checkConfig(raw, { ERP_PASSWORD: 's3cret', REGION: 'CN' }, 'test')
+    const { systems } = await checkConfig(raw, { ERP_PASSWORD: 's3cret', REGION: 'CN' }, 'test')
     expect(systems.erp?.settings).toMatchObject({ password: 's3cret', companyDb: 'SBO_CN_1' })
   })
 
-  it('that is missing is told once, with what to set', () => {
+  it('that is missing is told once, with what to set', async () => {
     const missing = (raw: Raw) => {
       Object.assign(system(raw, 'erp'), { password: from('ERP_PASSWORD') })
       raw.callers = [{ apiKey: from('PORTAL_KEY'), subject: 'portal' }]
     }
     for (const env of [{}, { ERP_PASSWORD: '', PORTAL_KEY: '' }]) {
-      expect(problemsOf(missing, env)).toEqual([
+      expect(await problemsOf(missing, env)).toEqual([
         'callers.0.apiKey: needs the environment variable PORTAL_KEY, which is not set — Set it before starting: PORTAL_KEY=… npm start',
         'systems.erp.password: needs the environment variable ERP_PASSWORD, which is not set — Set it before starting: ERP_PASSWORD=… npm start',
       ])
     }
   })
 
-  it('is never part of what is told', () => {
-    const problems = problemsOf(
+  it('is never part of what is told', async () => {
+    const problems = await problemsOf(
       (raw) => {
         Object.assign(system(raw, 'erp'), {
           password: from('ERP_PASSWORD'),
@@ -202,16 +206,16 @@ describe('a configuration file', () => {
     return path
   }
 
-  it('is YAML', () => {
-    expect(Object.keys(loadConfigFile(file(stringify(right())), {}).systems)).toEqual(['erp', 'crm'])
+  it('is YAML', async () => {
+    expect(Object.keys((await loadConfigFile(file(stringify(right())), {})).systems)).toEqual(['erp', 'crm'])
   })
 
-  it('that is missing, empty, or no YAML is refused with its name', () => {
-    expect(() => loadConfigFile(join(folder, 'nowhere.yaml'), {})).toThrow(
+  it('that is missing, empty, or no YAML is refused with its name', async () => {
+    await expect(loadConfigFile(join(folder, 'nowhere.yaml'), {})).rejects.toThrow(
       /nowhere\.yaml cannot be used.*--config/s,
     )
     for (const text of ['', '- 1', 'a: [', 'text'])
-      expect(() => loadConfigFile(file(text), {})).toThrow(/tributary\.yaml cannot be used/)
+      await expect(loadConfigFile(file(text), {})).rejects.toThrow(/tributary\.yaml cannot be used/)
   })
 })
 

@@ -112,9 +112,9 @@ describe.skipIf(!allFree)('the README', () => {
 describe('the configuration in the README', () => {
   const [yaml] = blocks.filter(({ language }) => language === 'yaml')
 
-  it('is accepted once its secrets are set', () => {
+  it('is accepted once its secrets are set', async () => {
     const env = { PORTAL_KEY: 'k'.repeat(20), CRM_TOKEN: 't', B1_PASSWORD: 'p', FIN_PASSWORD: 'f' }
-    const config = checkConfig(parse(yaml?.text ?? ''), env, 'README.md')
+    const config = await checkConfig(parse(yaml?.text ?? ''), env, 'README.md')
     expect(Object.keys(config.systems)).toEqual(['crm', 'erp', 'fin'])
     expect(config.systems.erp).toMatchObject({
       timeout: 20_000,
@@ -123,8 +123,8 @@ describe('the configuration in the README', () => {
     })
   })
 
-  it('names every secret that is missing', () => {
-    expect(() => checkConfig(parse(yaml?.text ?? ''), {}, 'README.md')).toThrow(
+  it('names every secret that is missing', async () => {
+    await expect(checkConfig(parse(yaml?.text ?? ''), {}, 'README.md')).rejects.toThrow(
       /PORTAL_KEY.*CRM_TOKEN.*B1_PASSWORD.*FIN_PASSWORD/s,
     )
   })

@@ -25,7 +25,7 @@ import { revisionOf } from './erp.ts'
 
 const [erpUrl = '', token = '', webhookSecret = '', key = '', direct = ''] = process.argv.slice(2)
 
-const config = checkConfig(
+const config = await checkConfig(
   {
     port: 0,
     dataDir: mkdtempSync(join(tmpdir(), 'bench-read-')),
