@@ -121,8 +121,17 @@ describe('reading', () => {
     const { customer, order, product, called } = await setUp()
     const read = await customer.readMany(['C20003', 'nobody', 'C20001', 'C20003', ''], call)
     expect(read.map((one) => value(one)?.key ?? null)).toEqual(['C20003', null, 'C20001', 'C20003', null])
-    const orders = await order.readMany(['0000001015', 'x', '1003', '1015', "o'brien"], call)
-    expect(orders.map((one) => value(one)?.key ?? null)).toEqual(['1015', null, '1003', '1015', null])
+    const keys = ['0000001015', 'x', '1003', '1015', "o'brien", '\ud800', '订单 & 100%']
+    const orders = await order.readMany(keys, call)
+    expect(orders.map((one) => value(one)?.key ?? null)).toEqual([
+      '1015',
+      null,
+      '1003',
+      '1015',
+      null,
+      null,
+      null,
+    ])
     expect(await product.readMany([], call)).toEqual([])
     expect(called(/A_SalesOrder/)).toHaveLength(1)
     expect(called(/A_Product/)).toHaveLength(0)
@@ -938,6 +947,16 @@ describe('changing orders', () => {
     expect(failure(await cancel?.send({ key: '4000' }, write, call)).kind).toBe('not-found')
   })
 
+  test('what is no ETag is an old version, and is never sent', async () => {
+    const { update, confirm, called } = await setUp()
+    for (const expectedVersion of ['*', 'W/"a\r\nb: c"', '版本', '']) {
+      const input = { key: '1009', expectedVersion, changes: { dueDate: '2026-12-24' } }
+      expect(failure(await update.send(input, write, call)).kind).toBe('conflict')
+      expect(failure(await confirm?.send(input, write, call)).kind).toBe('conflict')
+    }
+    expect(called(/PATCH|POST .*SALES/)).toHaveLength(0)
+  })
+
   test('an order that somebody has open is asked for later, with nothing done', async () => {
     const { update, simulator, world } = await setUp()
     simulator.locked.add('1009')
@@ -1076,6 +1095,8 @@ describe('bad days', () => {
       `http://127.0.0.1:${port}/sap/opu/odata/sap/OTHER_SRV/A?$skiptoken=1`,
       '../../OTHER_SRV/A?$skiptoken=1',
       'not a \u0000 link://',
+      'http://[',
+      'A_SalesOrder%E0?$skiptoken=1',
     ]) {
       simulator.setFaults([
         {

@@ -249,9 +249,14 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
   /** Absolute or relative, but never to another place: credentials would go with it. */
   const pathBelow = (service: string, next: string): string => {
     const root = `${config.path}/${service}/`
-    const url = new URL(next, new URL(root, config.baseUrl))
-    const decoded = decodeURIComponent(url.pathname)
-    if (!decoded.startsWith(root)) {
+    const url = URL.parse(next, new URL(root, config.baseUrl).href)
+    let decoded = ''
+    try {
+      decoded = decodeURIComponent(url?.pathname ?? '')
+    } catch {
+      // not readable: said below
+    }
+    if (!url || !decoded.startsWith(root)) {
       throw new SourceError({ kind: 'invalid-response', detail: `${service}: __next leads elsewhere` })
     }
     const search = url.search.replace(/([?&])sap-client=\d{3}(&|$)/, '$1').replace(/[?&]$/, '')

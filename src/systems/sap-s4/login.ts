@@ -20,7 +20,10 @@ const REFUSED_MS = 30_000
 const MARGIN_MS = 30_000
 const DEFAULT_LIFE_S = 600
 
-const tokenSchema = z.object({ access_token: z.string().min(1), expires_in: z.coerce.number().optional() })
+const tokenSchema = z.object({
+  access_token: z.string().regex(/^[\x21-\x7e]+$/, 'cannot stand in a header'),
+  expires_in: z.coerce.number().optional(),
+})
 
 export function createLogin(config: SapS4Config, context: AdapterContext): Login {
   const { auth } = config

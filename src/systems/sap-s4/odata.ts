@@ -12,8 +12,8 @@ export interface Query {
   readonly top?: number
 }
 
-/** A text in a filter or a key; quotes are doubled. */
-export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+/** A text in a filter or a key; quotes are doubled. Half a surrogate pair could not be sent and finds nothing. */
+export const literal = (text: string): string => `'${text.toWellFormed().replaceAll("'", "''")}'`
 
 /** Of a day, as `Edm.DateTime`. */
 export const dayLiteral = (day: DateText): string => `datetime'${day}T00:00:00'`

@@ -240,6 +240,8 @@ function updateAction({ client, config, reread }: OrderWritesOptions): WriteActi
       const unstorable = cannotStore(config, input.changes)
       if (unstorable) return fail(unstorable)
       if (!isOrderKey(input.key)) return fail(noOrder(input.key))
+      const unlike = noVersion(input)
+      if (unlike) return fail(unlike)
       if (isHead(input)) {
         if (input.changes.comments !== undefined) {
           const message = 'Comments are a text of their own here: change them apart from the rest.'
@@ -310,6 +312,8 @@ function confirmAction({ client, reread }: OrderWritesOptions): WriteAction<Acti
     preview: (input) => previewOf(client, request(input)),
     async send(input, _write, context): Promise<Result> {
       if (!isOrderKey(input.key)) return fail(noOrder(input.key))
+      const unlike = noVersion(input)
+      if (unlike) return fail(unlike)
       return finish(input.key, request(input), client, reread, context)
     },
     async verify(input, _write, context): Promise<Checked> {
@@ -459,6 +463,12 @@ const noOrder = (key: Key): SourceFailure => ({
   kind: 'not-found',
   message: `There is no order with the key ${key}.`,
 })
+
+/** What is no ETag is no version of this order, and might not even pass as a header; `*` would override. */
+function noVersion({ key, expectedVersion }: ActionInput): SourceFailure | undefined {
+  if (expectedVersion === undefined || /^(W\/)?"[\x21\x23-\x7e]*"$/.test(expectedVersion)) return undefined
+  return { kind: 'conflict', message: `Order ${key} has been changed since it was read.` }
+}
 
 const nothingDone = (evidence: string, proven: boolean): Checked => ok({ effect: 'none', proven, evidence })
 

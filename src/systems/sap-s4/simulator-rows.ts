@@ -211,6 +211,16 @@ const local = (time: string) => {
 }
 
 export function createRows(world: World, rejections: ReadonlyMap<number, ReadonlyMap<string, string>>) {
+  /** Stored entities are never mutated, and a rejection stores a new one: what was made of one stays right. */
+  const made = new WeakMap<object, Row>()
+  const once =
+    <T extends object>(make: (entity: T) => Row) =>
+    (entity: T): Row => {
+      const row = made.get(entity) ?? make(entity)
+      made.set(entity, row)
+      return row
+    }
+
   const partner = (account: ErpAccount): Row => {
     const created = local(account.createdAt)
     const changed = account.updatedAt === account.createdAt ? null : local(account.updatedAt)
@@ -472,7 +482,7 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
 
   const invoice = (entity: FinanceInvoice): Row => {
     const number = billingNumber(entity)
-    const base = world.all('erpOrders').find((one) => String(one.docNum) === entity.orderNo)
+    const base = world.find('erpOrders', 'docNum', entity.orderNo)
     const paid = new Big(entity.paid)
     return {
       BillingDocument: number,
@@ -501,7 +511,14 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
     }
   }
 
-  return { partner, product, stock, order, delivery, invoice }
+  return {
+    partner: once(partner),
+    product: once(product),
+    stock,
+    order: once(order),
+    delivery: once(delivery),
+    invoice: once(invoice),
+  }
 }
 
 /** A partner that is no customer. */

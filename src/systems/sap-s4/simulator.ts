@@ -462,7 +462,7 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
   /* -- writing -- */
 
   const orderOf = (number: string): ErpOrder => {
-    const order = world.all('erpOrders').find((one) => orderNumber(one) === alpha(number))
+    const order = world.find('erpOrders', 'docNum', alpha(number))
     if (!order)
       throw new Refusal(404, '/IWBEP/CM_MGW_RT/020', "Resource not found for segment 'A_SalesOrderType'")
     if (locked.has(orderNumber(order))) {
