@@ -49,7 +49,7 @@ export interface App {
 
 export async function openApp(config: Config, logger: Log): Promise<App> {
   const store = await openStore(config, logger)
-  const membership = await joinStore(store)
+  const membership = await joinStore(store, { leaseMs: config.store.lease })
   const systems = createSystems(
     await Promise.all(Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger))),
   )

@@ -162,6 +162,9 @@ export const configSchema = z.strictObject({
         .regex(/^[a-z][a-z0-9_]{0,40}$/, 'is a short name: a-z, 0-9 and "_"')
         .default('tributary')
         .describe('Schema of the tables; made where it is not there'),
+      lease: duration
+        .prefault('12s')
+        .describe('A gateway that gave no sign of life for so long has lost what it was carrying'),
       connections: z.int().min(1).max(100).default(8).describe('For reading; two more write and listen'),
     })
     .prefault({})

@@ -28,11 +28,16 @@ export type Fault = {
   readonly match?: string
   /** How many requests it hits before it is gone; default: until it is taken away. */
   readonly times?: number
+  /** How likely it is to hit a request, 0 to 1; default: it hits each. */
+  readonly chance?: number
 } & (
   | { readonly kind: 'refuse' /* closes the connection unread: the system is down */ }
   | { readonly kind: 'hang' /* reads the request, never answers, does nothing */ }
   | { readonly kind: 'drop-before' /* reads the request, does nothing, closes */ }
   | { readonly kind: 'drop-after' /* does the work, closes without an answer */ }
+  | { readonly kind: 'hang-after' /* does the work, never answers */ }
+  | { readonly kind: 'late'; readonly ms: number /* closes at once, does the work so much later */ }
+  | { readonly kind: 'twice' /* answers twice on the same connection */ }
   | { readonly kind: 'truncate' /* does the work, half of the answer arrives */ }
   | { readonly kind: 'html' /* a proxy's error page with status 200 */ }
   | { readonly kind: 'delay'; readonly ms: number }
@@ -61,6 +66,8 @@ export interface SimulatorServerOptions {
   readonly port?: number
   /** Names the call in `calls`; default `METHOD /path?query`. */
   readonly nameCall?: (request: SimulatedRequest) => string
+  /** For faults that hit by chance; default `Math.random`. */
+  readonly random?: () => number
   readonly handle: (request: SimulatedRequest) => SimulatedResponse | Promise<SimulatedResponse>
 }
 
@@ -74,11 +81,17 @@ const MAX_CALLS = 10_000
 export async function startSimulatorServer(options: SimulatorServerOptions): Promise<Simulator> {
   let faults: { fault: Fault; left: number }[] = []
   let calls: string[] = []
+  const random = options.random ?? Math.random
   const setFaults = (list: readonly Fault[]) => {
     faults = list.map((fault) => ({ fault, left: fault.times ?? Number.POSITIVE_INFINITY }))
   }
   const takeFault = (request: string): Fault | undefined => {
-    const hit = faults.find(({ fault, left }) => left > 0 && new RegExp(fault.match ?? '').test(request))
+    const hit = faults.find(
+      ({ fault, left }) =>
+        left > 0 &&
+        new RegExp(fault.match ?? '').test(request) &&
+        (fault.chance === undefined || random() < fault.chance),
+    )
     if (hit) hit.left--
     return hit?.fault
   }
@@ -115,7 +128,20 @@ export async function startSimulatorServer(options: SimulatorServerOptions): Pro
       send(response, fault.kind === 'html' ? HTML_PAGE : fault)
       return
     }
+    if (fault?.kind === 'late') {
+      incoming.socket.destroy()
+      await delay(fault.ms)
+    }
     const answer = await options.handle(request)
+    if (fault?.kind === 'late' || fault?.kind === 'hang-after') return
+    if (fault?.kind === 'twice') {
+      const { socket } = response
+      send(response, answer)
+      const body = answer.body ?? ''
+      socket?.write(`HTTP/1.1 ${answer.status} Again\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`)
+      socket?.write(body)
+      return
+    }
     if (fault?.kind === 'drop-after') {
       incoming.socket.destroy()
       return

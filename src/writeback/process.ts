@@ -17,17 +17,17 @@ export interface Membership {
 }
 
 export interface MembershipOptions {
-  /** How often the lease is renewed. Default 3 s. */
+  /** How often the lease is renewed. Default: a quarter of it. */
   readonly beatMs?: number
   /** How long it lasts. Default 12 s. */
   readonly leaseMs?: number
 }
 
 /** Others wait longer than the lease lasts: their clocks, and the way to the store, take time too. */
-const GRACE_MS = 3_000
+const GRACE = 0.25
 
 export async function joinStore(store: Store, options: MembershipOptions = {}): Promise<Membership> {
-  const { beatMs = 3_000, leaseMs = 12_000 } = options
+  const { leaseMs = 12_000, beatMs = leaseMs / 4 } = options
   const base = `${placeOf()}/${process.pid}/${randomBytes(4).toString('hex')}`
   const names: string[] = []
   let heldUntil = { wall: 0, steady: 0 }
@@ -71,7 +71,7 @@ export async function joinStore(store: Store, options: MembershipOptions = {}): 
       seen.set(other, { until: lease.until, since: now })
       return true
     }
-    return now - last.since < leaseMs + GRACE_MS
+    return now - last.since < leaseMs * (1 + GRACE)
   }
 
   return {

@@ -94,6 +94,8 @@ const LOOK_LAST_MS = 60_000
 const APPROVAL_LAST_MS = 600_000
 /** Other processes accept writebacks too, and die; without a signal from them we look this often. */
 const IDLE_MS = 1_000
+/** A process that has just come back looks again whether its lease has been renewed. */
+const LAPSED_MS = 100
 /** After an error of our own the writeback rests for so long. */
 const RELEASE_MS = 5_000
 
@@ -211,7 +213,8 @@ export function createWorker(options: WorkerOptions): Worker {
     if (ready && !ready.ok) return settleFailure(held, system, ready.failure)
     // A process that slept longer than its lease may have lost this one to another.
     const mine = () => membership.isCurrent(ownerOf(lease))
-    if (!mine() || stop.signal.aborted) return journal.release(writeback.id, lease, Date.now())
+    if (stop.signal.aborted) return journal.release(writeback.id, lease, Date.now())
+    if (!mine()) return null
     const sending = await take(
       held,
       { name: 'sending' },
@@ -411,6 +414,11 @@ export function createWorker(options: WorkerOptions): Worker {
       do {
         again = false
         clearTimeout(timer)
+        // Not known to be alive: what is taken now would be lost at once. The next beat of the lease will tell.
+        if (!membership.isCurrent(membership.owner)) {
+          timer = setTimeout(wake, LAPSED_MS)
+          return
+        }
         if (performance.now() - lookedAround > IDLE_MS) {
           lookedAround = performance.now()
           await holds.refresh()
@@ -474,7 +482,8 @@ export function createWorker(options: WorkerOptions): Worker {
     wake,
     announce,
     reserve(system) {
-      if (stop.signal.aborted || freeHands(system) <= 0 || holds.of(system) !== null) return undefined
+      if (stop.signal.aborted || !membership.isCurrent(membership.owner)) return undefined
+      if (freeHands(system) <= 0 || holds.of(system) !== null) return undefined
       occupy(system.id, 1)
       return newLease()
     },
