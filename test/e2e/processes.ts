@@ -49,7 +49,7 @@ export async function simulateSystems(
     callers: [{ apiKey: KEY, subject: 'tests', roles: ['reader', 'writer', 'steward'] }],
   })
   for (const system of Object.values(file.systems))
-    Object.assign(system, { commitDelay: '500ms', timeout: '3s' })
+    Object.assign(system, { commitDelay: '500ms', timeout: '15s' })
   options.configure?.(file)
   const configFile = join(folder, 'tributary.yaml')
   writeFileSync(configFile, stringify(file))
