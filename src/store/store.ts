@@ -1,6 +1,7 @@
 /** The port of the durable state: what every room that remembers something is given. */
 import { randomBytes } from 'node:crypto'
 import type { Kysely } from 'kysely'
+import { isDeadHere } from './owner.ts'
 import type { Tables } from './tables.ts'
 
 export type Database = Kysely<Tables>
@@ -51,7 +52,8 @@ export async function takeLease(store: Store, name: string, owner: string, forMs
   const now = Date.now()
   return store.transact(async (tx) => {
     const held = await tx.selectFrom('lease').selectAll().where('name', '=', name).executeTakeFirst()
-    if (held && held.owner !== owner && held.until > now) return false
+    const isHeld = held && held.owner !== owner && Number(held.until) > now
+    if (isHeld && !isDeadHere(held.owner)) return false
     await tx
       .insertInto('lease')
       .values({ name, owner, until: now + forMs })

@@ -1,7 +1,6 @@
 /** Which processes of this store are alive: work that a dead one held may be taken over, work of a living one not. */
 import { randomBytes } from 'node:crypto'
-import { readFileSync, readlinkSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { isDeadHere, placeOf } from '../store/owner.ts'
 import { releaseLeases, type Store, takeLease } from '../store/store.ts'
 
 export interface Membership {
@@ -84,28 +83,5 @@ export async function joinStore(store: Store, options: MembershipOptions = {}): 
       clearInterval(timer)
       for (const name of names) await releaseLeases(store, name)
     },
-  }
-}
-
-/** Where a process number means something: the machine since its start, and the container. */
-function placeOf(): string {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().slice(0, 8)
-    const container = /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? ''
-    return `${hostname()}:${boot}:${container}`
-  } catch {
-    return hostname()
-  }
-}
-
-/** A process of this machine that is gone need not be waited for. */
-function isDeadHere(owner: string): boolean {
-  const [place, pid] = owner.split('/')
-  if (place !== placeOf()) return false
-  try {
-    process.kill(Number(pid), 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }
