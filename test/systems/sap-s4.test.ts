@@ -280,6 +280,18 @@ describe('reading', () => {
     )
   })
 
+  test('warehouses are those that the configuration names', async () => {
+    const { adapter, open } = await setUp()
+    expect(adapter.ports.warehouse).toBeUndefined()
+    const { warehouse } = open({ warehouses: { '1010/02': '深圳仓', '1010/01': '上海总仓' } }).adapter.ports
+    const read = (await warehouse?.readMany(['1010/02', '1010/99'], call)) ?? []
+    expect(read.map(value)).toEqual([{ key: '1010/02', name: '深圳仓' }, null])
+    const page = value(await warehouse?.list?.({ first: 1 }, call))
+    expect(page).toMatchObject({ items: [{ position: '1010/01' }], hasMore: true })
+    const next = value(await warehouse?.list?.({ first: 1, after: '1010/01' }, call))
+    expect(next).toMatchObject({ items: [{ record: { name: '深圳仓' } }], hasMore: false })
+  })
+
   test('a stock row that two pages both bring is counted once, by all eleven parts of its key', () => {
     const map = createMapping(sapS4Config.parse(settings('http://s4.example')), createClock('+00:00'))
     const row = {

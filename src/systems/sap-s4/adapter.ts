@@ -100,6 +100,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     ports: {
       customer: readable<'customer'>(customers),
       product: readable<'product'>(products),
+      ...(Object.keys(config.warehouses).length === 0 ? {} : { warehouse: warehousePort(config) }),
       inventoryLevel: inventoryPort(source, map),
       order: {
         ...readable<'order'>(orders),
@@ -223,6 +224,26 @@ function byItem<T extends 'delivery' | 'invoice'>(
 }
 
 /* ---- stock ---- */
+
+/** Of the configuration: a storage location has a name in the system, but no service tells it. */
+function warehousePort({ batchLimit, warehouses }: SapS4Config): RecordPort<'warehouse'> {
+  const all = new Map(Object.entries(warehouses).map(([key, name]) => [key, { key, name }]))
+  const sorted = [...all.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
+  return {
+    batchLimit,
+    readMany: async (keys) => keys.map((key) => ok(all.get(key) ?? null)),
+    async list({ first, after, filter }) {
+      const search = filter?.search
+      const rest = sorted.filter(
+        ({ key, name }) =>
+          (after === undefined || key > after) &&
+          (search === undefined || key.includes(search) || name.includes(search)),
+      )
+      const items = rest.slice(0, first).map((record) => ({ record, position: record.key }))
+      return ok({ items, hasMore: rest.length > first })
+    },
+  }
+}
 
 /** Rows are per batch, special stock and more; a level is what lies of one type in one storage location. */
 function inventoryPort(source: Source, map: Mapping): RecordPort<'inventoryLevel'> {

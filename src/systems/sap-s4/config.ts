@@ -139,6 +139,10 @@ export const sapS4Config = z.strictObject({
     .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Europe/Berlin')
     .default('+00:00')
     .describe('Time zone of the server, for the few stamps that are date and time apart'),
+  warehouses: z
+    .record(z.string().regex(/^\w{1,4}\/\w{0,4}$/, 'is PLANT/LOCATION'), z.string().min(1))
+    .default({})
+    .describe('Names of storage locations, by plant and location: no service of the vendor lists them'),
   stockType: code('Stock that is shown: 01 is unrestricted use', 2).default('01'),
   specialStock: z
     .string()
