@@ -4,7 +4,7 @@ import { gatewayCaller } from '../caller/caller.ts'
 import { startDemo } from '../demo.ts'
 import { createLog } from '../observe/log.ts'
 import { failureText } from '../systems/failure.ts'
-import { createSystems } from '../systems/registry.ts'
+import { createSystems, type System } from '../systems/registry.ts'
 import type { Flags } from './flags.ts'
 import { configFile, readConfig } from './settings.ts'
 
@@ -21,19 +21,34 @@ export async function check(flags: Flags): Promise<void> {
     await composeWith(configuredSubgraphs({ systems: createSystems(systems) }))
   }
   process.stdout.write(`Configuration  ${file ?? 'the demo (no file given)'}: right\n`)
-  const reached = await Promise.all(
+  const fine = await Promise.all(
     systems.map(async (system) => {
-      const began = performance.now()
-      const health = await system.adapter.health({ caller: gatewayCaller })
-      const took = `${Math.round(performance.now() - began)} ms`
+      const { lines, isFine } = await examine(system)
       await system.adapter.close()
-      const said = health.ok
-        ? `reached in ${took}: ${health.value.detail}`
-        : `not reached (${failureText(health.failure)})`
-      process.stdout.write(`${system.id.padEnd(14)} ${system.kind}, ${system.environment}: ${said}\n`)
-      return health.ok
+      process.stdout.write(lines.map((line) => `${system.id.padEnd(14)} ${line}\n`).join(''))
+      return isFine
     }),
   )
   await demo?.close()
-  process.exitCode = reached.every(Boolean) ? 0 : 1
+  process.exitCode = fine.every(Boolean) ? 0 : 1
+}
+
+/** Whether the system answers, and whether what the configuration names is there. */
+async function examine(
+  system: System,
+): Promise<{ readonly lines: readonly string[]; readonly isFine: boolean }> {
+  const { adapter, kind, environment } = system
+  const context = { caller: gatewayCaller }
+  const began = performance.now()
+  const health = await adapter.health(context)
+  const took = Math.round(performance.now() - began)
+  const what = `${kind}, ${environment}`
+  if (!health.ok) return { lines: [`${what}: not reached (${failureText(health.failure)})`], isFine: false }
+  const lines = [`${what}: reached in ${took} ms: ${health.value.detail}`]
+  const misfits = await adapter.checkConfiguration?.(context)
+  if (!misfits) return { lines, isFine: true }
+  const found = misfits.ok
+    ? misfits.value
+    : [`its names could not be checked (${failureText(misfits.failure)})`]
+  return { lines: [...lines, ...found.map((misfit) => `  ${misfit}`)], isFine: found.length === 0 }
 }
