@@ -76,6 +76,18 @@ describe('a gateway and a subgraph as two processes over one store', () => {
     ])
   })
 
+  it('tell of the steps of a writeback that the other process carries', async () => {
+    await using steps = await gateway.listen('subscription { writebackChanged { idempotencyKey state } }')
+    await gateway.data(CREATE, { input: input('steps') })
+    // Steps of earlier ones may still be on their way from the other process.
+    const mine = () =>
+      steps.results
+        .map(({ data }) => data.writebackChanged)
+        .filter(({ idempotencyKey }) => idempotencyKey === 'steps')
+    await eventually(() => mine().at(-1)?.state === 'CONFIRMED')
+    expect(mine().map(({ state }) => state)).toEqual(expect.arrayContaining(['SENDING', 'CONFIRMED']))
+  })
+
   it('pass on what the other one refuses', async () => {
     const wrong = await gateway.ask('{ order(id: "x") { id } }')
     expect(wrong.errors?.[0]).toMatchObject({
