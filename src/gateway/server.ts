@@ -69,6 +69,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   const signals = new WeakMap<TContext, AbortSignal>()
   const extensions = options.demo ? { demo: true } : undefined
   const notesOf = createNotesOf(options, extensions)
+  const marked = (body: object) => (extensions ? { ...body, extensions } : body)
 
   const apollo = new ApolloServer<TContext>({
     gateway: apolloGateway<TContext>(engine, (context) => signals.get(context), { asText: true }),
@@ -93,12 +94,14 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   server.setErrorHandler((error: Error & { code?: string; statusCode?: number }, _request, reply) => {
     const { status, body } = requestError(error)
     if (status >= 500) logger.error({ err: error }, 'a request failed')
-    return reply.status(status).send(body)
+    return reply.status(status).send(marked(body))
   })
   server.setNotFoundHandler((_request, reply) =>
     reply
       .status(404)
-      .send(errorBody('NOT_FOUND', `There is nothing here. The graph is at ${PATH}, the explorer at /.`)),
+      .send(
+        marked(errorBody('NOT_FOUND', `There is nothing here. The graph is at ${PATH}, the explorer at /.`)),
+      ),
   )
 
   const callers = new WeakMap<FastifyRequest, Caller>()
@@ -107,12 +110,12 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     if (!caller) {
       const message =
         'Say who you are: send "Authorization: Bearer KEY" or "X-API-Key: KEY" with a key of this gateway.'
-      return reply.status(401).send(errorBody('UNAUTHENTICATED', message))
+      return reply.status(401).send(marked(errorBody('UNAUTHENTICATED', message)))
     }
     callers.set(request, caller)
     const source = sourceOf(request)
     const deep = source === undefined ? null : checkNesting(source, pipeline.limits)
-    if (deep) return reply.status(400).send({ errors: [deep.toJSON()] })
+    if (deep) return reply.status(400).send(marked({ errors: [deep.toJSON()] }))
   }
   const callerOf = (request: FastifyRequest): Caller => {
     const caller = callers.get(request)
