@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
-import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely'
+import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { createGroupCommit } from './group.ts'
 import { migrationsFor } from './migrations.ts'
@@ -49,19 +49,32 @@ function open(file: string, readOnly: boolean): Database {
   return new Kysely<Tables>({ dialect: new SqliteDialect({ database: adapt(database) }) })
 }
 
+/** Compiling a statement costs more than running it; the same few hundred come again and again. */
+const KEPT_STATEMENTS = 500
+
 /** `node:sqlite` in the shape Kysely knows; it spreads parameters and tells readers by their columns. */
 function adapt(database: DatabaseSync): SqliteDatabase {
   const spread = (parameters: readonly unknown[]) => parameters as SQLInputValue[]
+  const kept = new Map<string, SqliteStatement>()
+  const prepare = (text: string): SqliteStatement => {
+    const statement = database.prepare(text)
+    return {
+      reader: statement.columns().length > 0,
+      all: (parameters) => statement.all(...spread(parameters)),
+      run: (parameters) => statement.run(...spread(parameters)),
+      iterate: (parameters) => statement.iterate(...spread(parameters)),
+    }
+  }
   return {
     close: () => database.close(),
     prepare(text) {
-      const statement = database.prepare(text)
-      return {
-        reader: statement.columns().length > 0,
-        all: (parameters) => statement.all(...spread(parameters)),
-        run: (parameters) => statement.run(...spread(parameters)),
-        iterate: (parameters) => statement.iterate(...spread(parameters)),
-      }
+      // The one used longest ago goes first.
+      const statement = kept.get(text) ?? prepare(text)
+      kept.delete(text)
+      kept.set(text, statement)
+      const [oldest] = kept.keys()
+      if (kept.size > KEPT_STATEMENTS && oldest !== undefined) kept.delete(oldest)
+      return statement
     },
   }
 }

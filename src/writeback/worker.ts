@@ -94,6 +94,8 @@ const LOOK_LAST_MS = 60_000
 const APPROVAL_LAST_MS = 600_000
 /** Other processes accept writebacks too, and die; without a signal from them we look this often. */
 const IDLE_MS = 1_000
+/** Many that end together are one reason to look for more. */
+const GATHER_MS = 5
 /** A process that has just come back looks again whether its lease has been renewed. */
 const LAPSED_MS = 100
 /** After an error of our own the writeback rests for so long. */
@@ -117,6 +119,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const busy = new Map<string, number>()
   const listeners = new Set<(writeback: Writeback) => void>()
   let timer: NodeJS.Timeout | undefined
+  let waking: NodeJS.Timeout | undefined
   let filling = false
   let again = false
   let leases = 0
@@ -429,6 +432,7 @@ export function createWorker(options: WorkerOptions): Worker {
         // Promised before the question: meanwhile a mutation may ask for a hand too.
         for (const [system, free] of slots) if (free > 0) busy.set(system, (busy.get(system) ?? 0) + free)
         let taken: readonly Leased[] = []
+        const asked = Date.now()
         try {
           if (!stop.signal.aborted) taken = await journal.claim(slots, newLease)
         } finally {
@@ -440,7 +444,9 @@ export function createWorker(options: WorkerOptions): Worker {
         }
         const free = open.filter((system) => freeHands(system) > 0).map((system) => system.id)
         const due = await journal.nextDue(free)
-        const wait = due === null ? IDLE_MS : Math.min(Math.max(due - Date.now(), 20), IDLE_MS)
+        // Due before the question and not taken: something goes before it, and says so when it is done.
+        const wait =
+          due === null || due <= asked ? IDLE_MS : Math.min(Math.max(due - Date.now(), 20), IDLE_MS)
         if (!stop.signal.aborted) timer = setTimeout(wake, wait)
       } while (again && !stop.signal.aborted)
     } finally {
@@ -448,6 +454,11 @@ export function createWorker(options: WorkerOptions): Worker {
     }
   }
   const wake = () => {
+    if (stop.signal.aborted || waking) return
+    waking = setTimeout(fillNow, GATHER_MS)
+  }
+  const fillNow = () => {
+    waking = undefined
     if (stop.signal.aborted) return
     fill().catch((error: unknown) => {
       logger.error({ err: error }, 'the write worker stumbled')
@@ -525,6 +536,7 @@ export function createWorker(options: WorkerOptions): Worker {
       unhook()
       holds.close()
       clearTimeout(timer)
+      clearTimeout(waking)
       await Promise.allSettled([...inHand, hearing])
     },
   }
