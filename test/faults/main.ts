@@ -1,7 +1,6 @@
 /** `npm run faults NAME -- OPTIONS` runs the campaign NAME; its exit code says whether anything was missed. */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { CampaignOptions } from './write.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -13,14 +12,19 @@ const { values, positionals } = parseArgs({
     postgres: { type: 'string' },
   },
 })
-const [name = ''] = positionals
-const file = join(import.meta.dirname, `${name}.ts`)
-if (name !== 'write' || !existsSync(file)) {
-  process.stderr.write('Which campaign? write\n')
+const campaigns: Readonly<Record<string, () => Promise<(options: CampaignOptions) => Promise<Report>>>> = {
+  write: async () => (await import('./write.ts')).runWriteCampaign,
+  events: async () => (await import('./events.ts')).runEventCampaign,
+}
+type Report = { readonly misses: readonly string[] }
+
+const campaign = campaigns[positionals[0] ?? '']
+if (!campaign) {
+  process.stderr.write(`Which campaign? ${Object.keys(campaigns).join(', ')}\n`)
   process.exit(2)
 }
-const { runWriteCampaign } = await import('./write.ts')
-const report = await runWriteCampaign({
+const run = await campaign()
+const report = await run({
   seed: Number(values.seed ?? Date.now() % 1_000_000),
   seconds: Number(values.seconds),
   clients: Number(values.clients),
