@@ -234,7 +234,7 @@ async function raw(store: Store): Promise<Figures> {
           position++
           await tx
             .insertInto('event')
-            .values({ ...event, position, id: `raw ${position}` } as never)
+            .values({ ...event, position: undefined, id: `raw ${position}` } as never)
             .execute()
         }
         await tx.updateTable('log_state').set({ head: position }).where('id', '=', 1).execute()
