@@ -357,6 +357,8 @@ class Gateway {
       env: { ...process.env, TRIBUTARY_LOG: 'error' },
     })
     this.#child = child
+    // A campaign that is ended from outside leaves nothing behind that runs on.
+    process.once('exit', () => child.kill('SIGKILL'))
     let said = ''
     child.stderr?.on('data', (chunk) => {
       said += chunk
