@@ -138,16 +138,18 @@ describe.skipIf(!places[1]?.available)('a store in PostgreSQL that several proce
   }, async () => {
     await using place = places[1]?.make() as ReturnType<(typeof places)[number]['make']>
     const [frozen, living] = [await place.open(), await place.open()]
-    let wake = () => {}
+    const inside = Promise.withResolvers<void>()
+    const woken = Promise.withResolvers<void>()
     const stuck = frozen.transact(async (tx) => {
       await tx.insertInto('meta').values({ name: 'half', value: '1' }).execute()
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
+      inside.resolve()
+      await woken.promise
     })
     stuck.catch(() => {})
+    // Otherwise the other may come first, and wait for nobody.
+    await inside.promise
     await set(living, 'whole', '1')
-    wake()
+    woken.resolve()
     await expect(stuck).rejects.toThrow()
     expect(await get(living, 'half')).toBeUndefined()
     // It comes back with a new connection.
