@@ -98,3 +98,9 @@ export function publicMessage(failure: SourceFailure, system: string): string {
       return failure.message
   }
 }
+
+/** A vendor's words on one line, without what could forge a log, and no longer than `most` characters. */
+export function oneLine(text: string, most: number): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not pass
+  return text.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, most)
+}

@@ -4,7 +4,7 @@
  * @see K/3 Cloud WebAPI: DynamicFormService
  */
 import { z } from 'zod'
-import { SourceError, type SourceFailure } from '../failure.ts'
+import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext, CallContext, VendorRequest } from '../port.ts'
@@ -338,7 +338,6 @@ function createTidy(secrets: readonly string[]): Tidy {
   return (text) => {
     let clean = text
     for (const secret of secrets) clean = clean.replaceAll(secret, '***')
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not pass
-    return clean.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 300)
+    return oneLine(clean, 300)
   }
 }

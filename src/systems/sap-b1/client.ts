@@ -3,7 +3,7 @@
  * @see Working with SAP Business One Service Layer (user manual 1.26)
  */
 import { z } from 'zod'
-import { SourceError, type SourceFailure } from '../failure.ts'
+import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
@@ -300,8 +300,7 @@ function createTidy(secrets: readonly string[]): Tidy {
     const error = vendorError(answer)
     let text = error ? error.message : `HTTP ${answer.status}`
     for (const secret of secrets) text = text.replaceAll(secret, '***')
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not pass
-    return text.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 500)
+    return oneLine(text, 500)
   }
 }
 

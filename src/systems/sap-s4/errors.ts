@@ -1,6 +1,6 @@
 /** What the Gateway says when it says no, in JSON or, on some services and from its outer layers, in XML. */
 import { z } from 'zod'
-import type { SourceFailure } from '../failure.ts'
+import { oneLine, type SourceFailure } from '../failure.ts'
 import { type HttpAnswer, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import { readXml } from '../xml.ts'
@@ -72,8 +72,7 @@ export function createErrors(secrets: readonly string[]): Errors {
   const tidy = (text: string): string => {
     let clean = text
     for (const secret of secrets) if (secret !== '') clean = clean.replaceAll(secret, '***')
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not pass
-    return clean.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 500)
+    return oneLine(clean, 500)
   }
 
   /** What means the same to reads and to writes: nothing was done. */
