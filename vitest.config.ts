@@ -6,6 +6,7 @@ export default defineConfig({
   resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: 'test/store/databases.ts',
     // Most of the time is waiting for other processes; one worker, the choice for two cores, leaves one idle.
     maxWorkers: 2,
     testTimeout: 20_000,

@@ -7,9 +7,10 @@ import { silentLog } from '../../src/observe/log.ts'
 import { openPostgresStore } from '../../src/store/postgres.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
+import { SERVER, workerDatabase } from './databases.ts'
 
-/** For example `postgres://postgres@127.0.0.1:5432/postgres`; the user must be allowed to make schemas. */
-export const POSTGRES = process.env.TRIBUTARY_TEST_POSTGRES
+/** Where this worker's tests may make schemas; undefined without a server. */
+export const POSTGRES = SERVER === undefined ? undefined : workerDatabase(SERVER, process.env.VITEST_POOL_ID)
 
 export const SKIPPED =
   'skipped: needs PostgreSQL; set TRIBUTARY_TEST_POSTGRES=postgres://user:password@host:port/database'
