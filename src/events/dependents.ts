@@ -58,6 +58,11 @@ const declarations: Declarations = {
     ...lookup('reservation', 'byOrderNumber', orderNumber),
     ...stock(lines),
   ],
+  shipment: ({ trackingNumber, orderNumbers, deliveryNumbers }) => [
+    ...lookup('shipment', 'byNumber', trackingNumber),
+    ...orderNumbers.flatMap((number) => lookup('shipment', 'byOrderNumber', number)),
+    ...deliveryNumbers.flatMap((number) => lookup('shipment', 'byDeliveryNumber', number)),
+  ],
   invoice: ({ number, customer, orderNumbers }) => [
     ...lookup('invoice', 'byNumber', number),
     ...lookup('invoice', 'byCustomer', customer),

@@ -104,6 +104,15 @@ export function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): 
         order: reservation.orderNumber ?? null,
       }
     }
+    case 'shipment': {
+      const shipment = any as RecordTypes['shipment']
+      return {
+        number: shipment.trackingNumber,
+        carrier: shipment.carrier ?? null,
+        status: shipment.status,
+        order: shipment.orderNumbers[0] ?? null,
+      }
+    }
     default:
       return {}
   }

@@ -19,6 +19,7 @@ const LETTERS: Readonly<Record<RecordType, string>> = {
   order: 'o',
   delivery: 'd',
   reservation: 'v',
+  shipment: 't',
   invoice: 'i',
   payment: 'y',
   receivable: 'r',

@@ -99,8 +99,18 @@ export interface RecordPort<T extends RecordType> {
   readonly actions?: Readonly<Record<string, WriteAction<ActionInput, T>>>
 }
 
-/** `byNumber` finds at most one record per number; the others any number. */
-export type LookupName = 'byNumber' | 'byCustomer' | 'byOrder' | 'byOrderNumber' | 'byProduct' | 'byInvoice'
+/**
+ * `byNumber` finds at most one record per number (a shipment's is its tracking number); the others any number of
+ * records. `byOrderNumber` and `byDeliveryNumber` take the number as the other system prints it.
+ */
+export type LookupName =
+  | 'byNumber'
+  | 'byCustomer'
+  | 'byOrder'
+  | 'byOrderNumber'
+  | 'byDeliveryNumber'
+  | 'byProduct'
+  | 'byInvoice'
 
 export interface Lookup<T extends RecordType> {
   readonly batchLimit: number
@@ -204,6 +214,7 @@ export interface CreateInputs {
   readonly order: OrderCreate
   readonly delivery: DeliveryCreate
   readonly reservation: ReservationCreate
+  readonly shipment: ShipmentTrack
   readonly opportunity: OpportunityCreate
   readonly payment: PaymentCreate
 }
@@ -266,6 +277,18 @@ export interface ReservationCreate {
     /** Absent: as the system is configured. */
     readonly warehouse?: Key | undefined
   }[]
+}
+
+/** Has a system follow a parcel that is under way or will be, and tell us of its events. */
+export interface ShipmentTrack {
+  readonly trackingNumber: string
+  /** The carrier's code in that system, or a name that its configuration knows; absent: the system finds out. */
+  readonly carrier?: string | undefined
+  /** Of the recipient or the sender: some carriers tell nothing without. */
+  readonly phone?: string | undefined
+  /** Numbers that the shipment shall be found by, where the system keeps them. */
+  readonly orderNumber?: string | undefined
+  readonly deliveryNumber?: string | undefined
 }
 
 export interface OrderChanges {
@@ -390,4 +413,6 @@ export interface Notification {
   readonly key: Key
   readonly change: 'created' | 'updated' | 'deleted'
   readonly time: DateTimeText
+  /** Where the system sends the record whole, and may not be asked as often as it tells: it is not read again. */
+  readonly record?: RecordTypes[RecordType]
 }

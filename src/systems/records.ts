@@ -208,6 +208,8 @@ export interface Delivery extends RecordBase {
   readonly orderNumbers?: readonly string[]
   /** The reservation whose goods it takes. */
   readonly reservation?: Key | null
+  /** Who carries it, as this system writes it. */
+  readonly carrier?: string | null
   readonly trackingNumbers?: readonly string[]
   /** The reference that a writeback left behind, if this gateway made the delivery. */
   readonly externalReference?: string | null
@@ -239,6 +241,57 @@ export interface Reservation extends RecordBase {
   readonly expiresAt?: DateTimeText | null
   readonly comments?: string | null
   readonly lines: readonly ReservationLine[]
+}
+
+/** Where a parcel is, in the order in which it usually goes. */
+export type ShipmentStatus =
+  /** Announced to the carrier, which does not have it yet. */
+  | 'CREATED'
+  | 'PICKED_UP'
+  | 'IN_TRANSIT'
+  | 'CUSTOMS'
+  | 'OUT_FOR_DELIVERY'
+  /** The recipient has it. */
+  | 'DELIVERED'
+  /** It does not go on by itself: refused, damaged, held, not deliverable. */
+  | 'EXCEPTION'
+  | 'RETURNING'
+  /** The sender has it again. */
+  | 'RETURNED'
+  | 'CANCELLED'
+  | 'UNKNOWN'
+
+/** What the carrier noted on the way. */
+export interface ShipmentEvent {
+  readonly time: DateTimeText
+  /** As the carrier writes it: a region, a depot. */
+  readonly place?: string | null
+  readonly text: string
+  readonly status?: ShipmentStatus | null
+  readonly vendorStatus?: string | null
+}
+
+/** One parcel or consignment with one carrier, followed by its tracking number. */
+export interface Shipment extends RecordBase {
+  readonly trackingNumber: string
+  /** The carrier's code in this system. */
+  readonly carrier?: string | null
+  readonly carrierName?: string | null
+  readonly status: ShipmentStatus
+  /** The vendor's own status code. */
+  readonly vendorStatus?: string | null
+  /** Where it goes, as far as the system says: `广东省深圳市`; no street, no name. */
+  readonly recipientRegion?: string | null
+  /** The day on which it should arrive. */
+  readonly expectedDelivery?: DateText | null
+  readonly signedBy?: string | null
+  readonly signedAt?: DateTimeText | null
+  /** Numbers of the orders it carries, as the ordering system prints them. */
+  readonly orderNumbers: readonly string[]
+  /** Numbers of the deliveries it carries, as the warehouse prints them. */
+  readonly deliveryNumbers: readonly string[]
+  /** Oldest first. */
+  readonly events: readonly ShipmentEvent[]
 }
 
 export interface Invoice extends RecordBase {
@@ -311,6 +364,7 @@ export interface RecordTypes {
   readonly order: Order
   readonly delivery: Delivery
   readonly reservation: Reservation
+  readonly shipment: Shipment
   readonly invoice: Invoice
   readonly payment: Payment
   readonly receivable: Receivable
@@ -326,6 +380,7 @@ export const RECORD_TYPES = [
   'order',
   'delivery',
   'reservation',
+  'shipment',
   'invoice',
   'payment',
   'receivable',

@@ -260,6 +260,7 @@ const NAMES: Readonly<Record<RecordType, string>> = {
   order: 'an order',
   delivery: 'a delivery',
   reservation: 'a reservation',
+  shipment: 'a shipment',
   invoice: 'an invoice',
   payment: 'a payment',
   receivable: 'a receivable',

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { createClock, isTimeZone } from '../clock.ts'
+import type { LookupName } from '../port.ts'
 import { compileExpression, type Vocabulary } from './expressions.ts'
 import { RECORD_FIELDS, requiredFields } from './mapping.ts'
 import { compileTemplate } from './templates.ts'
@@ -211,7 +212,15 @@ const read = z.strictObject({
 
 /* ---- record types ---- */
 
-const LOOKUPS = ['byNumber', 'byCustomer', 'byOrder', 'byOrderNumber', 'byProduct', 'byInvoice'] as const
+const LOOKUPS = [
+  'byNumber',
+  'byCustomer',
+  'byOrder',
+  'byOrderNumber',
+  'byDeliveryNumber',
+  'byProduct',
+  'byInvoice',
+] as const satisfies readonly LookupName[]
 
 const recordShape = {
   read,

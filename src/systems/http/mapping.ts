@@ -99,6 +99,19 @@ const oneOf = <const V extends string>(...values: readonly V[]) =>
 const status = <const V extends string>(...values: readonly V[]) =>
   text.transform((given) => ({ given, ours: values.find((value) => value === given?.toUpperCase()) }))
 
+const ON_THE_WAY = [
+  'CREATED',
+  'PICKED_UP',
+  'IN_TRANSIT',
+  'CUSTOMS',
+  'OUT_FOR_DELIVERY',
+  'DELIVERED',
+  'EXCEPTION',
+  'RETURNING',
+  'RETURNED',
+  'CANCELLED',
+] as const
+
 const address = z.strictObject({
   type: oneOf('BILLING', 'SHIPPING', 'OFFICE').transform((given) => given ?? ('OFFICE' as const)),
   street: text,
@@ -230,6 +243,7 @@ function shapes(clock: Clock) {
       orders: listOf(needed(text)),
       orderNumbers: optionalListOf(needed(text)),
       reservation: text,
+      carrier: text,
       trackingNumbers: optionalListOf(needed(text)),
       externalReference: text,
       date: day,
@@ -263,6 +277,29 @@ function shapes(clock: Clock) {
           warehouse: needed(text),
           quantity: needed(quantity),
           open: quantity,
+        }),
+      ),
+    },
+    shipment: {
+      ...base,
+      trackingNumber: needed(text),
+      carrier: text,
+      carrierName: text,
+      status: status(...ON_THE_WAY),
+      vendorStatus: text,
+      recipientRegion: text,
+      expectedDelivery: day,
+      signedBy: text,
+      signedAt: time,
+      orderNumbers: listOf(needed(text)),
+      deliveryNumbers: listOf(needed(text)),
+      events: listOf(
+        z.strictObject({
+          time: needed(time),
+          place: text,
+          text: needed(text),
+          status: oneOf(...ON_THE_WAY),
+          vendorStatus: text,
         }),
       ),
     },
