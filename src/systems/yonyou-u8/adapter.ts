@@ -1,15 +1,16 @@
 /** The ports of a U8 company behind the OpenAPI gateway. */
 import { createClock } from '../clock.ts'
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { fieldText } from '../named-fields.ts'
 import type { Adapter, CallContext, CreateAdapter, ListQuery, RecordPort } from '../port.ts'
 import { type InventoryLevel, joinKey, type Key, type Order, splitKey } from '../records.ts'
-import { readChanges } from './changes.ts'
+import { inOrder, type ReadPage, walk } from '../rows.ts'
+import { readChanges } from '../stamped-changes.ts'
 import { createU8Client, type U8Client } from './client.ts'
 import type { YonyouU8Config } from './config.ts'
-import { createMapping, fieldText, type Mapping } from './mapping.ts'
+import { createMapping, type Mapping, versionOf, versionRange } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
 import { createOrders, type Orders } from './orders.ts'
-import { inOrder, type ReadPage, walk } from './reading.ts'
 
 export const createYonyouU8: CreateAdapter<YonyouU8Config> = (config, context): Adapter => {
   const client = createU8Client(config, context)
@@ -215,9 +216,12 @@ function archivePort<T extends Held>(base: Base, source: Source<T>): RecordPort<
       ? {
           changes(checkpoint: string | null, context: CallContext) {
             return readChanges(checkpoint, {
-              page: (filter, size) =>
-                client.page(changesFrom.path, changesFrom.property, { filter, page: 1, size }, context),
-              codeField: source.codeField,
+              page: (from, upTo, size) => {
+                const query = { filter: versionRange(from, upTo), page: 1, size }
+                return client.page(changesFrom.path, changesFrom.property, query, context)
+              },
+              keyOf: (row) => fieldText(row, source.codeField) ?? '',
+              stampOf: versionOf,
               overlap: config.overlapVersions,
               limit: config.pageLimit,
               read: async (rows) =>

@@ -19,10 +19,10 @@ import {
 } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
+import { createLanes } from '../lanes.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
+import { createTokens } from '../tokens.ts'
 import type { ERROR_MEANINGS, YonyouU8Config } from './config.ts'
-import { createLanes } from './lanes.ts'
-import { createTokens } from './tokens.ts'
 
 export type Parameters = Readonly<Record<string, string | undefined>>
 

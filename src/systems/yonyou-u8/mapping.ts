@@ -6,8 +6,9 @@
 import Big from 'big.js'
 import { z } from 'zod'
 import { createClock } from '../clock.ts'
-import { fail, type Outcome, ok, type SourceFailure } from '../failure.ts'
+import { fail, type Outcome, ok, SourceError, type SourceFailure } from '../failure.ts'
 import { isDecimal } from '../json.ts'
+import { field, fieldText, pick } from '../named-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
   type Address,
@@ -145,34 +146,6 @@ const orderSchema = z.object({
   rate: decimal,
 })
 type Head = z.infer<typeof orderSchema>
-
-/** A field of a row, whatever the case of its name; `undefined` where there is none. */
-export function field(row: unknown, name: string | null): unknown {
-  if (name === null || typeof row !== 'object' || row === null) return undefined
-  if (Object.hasOwn(row, name)) return (row as Record<string, unknown>)[name]
-  const wanted = name.toLowerCase()
-  return Object.entries(row).find(([other]) => other.toLowerCase() === wanted)?.[1]
-}
-
-export function fieldText(row: unknown, name: string | null): string | null {
-  const value = field(row, name)
-  return typeof value === 'string' && value !== '' ? value : null
-}
-
-/** Picks the fields of a schema out of a row, each under the name that the configuration gives. */
-function pick<S extends z.ZodObject>(
-  schema: S,
-  names: { readonly [F in keyof S['shape']]?: string | null },
-  row: unknown,
-): z.ZodSafeParseResult<z.output<S>> {
-  if (typeof row !== 'object' || row === null)
-    return schema.safeParse(row) as z.ZodSafeParseResult<z.output<S>>
-  const picked = Object.keys(schema.shape).map((own) => {
-    const name = names[own as keyof typeof names]
-    return [own, field(row, name === undefined ? own : name)]
-  })
-  return schema.safeParse(Object.fromEntries(picked)) as z.ZodSafeParseResult<z.output<S>>
-}
 
 /* ---- reading ---- */
 
@@ -562,3 +535,19 @@ function broken(type: string, row: unknown, keyField: string, error: z.ZodError)
   }
   return fail(failure)
 }
+
+/** The version of a row: SQL Server gives each changed row the next number of its database. */
+export function versionOf(row: unknown): bigint {
+  const text = fieldText(row, 'timestamp')
+  // A version beyond 2^53 may have been written with an exponent.
+  if (text !== null && /^\d+(\.\d+)?$/.test(text))
+    return BigInt(new Big(text).round(0, Big.roundDown).toFixed(0))
+  const detail = 'a row without timestamp: this release needs changesBy: none'
+  throw new SourceError({ kind: 'invalid-response', detail })
+}
+
+/** A range of versions, as the gateway filters by it. */
+export const versionRange = (from: bigint, upTo: bigint | null): Record<string, string | undefined> => ({
+  timestamp_begin: from.toString(),
+  timestamp_end: upTo?.toString(),
+})

@@ -4,13 +4,14 @@
  */
 import type { Clock } from '../clock.ts'
 import { type failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { fieldText } from '../named-fields.ts'
 import type { CallContext, ChangePage, ListPage, ListQuery } from '../port.ts'
 import { joinKey, type Key, type Order, splitKey } from '../records.ts'
-import { readChanges } from './changes.ts'
+import { inOrder } from '../rows.ts'
+import { readChanges } from '../stamped-changes.ts'
 import type { U8Client } from './client.ts'
 import type { YonyouU8Config } from './config.ts'
-import { fieldText } from './mapping.ts'
-import { inOrder } from './reading.ts'
+import { versionOf, versionRange } from './mapping.ts'
 
 export interface OrdersOptions {
   readonly client: U8Client
@@ -181,8 +182,10 @@ export function createOrders({ client, config, clock, read, skip }: OrdersOption
 
     changes: (checkpoint, context) =>
       readChanges(checkpoint, {
-        page: (filter, size) => client.page(LIST, HEADS, { filter, page: 1, size }, context),
-        codeField: 'code',
+        page: (from, upTo, size) =>
+          client.page(LIST, HEADS, { filter: versionRange(from, upTo), page: 1, size }, context),
+        keyOf: (row) => fieldText(row, 'code') ?? '',
+        stampOf: versionOf,
         overlap: config.overlapVersions,
         limit: config.pageLimit,
         read: async (rows) => {

@@ -1,5 +1,5 @@
 /** So many calls at once; the others wait in line, but not longer than a call may take. */
-import { SourceError } from '../failure.ts'
+import { SourceError } from './failure.ts'
 
 export interface Lanes {
   /** @throws SourceError `unavailable` when no lane becomes free in time: nothing has been sent then. */
@@ -27,7 +27,7 @@ export function createLanes(count: number, waitMs: number): Lanes {
         resolve()
       }
       const abort = () => leave(gone())
-      const detail = `all ${count} calls to U8 are busy`
+      const detail = `all ${count} calls to this system are busy`
       const late = () => leave(new SourceError({ kind: 'unavailable', reason: 'overloaded', detail }))
       const timer = setTimeout(late, waitMs)
       const forget = () => {

@@ -1,21 +1,29 @@
 /**
- * What has changed, by the rows' versions: SQL Server gives each changed row the next number of its database
- * (`timestamp`), and the gateway filters by a range of them.
+ * What has changed, where rows carry a growing stamp (a version, a time in seconds) and the vendor filters by a range
+ * of stamps but sorts by nothing that could be relied on.
  *
- * Rows are never read by page number: a row that changes meanwhile would move the others. Instead the range is
- * narrowed until it fits one page; whatever changes meanwhile gets a higher number, beyond the range.
+ * Rows are not read by page number: a row that changes meanwhile would move the others. Instead the range is narrowed
+ * until it fits one page; whatever changes meanwhile gets a higher stamp, beyond the range.
  */
-import Big from 'big.js'
 import { z } from 'zod'
-import { type Outcome, outcomeOf, SourceError } from '../failure.ts'
-import type { Parameters } from './client.ts'
-import { fieldText } from './mapping.ts'
+import { type Outcome, outcomeOf, SourceError } from './failure.ts'
 
 export interface ChangeSource<R> {
-  /** The first page of a range. @throws SourceError */
-  page(filter: Parameters, size: number): Promise<{ rows: readonly unknown[]; rowCount: number }>
-  readonly codeField: string
-  /** How many versions to look back, for rows whose transaction ended late. */
+  /** The first page of a range, both ends included; `null`: without an end. @throws SourceError */
+  page(
+    from: bigint,
+    upTo: bigint | null,
+    size: number,
+  ): Promise<{ rows: readonly unknown[]; rowCount: number }>
+  /**
+   * All pages of a range: for stamps that many rows may share. Absent: pages may be as long as is asked for.
+   * @throws SourceError
+   */
+  all?(from: bigint, upTo: bigint): Promise<readonly unknown[]>
+  keyOf(row: unknown): string
+  /** @throws SourceError where the row does not say it */
+  stampOf(row: unknown): bigint
+  /** How many stamps to look back, for rows whose transaction ended late. */
   readonly overlap: number
   readonly limit: number
   /** The records of rows; what cannot be read is left out. @throws SourceError */
@@ -44,8 +52,8 @@ export function readChanges<R>(
     const { rows, upTo } = await stretch(source, from, BigInt(since))
     const stamped = rows.map((row) => ({
       row,
-      code: fieldText(row, source.codeField) ?? '',
-      at: stampOf(row),
+      code: source.keyOf(row),
+      at: source.stampOf(row),
     }))
     stamped.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
     const fresh = stamped.filter(({ code, at }) => !told.has([code, at.toString()].join('\n')))
@@ -73,11 +81,11 @@ async function stretch<R>(
   from: bigint,
   since: bigint,
 ): Promise<{ rows: readonly unknown[]; upTo: bigint | null }> {
+  const { stampOf } = source
   let upTo: bigint | null = null
   let size = source.limit
   for (let tries = 0; tries < 64; tries++) {
-    const filter = { timestamp_begin: from.toString(), timestamp_end: upTo?.toString() }
-    const { rows, rowCount } = await source.page(filter, size)
+    const { rows, rowCount } = await source.page(from, upTo, size)
     // A gateway that overlooks the filter answers with everything: correct, but dear.
     const inside = rows.filter((row) => stampOf(row) >= from && (upTo === null || stampOf(row) <= upTo))
     if (rowCount <= rows.length) return { rows: inside, upTo }
@@ -85,23 +93,31 @@ async function stretch<R>(
     const middle = stamps[Math.floor(stamps.length / 2)] ?? from
     if (middle > since && (upTo === null || middle < upTo)) {
       upTo = middle
+    } else if (source.all) {
+      // As little as gets beyond what was read before: all of it shares one stamp, or was looked at already.
+      upTo = stamps.find((stamp) => stamp > since) ?? since
+      const whole: readonly unknown[] = await source.all(from, upTo)
+      return { rows: whole, upTo: upTo > since ? upTo : null }
     } else {
       // The stretch that is looked at again fills the page by itself: a longer page gets beyond it.
       size *= 2
       upTo = null
     }
   }
-  throw new SourceError({ kind: 'invalid-response', detail: 'timestamp_end does not narrow the answer' })
+  throw new SourceError({
+    kind: 'invalid-response',
+    detail: 'the upper bound of the range does not narrow the answer',
+  })
 }
 
 /** The highest version: found by halving, since the vendor sorts by nothing that helps. */
 async function newest<R>(source: ChangeSource<R>): Promise<bigint> {
   const rowFrom = async (version: bigint): Promise<bigint | null> => {
-    const { rows } = await source.page({ timestamp_begin: version.toString() }, 1)
+    const { rows } = await source.page(version, null, 1)
     if (rows.length === 0) return null
-    const at = stampOf(rows[0])
+    const at = source.stampOf(rows[0])
     if (at >= version) return at
-    const detail = 'timestamp_begin is overlooked: this release needs changesBy: none'
+    const detail = 'the lower bound of the range is overlooked: this release needs changesBy: none'
     throw new SourceError({ kind: 'invalid-response', detail })
   }
   let low = await rowFrom(0n)
@@ -120,15 +136,6 @@ async function newest<R>(source: ChangeSource<R>): Promise<bigint> {
     else low = at
   }
   return low
-}
-
-function stampOf(row: unknown): bigint {
-  const text = fieldText(row, 'timestamp')
-  // A version beyond 2^53 may have been written with an exponent.
-  if (text !== null && /^\d+(\.\d+)?$/.test(text))
-    return BigInt(new Big(text).round(0, Big.roundDown).toFixed(0))
-  const detail = 'a row without timestamp: this release needs changesBy: none'
-  throw new SourceError({ kind: 'invalid-response', detail })
 }
 
 function parse(text: string): Checkpoint {

@@ -1,6 +1,6 @@
-/** What the reads of this kind have in common: many single calls, and pages that shift while rows are added. */
-import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { fieldText } from './mapping.ts'
+/** Reading from vendors that answer one key at a time, or in pages that shift while rows are added. */
+import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from './failure.ts'
+import { fieldText } from './named-fields.ts'
 
 /** @param page Counted from 1. @throws SourceError */
 export type ReadPage = (page: number, size: number) => Promise<{ rows: readonly unknown[]; rowCount: number }>
