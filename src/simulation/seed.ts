@@ -3,6 +3,7 @@
  * `life.ts`, so that documentation can promise answers; the rest is generated.
  */
 
+import { seedParcels } from './parcels.ts'
 import { createRandom, type Random } from './random.ts'
 import type { WorldState } from './state.ts'
 import { billOrder, deliver, pay, placeOrder } from './trade.ts'
@@ -186,6 +187,7 @@ export function seedWorld(world: WorldState, sizes: SeedSizes): void {
   seedHandWrittenOrders(world)
   seedOrders(world, random, sizes)
   seedWarehousing(world)
+  seedParcels(world)
 }
 
 function seedProduct(world: WorldState, random: Random, rank: number): void {

@@ -270,6 +270,43 @@ export interface WmsDelivery {
   revision: number
 }
 
+export type ParcelStage =
+  | 'COLLECTED'
+  | 'MOVING'
+  | 'CUSTOMS'
+  | 'OUT'
+  | 'SIGNED'
+  | 'PROBLEM'
+  | 'REFUSED'
+  | 'RETURNING'
+  | 'RETURNED'
+
+export interface ParcelStep {
+  readonly at: string
+  readonly place: string
+  readonly text: string
+  readonly stage: ParcelStage
+}
+
+/** A parcel as its carrier knows it. */
+export interface Parcel {
+  readonly number: string
+  /** SF, YTO, JT, EMS, … */
+  readonly carrier: string
+  /** Of the recipient. */
+  readonly phone: string
+  readonly from: string
+  readonly to: string
+  readonly orderNo: string | null
+  readonly deliveryNo: string | null
+  expectedDay: string | null
+  /** Oldest first; none: announced only. */
+  steps: readonly ParcelStep[]
+  signedBy: string | null
+  readonly createdAt: string
+  updatedAt: string
+}
+
 /** What the logistics provider tells those who follow its feed. */
 export type WmsEvent = { readonly seq: number; readonly eventId: string; readonly at: string } & (
   | {
@@ -316,6 +353,7 @@ export interface Collections {
   wmsReservations: WmsReservation
   wmsDeliveries: WmsDelivery
   wmsEvents: WmsEvent
+  parcels: Parcel
 }
 export type CollectionName = keyof Collections
 
@@ -338,6 +376,7 @@ const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => strin
   wmsReservations: (e) => e.reservationId,
   wmsDeliveries: (e) => e.deliveryId,
   wmsEvents: (e) => String(e.seq),
+  parcels: (e) => e.number,
 }
 
 export interface WorldChange<C extends CollectionName = CollectionName> {
