@@ -1,34 +1,7 @@
 import { z } from 'zod'
+import { authBy, name, path, restSettings, secret } from '../rest/settings.ts'
 
-const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
-const path = (standard: string, what: string) =>
-  z
-    .string()
-    .regex(/^\/[^?#]*[^/?#]$/, 'starts with "/", ends without "/", has no query')
-    .default(standard)
-    .describe(what)
-const secret = (what: string) => z.string().min(1).meta({ secret: true }).describe(what)
-
-const auth = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
-    token: secret('The token, without the word Bearer'),
-  }),
-  z.strictObject({
-    type: z.literal('basic').describe('HTTP Basic'),
-    username: z.string().min(1).describe('The technical user'),
-    password: secret('Its password'),
-  }),
-  z.strictObject({
-    type: z.literal('apiKey').describe('A key in a header of its own'),
-    header: z
-      .string()
-      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a header name')
-      .default('X-API-Key')
-      .describe('The header that carries the key'),
-    key: secret('The key'),
-  }),
-])
+const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey])
 
 const customerFields = z.strictObject({
   id: name('customerId', 'Key of the customer'),
@@ -78,9 +51,7 @@ const opportunityFields = z.strictObject({
 
 /** What a CRM of the kind `rest-crm` needs to be told. The defaults are the contract in `openapi.yaml`. */
 export const restCrmConfig = z.strictObject({
-  baseUrl: z
-    .url({ protocol: /^https?$/, error: 'is an http or https address' })
-    .describe('Address of the CRM; the paths below are appended to it'),
+  ...restSettings('CRM'),
   auth: auth.describe('How the gateway makes itself known'),
   webhook: z
     .strictObject({
@@ -88,7 +59,6 @@ export const restCrmConfig = z.strictObject({
     })
     .optional()
     .describe('The CRM sends signed webhooks; without this only polling finds changes'),
-  verifyCertificate: z.boolean().default(true).describe('Refuse certificates that no known authority signed'),
   batchLimit: z
     .int()
     .min(1)
@@ -97,7 +67,6 @@ export const restCrmConfig = z.strictObject({
     .describe(
       'Most keys in one `ids` parameter; 1: the CRM has no such parameter, each is read by its own path',
     ),
-  pageLimit: z.int().min(1).max(1000).default(100).describe('Most records in one page'),
   paging: z
     .enum(['after', 'page'])
     .default('after')
@@ -123,12 +92,6 @@ export const restCrmConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe('The CRM refuses a second opportunity with the same reference, so that sending again is safe'),
-  onBehalfOfHeader: z
-    .string()
-    .regex(/^[A-Za-z0-9-]+$/, 'is not a header name')
-    .nullable()
-    .default('X-On-Behalf-Of')
-    .describe('Tells the CRM for whom a write is made, percent-encoded UTF-8; null: it is not told'),
   paths: z
     .strictObject({
       customers: path('/api/customers', 'Customers; one of them is at /ID below it'),

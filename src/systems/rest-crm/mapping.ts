@@ -1,18 +1,28 @@
 /** The CRM's customers and opportunities ⇄ our records. Pure; vendor field names come from the configuration. */
 import { z } from 'zod'
-import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal } from '../json.ts'
+import type { Outcome } from '../failure.ts'
 import type { CustomerChanges, Notification, OpportunityCreate } from '../port.ts'
-import type {
-  Address,
-  Contact,
-  Customer,
-  CustomerLevel,
-  DateTimeText,
-  Opportunity,
-  OpportunityStage,
-} from '../records.ts'
+import type { Address, Contact, Customer, CustomerLevel, Opportunity, OpportunityStage } from '../records.ts'
+import {
+  fieldOf,
+  fieldText,
+  given,
+  optionalDay,
+  optionalDecimal,
+  optionalText,
+  optionalTime,
+  readable,
+  renamed,
+  toDateTime,
+} from '../rest/fields.ts'
 import type { RestCrmFields } from './config.ts'
+
+/** Puts an offset behind a wall-clock text. */
+const behind = (utcOffset: string) => (wall: string) =>
+  Number.isNaN(Date.parse(wall + utcOffset)) ? null : wall + utcOffset
+
+/** @param utcOffset Offset of times that the CRM gives without one: `Z` or `+08:00`. */
+export const timeReader = (utcOffset: string) => (text: string) => toDateTime(text, behind(utcOffset))
 
 const LEVELS: ReadonlySet<string> = new Set<CustomerLevel>(['VIP', 'PREMIUM', 'STANDARD', 'BASIC'])
 const STAGES: ReadonlySet<string> = new Set<OpportunityStage>([
@@ -23,44 +33,6 @@ const STAGES: ReadonlySet<string> = new Set<OpportunityStage>([
   'WON',
   'LOST',
 ])
-
-/** A text that may be missing; an empty one says nothing either. */
-const optionalText = z
-  .string()
-  .nullish()
-  .transform((text) => text || null)
-
-/** @see toDateTime */
-const optionalTime = (utcOffset: string) =>
-  z
-    .string()
-    .nullish()
-    .transform((text, context): DateTimeText | null => {
-      if (!text) return null
-      const time = toDateTime(text, utcOffset)
-      if (time === undefined) context.addIssue(`"${text.slice(0, 40)}" is no date-time`)
-      return time ?? null
-    })
-
-/** A calendar day, also where the vendor writes it as midnight. */
-const optionalDay = z
-  .string()
-  .nullish()
-  .transform((text, context) => {
-    if (!text) return null
-    const day = /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(text)?.[1]
-    if (!day) context.addIssue(`"${text.slice(0, 40)}" is no calendar day`)
-    return day ?? null
-  })
-
-const optionalDecimal = z
-  .string()
-  .nullish()
-  .transform((text, context) => {
-    if (!text) return null
-    if (!isDecimal(text)) context.addIssue(`"${text.slice(0, 40)}" is no decimal number`)
-    return text
-  })
 
 const addressSchema = z.object({
   street: optionalText,
@@ -87,8 +59,8 @@ const customerSchema = (utcOffset: string) =>
     taxNumber: optionalText,
     phone: optionalText,
     email: optionalText,
-    createdAt: optionalTime(utcOffset),
-    updatedAt: optionalTime(utcOffset),
+    createdAt: optionalTime(behind(utcOffset)),
+    updatedAt: optionalTime(behind(utcOffset)),
     revision: optionalText,
   })
 
@@ -104,8 +76,8 @@ const opportunitySchema = (utcOffset: string) =>
     closeDate: optionalDay,
     owner: optionalText,
     externalRef: optionalText,
-    createdAt: optionalTime(utcOffset),
-    updatedAt: optionalTime(utcOffset),
+    createdAt: optionalTime(behind(utcOffset)),
+    updatedAt: optionalTime(behind(utcOffset)),
   })
 
 export interface Mapping {
@@ -213,9 +185,6 @@ const contactBody =
     ...given(names.primary, contact.primary),
   })
 
-const given = (name: string, value: unknown): Record<string, unknown> =>
-  value === undefined || value === null ? {} : { [name]: value }
-
 /** The names of the changed fields that the customer does not show; none: the change has taken effect. */
 export function missingChanges(customer: Customer, changes: CustomerChanges): string[] {
   const shown: Record<keyof CustomerChanges, unknown> = {
@@ -244,48 +213,6 @@ const comparable = (contacts: readonly Contact[]): string =>
     ]),
   )
 
-/**
- * Reads date-times with an offset, without one (the configured offset is added), and milliseconds since 1970.
- * @returns `null` for a calendar day, which is no point in time; `undefined` for anything else.
- */
-export function toDateTime(text: string, utcOffset: string): DateTimeText | null | undefined {
-  if (/^\d{12,14}$/.test(text)) return new Date(Number(text)).toISOString()
-  if (/^\d{4}-\d{2}-\d{2}$/.test(text)) return null
-  const parts = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(Z|[+-]\d{2}:?\d{2})?$/.exec(text)
-  if (!parts) return undefined
-  const [, day, clock = '', offset = utcOffset] = parts
-  const time = `${day}T${clock.length === 5 ? `${clock}:00` : clock}${offset.replace(/(\d\d)(\d\d)$/, '$1:$2')}`
-  return Number.isNaN(Date.parse(time)) ? undefined : time
-}
-
-/** One field of a raw record; `undefined` when there is no record. */
-export const fieldOf = (raw: unknown, name: string): unknown =>
-  raw !== null && typeof raw === 'object' && Object.hasOwn(raw, name)
-    ? (raw as Record<string, unknown>)[name]
-    : undefined
-
-/** As `fieldOf`, where the field is a text with something in it. */
-export const fieldText = (raw: unknown, name: string): string | undefined => {
-  const value = fieldOf(raw, name)
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-/** The configured fields under our own names. */
-function renamed(raw: unknown, names: Readonly<Record<string, string>>): unknown {
-  if (raw === null || typeof raw !== 'object') return raw
-  return Object.fromEntries(Object.entries(names).map(([ours, theirs]) => [ours, fieldOf(raw, theirs)]))
-}
-
-function readable<T>(what: string, key: string | undefined, read: () => T): Outcome<T> {
-  try {
-    return ok(read())
-  } catch (error) {
-    if (!(error instanceof z.ZodError)) throw error
-    const detail = `${what} ${key ?? 'without a key'}: ${z.prettifyError(error).replaceAll(/\s+/g, ' ')}`
-    return fail({ kind: 'invalid-response', detail })
-  }
-}
-
 const levelOf = (vendorLevel: string): CustomerLevel => {
   const level = vendorLevel.toUpperCase()
   return LEVELS.has(level) ? (level as CustomerLevel) : 'UNKNOWN'
@@ -310,11 +237,15 @@ const eventSchema = z.looseObject({
  * @param id What the signed header calls the event; the body must agree.
  * @returns No notification for events about something else; an explanation where the body cannot be read.
  */
-export function readEvent(raw: unknown, id: string, utcOffset: string): readonly Notification[] | string {
+export function readEvent(
+  raw: unknown,
+  id: string | null,
+  toDateTime: ReturnType<typeof timeReader>,
+): readonly Notification[] | string {
   const event = eventSchema.safeParse(raw)
   if (!event.success) return z.prettifyError(event.error).replaceAll(/\s+/g, ' ')
   if (event.data.id !== id) return 'the id in the body is not the one in the header webhook-id'
-  const time = toDateTime(event.data.timestamp, utcOffset)
+  const time = toDateTime(event.data.timestamp)
   if (!time) return `"${event.data.timestamp.slice(0, 40)}" is no date-time`
   const [, type, change] = /^(customer|opportunity)\.(created|updated|deleted)$/.exec(event.data.event) ?? []
   if (!type || !change) return []

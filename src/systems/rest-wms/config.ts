@@ -1,44 +1,19 @@
 import { z } from 'zod'
 import { isTimeZone } from '../clock.ts'
+import {
+  authBy,
+  codes,
+  customFields,
+  name,
+  path,
+  restSettings,
+  unitCodes,
+  webhookBy,
+} from '../rest/settings.ts'
 
-const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
-const path = (standard: string, what: string) =>
-  z
-    .string()
-    .regex(/^\/[^?#]*[^/?#]$/, 'starts with "/", ends without "/", has no query')
-    .default(standard)
-    .describe(what)
-const secret = (what: string) => z.string().min(1).meta({ secret: true }).describe(what)
-/** It travels in a header. */
-const printable = z.string().regex(/^[!-~]+$/, 'holds blanks or characters that no header takes')
+const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer])
 
-const auth = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z
-      .literal('signature')
-      .describe(
-        '`Authorization: ApiKey KEY`, `X-Timestamp` and `X-Signature` over time, key, body and secret',
-      ),
-    apiKey: printable.meta({ secret: true }).describe('The key'),
-    secret: secret('The secret that is signed with; it is never sent'),
-  }),
-  z.strictObject({
-    type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
-    token: printable.meta({ secret: true }).describe('The token, without the word Bearer'),
-  }),
-])
-
-const webhook = z.discriminatedUnion('profile', [
-  z.strictObject({
-    profile: z.literal('signature').describe('Signed as our own requests are: `X-Signature`, `X-Timestamp`'),
-    apiKey: printable.meta({ secret: true }).describe('The key that the WMS names'),
-    secret: secret('The secret that it signs with'),
-  }),
-  z.strictObject({
-    profile: z.literal('standard').describe('Signed as in Standard Webhooks'),
-    secret: secret('Shared with the WMS; with the prefix whsec_ the rest is base64, otherwise plain text'),
-  }),
-])
+const webhook = z.discriminatedUnion('profile', [webhookBy.signature, webhookBy.standard])
 
 const times = {
   createdAt: name('createTime', 'Date and time of creation'),
@@ -125,27 +100,14 @@ const recipientFields = z.strictObject({
   country: name('country', 'ISO 3166-1 alpha-2'),
 })
 
-const customFields = (what: string) =>
-  z
-    .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), z.string().min(1))
-    .default({})
-    .describe(`Our name of a custom field of ${what}, and the name under which the WMS keeps it`)
-
-const codes = <const S extends string>(statuses: readonly [S, ...S[]], what: string) =>
-  z.record(z.string().min(1), z.enum(statuses)).default({}).describe(what)
-
 /** What a WMS of the kind `rest-wms` needs to be told. The defaults are the contract in `openapi.yaml`. */
 export const restWmsConfig = z.strictObject({
-  baseUrl: z
-    .url({ protocol: /^https?$/, error: 'is an http or https address' })
-    .describe('Address of the WMS; the paths below are appended to it'),
+  ...restSettings('WMS'),
   auth: auth.describe('How the gateway makes itself known'),
   webhook: webhook
     .optional()
     .describe('The WMS sends signed notifications; without this only polling finds changes'),
-  verifyCertificate: z.boolean().default(true).describe('Refuse certificates that no known authority signed'),
   batchLimit: z.int().min(1).max(1000).default(100).describe('Most keys in one parameter such as `ids`'),
-  pageLimit: z.int().min(1).max(1000).default(100).describe('Most records in one page'),
   timeZone: z
     .string()
     .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Asia/Shanghai')
@@ -165,12 +127,6 @@ export const restWmsConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe('An action that was carried out before changes nothing when it is asked for again'),
-  onBehalfOfHeader: z
-    .string()
-    .regex(/^[A-Za-z0-9-]+$/, 'is not a header name')
-    .nullable()
-    .default('X-On-Behalf-Of')
-    .describe('Tells the WMS for whom a write is made, percent-encoded UTF-8; null: it is not told'),
   defaultWarehouse: z
     .string()
     .min(1)
@@ -189,10 +145,7 @@ export const restWmsConfig = z.strictObject({
     })
     .prefault({})
     .describe('What new deliveries need and callers do not know'),
-  unitCodes: z
-    .record(z.string().min(1), z.string().regex(/^[A-Z0-9]{2,3}$/, 'is a code of UN/ECE Recommendation 20'))
-    .default({})
-    .describe('Units of measure as the WMS writes them, with their code of UN/ECE Recommendation 20'),
+  unitCodes,
   reservationStatuses: codes(
     ['ACTIVE', 'FULFILLED', 'RELEASED', 'EXPIRED'],
     'What a status of a reservation means, besides ACTIVE, FULFILLED, RELEASED and EXPIRED',

@@ -1,21 +1,35 @@
 /** The WMS's records ⇄ ours. Pure; its field names and codes come from the configuration. */
 import { z } from 'zod'
 import { createClock } from '../clock.ts'
-import { fail, type Outcome, ok, type SourceFailure } from '../failure.ts'
-import { isDecimal, jsonNumber } from '../json.ts'
+import type { Outcome, SourceFailure } from '../failure.ts'
+import { jsonNumber } from '../json.ts'
 import type { DeliveryCreate, Notification, ReservationCreate } from '../port.ts'
 import {
-  type CustomFields,
-  type DateTimeText,
-  type Decimal,
   type Delivery,
   type InventoryLevel,
   joinKey,
   type Product,
-  type Quantity,
   type Reservation,
   type Warehouse,
 } from '../records.ts'
+import {
+  customOf,
+  decimal,
+  fieldText,
+  given,
+  key,
+  meaningOf,
+  optionalDay,
+  optionalDecimal,
+  optionalText,
+  optionalTime,
+  quantityIn,
+  readable,
+  renamed,
+  setAt,
+  toDateTime,
+} from '../rest/fields.ts'
+import { unknownCustomField } from '../rest/writing.ts'
 import type { RestWmsConfig } from './config.ts'
 
 type ReservationStatus = Reservation['status']
@@ -34,36 +48,6 @@ const DELIVERY_STATUSES: Readonly<Record<string, DeliveryStatus>> = {
   CANCELLED: 'CANCELLED',
 }
 const DIRECTIONS: Readonly<Record<string, 'OUTBOUND' | 'INBOUND'>> = { OUT: 'OUTBOUND', IN: 'INBOUND' }
-
-/** A text that may be missing; an empty one says nothing either. */
-const optionalText = z
-  .string()
-  .nullish()
-  .transform((text) => text || null)
-
-const key = z.string().min(1)
-
-const decimal = z.string().refine(isDecimal, 'is no decimal number')
-
-const optionalDecimal = z
-  .string()
-  .nullish()
-  .transform((text, context): Decimal | null => {
-    if (!text) return null
-    if (!isDecimal(text)) context.addIssue(`"${text.slice(0, 40)}" is no decimal number`)
-    return text
-  })
-
-/** A calendar day, also where the WMS writes it as midnight. */
-const optionalDay = z
-  .string()
-  .nullish()
-  .transform((text, context) => {
-    if (!text) return null
-    const day = /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(text)?.[1]
-    if (!day) context.addIssue(`"${text.slice(0, 40)}" is no calendar day`)
-    return day ?? null
-  })
 
 export interface Mapping {
   /** @returns `invalid-response` when this one record cannot be read; the others alike. */
@@ -93,29 +77,8 @@ export function createMapping(config: RestWmsConfig): Mapping {
   const { fields } = config
   const clock = createClock(config.timeZone)
 
-  const optionalTime = z
-    .string()
-    .nullish()
-    .transform((text, context): DateTimeText | null => {
-      if (!text) return null
-      const time = toDateTime(text)
-      if (time === undefined) context.addIssue(`"${text.slice(0, 40)}" is no date-time`)
-      return time ?? null
-    })
-
-  /** Reads date-times with an offset, without one (the configured zone decides), and milliseconds since 1970. */
-  const toDateTime = (text: string): DateTimeText | undefined => {
-    if (/^\d{12,14}$/.test(text)) return new Date(Number(text)).toISOString()
-    const parts = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:?\d{2})?$/.exec(text)
-    if (!parts) return undefined
-    const [, day, time, offset] = parts
-    const local = `${day}T${time}`
-    if (offset === undefined) return clock.dateTime(local) ?? undefined
-    const whole = local + offset.replace(/(\d\d)(\d\d)$/, '$1:$2')
-    return Number.isNaN(Date.parse(whole)) ? undefined : whole
-  }
-
-  const times = { createdAt: optionalTime, updatedAt: optionalTime }
+  const time = optionalTime(clock.dateTime)
+  const times = { createdAt: time, updatedAt: time }
   const warehouses = z.object({ id: key, name: optionalText })
   const products = z.object({
     id: key,
@@ -133,7 +96,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
     available: optionalDecimal,
     incoming: optionalDecimal,
     unit: optionalText,
-    updatedAt: optionalTime,
+    updatedAt: time,
   })
   const document = {
     id: key,
@@ -145,7 +108,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
     lines: z.array(z.unknown()),
     ...times,
   }
-  const reservations = z.object({ ...document, expiresAt: optionalTime })
+  const reservations = z.object({ ...document, expiresAt: time })
   const reservationLines = z.object({
     id: key,
     product: key,
@@ -170,24 +133,8 @@ export function createMapping(config: RestWmsConfig): Mapping {
     unit: optionalText,
   })
 
-  const quantityIn =
-    (unit: string | null) =>
-    (value: Decimal): Quantity => ({
-      value,
-      unit: unit === null ? null : (config.unitCodes[unit] ?? null),
-      vendorUnit: unit,
-    })
   const present = <T>(value: string | null, map: (value: string) => T): T | null =>
     value === null ? null : map(value)
-
-  const customOf = (
-    raw: unknown,
-    names: Readonly<Record<string, string>>,
-  ): { customFields?: CustomFields } => {
-    const entries = Object.entries(names)
-    if (entries.length === 0) return {}
-    return { customFields: Object.fromEntries(entries.map(([ours, theirs]) => [ours, textAt(raw, theirs)])) }
-  }
 
   /** What reservations and deliveries share when they are made. */
   const documentBody = (
@@ -230,7 +177,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
     inventoryLevel: (raw) =>
       readable('stock', stockKeyOf(raw, fields.stock), () => {
         const { product, warehouse, ...row } = stock.parse(renamed(raw, fields.stock))
-        const quantity = quantityIn(row.unit)
+        const quantity = quantityIn(row.unit, config.unitCodes)
         return {
           key: joinKey([product, warehouse]),
           product,
@@ -254,11 +201,11 @@ export function createMapping(config: RestWmsConfig): Mapping {
           version: revision,
           ...plain,
           externalReference: externalRef,
-          status: statusOf(status, config.reservationStatuses, RESERVATION_STATUSES),
+          status: meaningOf(status, config.reservationStatuses, RESERVATION_STATUSES),
           vendorStatus: status,
           lines: lines.map((one) => {
             const line = reservationLines.parse(renamed(one, fields.reservationLine))
-            const quantity = quantityIn(line.unit)
+            const quantity = quantityIn(line.unit, config.unitCodes)
             return {
               id: line.id,
               product: line.product,
@@ -285,7 +232,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
           trackingNumbers: plain.trackingNumber === null ? [] : [plain.trackingNumber],
           externalReference: plain.externalRef,
           date: plain.date,
-          status: statusOf(status, config.deliveryStatuses, DELIVERY_STATUSES),
+          status: meaningOf(status, config.deliveryStatuses, DELIVERY_STATUSES),
           vendorStatus: status,
           lines: lines.map((one) => {
             const line = deliveryLines.parse(renamed(one, fields.deliveryLine))
@@ -293,7 +240,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
               id: line.id,
               product: line.product,
               description: line.description,
-              quantity: quantityIn(line.unit)(line.quantity),
+              quantity: quantityIn(line.unit, config.unitCodes)(line.quantity),
               warehouse: plain.warehouse,
             }
           }),
@@ -306,11 +253,9 @@ export function createMapping(config: RestWmsConfig): Mapping {
     refuse(input) {
       const isDelivery = 'direction' in input
       const custom = config.customFields[isDelivery ? 'delivery' : 'reservation']
-      const unknown = Object.keys(input.customFields ?? {}).find((ours) => !Object.hasOwn(custom, ours))
-      if (unknown !== undefined) {
-        const what = isDelivery ? 'Deliveries' : 'Reservations'
-        return { kind: 'unsupported', message: `${what} of this system have no custom field "${unknown}".` }
-      }
+      const what = isDelivery ? 'Deliveries' : 'Reservations'
+      const unknown = unknownCustomField(what, custom, input.customFields)
+      if (unknown) return unknown
       const named = isDelivery
         ? input.warehouse !== undefined
         : input.lines.every(({ warehouse }) => warehouse !== undefined)
@@ -378,8 +323,8 @@ export function createMapping(config: RestWmsConfig): Mapping {
       const about = subjectOf(event.data)
       if (about === null) return null
       if (about === undefined) return `${eventType} does not say what it is about`
-      const time = toDateTime(timestamp)
-      if (time === undefined) return `"${timestamp.slice(0, 40)}" is no date-time`
+      const time = toDateTime(timestamp, clock.dateTime)
+      if (!time) return `"${timestamp.slice(0, 40)}" is no date-time`
       return { id: eventId, ...about, change, time }
     },
   }
@@ -416,20 +361,6 @@ function subjectOf(event: z.infer<typeof eventSchema>): Pick<WmsEvent, 'type' | 
   }
 }
 
-/* ---- fields ---- */
-
-/** One field of a raw record; `undefined` when there is no record. */
-export const fieldOf = (raw: unknown, name: string): unknown =>
-  raw !== null && typeof raw === 'object' && Object.hasOwn(raw, name)
-    ? (raw as Record<string, unknown>)[name]
-    : undefined
-
-/** As `fieldOf`, where the field is a text with something in it. */
-export const fieldText = (raw: unknown, name: string): string | undefined => {
-  const value = fieldOf(raw, name)
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
 /** The key of a raw row of stock, as far as it can be told. */
 export function stockKeyOf(
   raw: unknown,
@@ -437,51 +368,4 @@ export function stockKeyOf(
 ): string | undefined {
   const [product, warehouse] = [fieldText(raw, names.product), fieldText(raw, names.warehouse)]
   return product !== undefined && warehouse !== undefined ? joinKey([product, warehouse]) : undefined
-}
-
-/** A custom field, as text; its name may lead inwards: `attributes.channel`. */
-function textAt(raw: unknown, name: string): string | null {
-  const value = name.split('.').reduce(fieldOf, raw)
-  if (value === undefined || value === null) return null
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
-}
-
-function setAt(body: Record<string, unknown>, name: string, value: string): void {
-  const [first = name, ...rest] = name.split('.')
-  if (rest.length === 0) {
-    body[first] = value
-    return
-  }
-  const inner = { ...(body[first] as Record<string, unknown> | undefined) }
-  setAt(inner, rest.join('.'), value)
-  body[first] = inner
-}
-
-/** The configured fields under our own names. */
-function renamed(raw: unknown, names: Readonly<Record<string, string>>): unknown {
-  if (raw === null || typeof raw !== 'object') return raw
-  return Object.fromEntries(Object.entries(names).map(([ours, theirs]) => [ours, fieldOf(raw, theirs)]))
-}
-
-const given = (name: string, value: unknown): Record<string, unknown> =>
-  value === undefined || value === null ? {} : { [name]: value }
-
-const statusOf = <S extends string>(
-  vendorStatus: string | null,
-  configured: Readonly<Record<string, S>>,
-  standard: Readonly<Record<string, S>>,
-): S | 'UNKNOWN' => {
-  if (vendorStatus === null) return 'UNKNOWN'
-  if (Object.hasOwn(configured, vendorStatus)) return configured[vendorStatus] ?? 'UNKNOWN'
-  return Object.hasOwn(standard, vendorStatus) ? (standard[vendorStatus] ?? 'UNKNOWN') : 'UNKNOWN'
-}
-
-function readable<T>(what: string, name: string | undefined, read: () => T): Outcome<T> {
-  try {
-    return ok(read())
-  } catch (error) {
-    if (!(error instanceof z.ZodError)) throw error
-    const detail = `${what} ${name ?? 'without a key'}: ${z.prettifyError(error).replaceAll(/\s+/g, ' ')}`
-    return fail({ kind: 'invalid-response', detail })
-  }
 }

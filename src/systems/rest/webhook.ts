@@ -1,16 +1,22 @@
-/** What the WMS tells us, after a look at its signature. */
+/** What systems tell us, after a look at the signature. */
 import { timingSafeEqual } from 'node:crypto'
 import { failureText, SourceError } from '../failure.ts'
 import { parseJson } from '../json.ts'
-import type { WebhookReceiver, WebhookRequest } from '../port.ts'
+import type { Notification, WebhookReceiver, WebhookRequest } from '../port.ts'
 import { SIGNATURE_WINDOW_MS, type SignatureVerdict, verifyWebhook } from '../signature.ts'
 import { signatureOf } from './client.ts'
-import type { RestWmsConfig } from './config.ts'
-import type { Mapping } from './mapping.ts'
 
-export const createWebhook = (
-  settings: NonNullable<RestWmsConfig['webhook']>,
-  mapping: Mapping,
+export type WebhookSettings =
+  | { readonly profile: 'standard'; readonly secret: string }
+  | { readonly profile: 'signature'; readonly apiKey: string; readonly secret: string }
+
+/**
+ * @param read Finds the notifications in a body, or explains why it cannot be read. `id` is what the signed headers
+ * call the event, where they do: then the body must agree.
+ */
+export const createReceiver = (
+  settings: WebhookSettings,
+  read: (body: unknown, id: string | null) => readonly Notification[] | string,
 ): WebhookReceiver => ({
   receive(request, now) {
     const signature =
@@ -18,22 +24,20 @@ export const createWebhook = (
         ? verifyWebhook(settings.secret, request, now)
         : verifySigned(settings, request, now)
     if (!signature.ok) return signature
-    let event: ReturnType<typeof mapping.event>
+    let notifications: readonly Notification[] | string
     try {
-      event = mapping.event(parseJson(request.body.toString('utf8'), 'webhook'))
+      notifications = read(parseJson(request.body.toString('utf8'), 'webhook'), signature.id || null)
     } catch (error) {
       if (!(error instanceof SourceError)) throw error
       return { ok: false, reason: 'malformed', detail: failureText(error.failure) }
     }
-    if (typeof event === 'string') return { ok: false, reason: 'malformed', detail: event }
-    if (event && signature.id !== '' && event.id !== signature.id) {
-      return { ok: false, reason: 'malformed', detail: 'eventId is not the one in the header webhook-id' }
-    }
-    return { ok: true, notifications: event === null ? [] : [event] }
+    return typeof notifications === 'string'
+      ? { ok: false, reason: 'malformed', detail: notifications }
+      : { ok: true, notifications }
   },
 })
 
-/** Checks `Authorization`, `X-Timestamp` and `X-Signature`. There is no id among the headers. */
+/** Checks `Authorization`, `X-Timestamp` and `X-Signature` (seed 001 §2.3). There is no id among the headers. */
 function verifySigned(
   { apiKey, secret }: { readonly apiKey: string; readonly secret: string },
   { headers, body }: WebhookRequest,

@@ -4,7 +4,7 @@ import type { Key } from '../records.ts'
 
 /**
  * Reads batch by batch, each distinct key once.
- * @param absent What a key has that the WMS did not mention.
+ * @param absent What a key has that the system did not mention.
  * @param read May throw SourceError: then every key of the batch fails alike.
  * @returns One outcome per key, same order.
  */
@@ -25,7 +25,7 @@ export async function inBatches<V>(
   return keys.map((key) => outcomes.get(key) ?? ok(absent))
 }
 
-/** Commas separate keys in a list and dots climb in a path: no record of the contract has such a key. */
+/** Commas separate keys in a list and dots climb in a path: no record of the contracts has such a key. */
 export const isAddressable = (key: Key): boolean =>
   /^[^,\p{Cc}]{1,200}$/u.test(key) && /[^\s.]/.test(key) && key.isWellFormed()
 

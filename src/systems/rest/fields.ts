@@ -1,0 +1,148 @@
+/** Reading and writing records whose field names come from the configuration. Pure. */
+import { z } from 'zod'
+import { fail, type Outcome } from '../failure.ts'
+import { isDecimal } from '../json.ts'
+import type { CustomFields, DateTimeText, Decimal, Quantity } from '../records.ts'
+
+/** One field of a raw record; dots lead inwards: `metadata.updatedAt`. `undefined` when it is not there. */
+export const fieldOf = (raw: unknown, name: string): unknown => {
+  if (raw === null || typeof raw !== 'object') return undefined
+  if (Object.hasOwn(raw, name)) return (raw as Record<string, unknown>)[name]
+  const dot = name.indexOf('.')
+  return dot < 0 ? undefined : fieldOf(fieldOf(raw, name.slice(0, dot)), name.slice(dot + 1))
+}
+
+/** As `fieldOf`, where the field is a text with something in it. */
+export const fieldText = (raw: unknown, name: string): string | undefined => {
+  const value = fieldOf(raw, name)
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** The configured fields under our own names. */
+export function renamed(raw: unknown, names: Readonly<Record<string, string>>): unknown {
+  if (raw === null || typeof raw !== 'object') return raw
+  return Object.fromEntries(Object.entries(names).map(([ours, theirs]) => [ours, fieldOf(raw, theirs)]))
+}
+
+/** Custom fields as text, under our names; nothing where none is configured. */
+export function customOf(
+  raw: unknown,
+  names: Readonly<Record<string, string>>,
+): { customFields?: CustomFields } {
+  const entries = Object.entries(names)
+  if (entries.length === 0) return {}
+  return { customFields: Object.fromEntries(entries.map(([ours, theirs]) => [ours, textAt(raw, theirs)])) }
+}
+
+function textAt(raw: unknown, name: string): string | null {
+  const value = fieldOf(raw, name)
+  if (value === undefined || value === null) return null
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+/** Sets a field of a body; dots in its name lead inwards. */
+export function setAt(body: Record<string, unknown>, name: string, value: unknown): void {
+  const [first = name, ...rest] = name.split('.')
+  if (rest.length === 0) {
+    body[first] = value
+    return
+  }
+  const inner = { ...(body[first] as Record<string, unknown> | undefined) }
+  setAt(inner, rest.join('.'), value)
+  body[first] = inner
+}
+
+/** For bodies: the field where there is a value, else nothing. */
+export const given = (name: string, value: unknown): Record<string, unknown> =>
+  value === undefined || value === null ? {} : { [name]: value }
+
+/** A text that may be missing; an empty one says nothing either. */
+export const optionalText = z
+  .string()
+  .nullish()
+  .transform((text) => text || null)
+
+export const key = z.string().min(1)
+
+export const decimal = z.string().refine(isDecimal, 'is no decimal number')
+
+export const optionalDecimal = z
+  .string()
+  .nullish()
+  .transform((text, context): Decimal | null => {
+    if (!text) return null
+    if (!isDecimal(text)) context.addIssue(`"${text.slice(0, 40)}" is no decimal number`)
+    return text
+  })
+
+/** A calendar day, also where the system writes it as midnight. */
+export const optionalDay = z
+  .string()
+  .nullish()
+  .transform((text, context) => {
+    if (!text) return null
+    const day = /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(text)?.[1]
+    if (!day) context.addIssue(`"${text.slice(0, 40)}" is no calendar day`)
+    return day ?? null
+  })
+
+/**
+ * Reads date-times with an offset, without one, and milliseconds since 1970.
+ * @param local Puts the offset behind a wall-clock text, see `Clock.dateTime`.
+ * @returns `null` for a calendar day, which is no point in time; `undefined` for anything else.
+ */
+export function toDateTime(
+  text: string,
+  local: (wall: string) => DateTimeText | null,
+): DateTimeText | null | undefined {
+  if (/^\d{12,14}$/.test(text)) return new Date(Number(text)).toISOString()
+  if (/^\d{4}-\d{2}-\d{2}$/.test(text)) return null
+  const parts = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(Z|[+-]\d{2}:?\d{2})?$/.exec(text)
+  if (!parts) return undefined
+  const [, day, clock = '', offset] = parts
+  const wall = `${day}T${clock.length === 5 ? `${clock}:00` : clock}`
+  if (offset === undefined) return local(wall) ?? undefined
+  const whole = wall + offset.replace(/(\d\d)(\d\d)$/, '$1:$2')
+  return Number.isNaN(Date.parse(whole)) ? undefined : whole
+}
+
+/** @see toDateTime */
+export const optionalTime = (local: (wall: string) => DateTimeText | null) =>
+  z
+    .string()
+    .nullish()
+    .transform((text, context): DateTimeText | null => {
+      if (!text) return null
+      const time = toDateTime(text, local)
+      if (time === undefined) context.addIssue(`"${text.slice(0, 40)}" is no date-time`)
+      return time ?? null
+    })
+
+/** A quantity in the system's unit, with our code where the configuration knows it. */
+export const quantityIn =
+  (unit: string | null, unitCodes: Readonly<Record<string, string>>) =>
+  (value: Decimal): Quantity => ({
+    value,
+    unit: unit !== null && Object.hasOwn(unitCodes, unit) ? (unitCodes[unit] ?? null) : null,
+    vendorUnit: unit,
+  })
+
+/** What a word of the system means: the configuration decides before the contract. */
+export function meaningOf<S extends string>(
+  word: string | null,
+  ...tables: readonly Readonly<Record<string, S>>[]
+): S | 'UNKNOWN' {
+  const table = word === null ? undefined : tables.find((one) => Object.hasOwn(one, word))
+  return (word !== null && table?.[word]) || 'UNKNOWN'
+}
+
+/** @returns `invalid-response` when this one record cannot be read. */
+export function readable<T>(what: string, name: string | undefined, read: () => T): Outcome<T> {
+  try {
+    return { ok: true, value: read() }
+  } catch (error) {
+    if (!(error instanceof z.ZodError)) throw error
+    const detail = `${what} ${name ?? 'without a key'}: ${z.prettifyError(error).replaceAll(/\s+/g, ' ')}`
+    return fail({ kind: 'invalid-response', detail })
+  }
+}

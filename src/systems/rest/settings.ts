@@ -1,0 +1,98 @@
+/** Settings that kinds with a JSON REST interface share. */
+import { z } from 'zod'
+
+export const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
+
+export const path = (standard: string, what: string) =>
+  z
+    .string()
+    .regex(/^\/[^?#]*[^/?#]$/, 'starts with "/", ends without "/", has no query')
+    .default(standard)
+    .describe(what)
+
+export const secret = (what: string) => z.string().min(1).meta({ secret: true }).describe(what)
+
+/** It travels in a header. */
+const printable = (what: string) =>
+  z
+    .string()
+    .regex(/^[!-~]+$/, 'holds blanks or characters that no header takes')
+    .meta({ secret: true })
+    .describe(what)
+
+/** How a gateway makes itself known; each kind says which of these its contract has. */
+export const authBy = {
+  bearer: z.strictObject({
+    type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
+    token: printable('The token, without the word Bearer'),
+  }),
+  basic: z.strictObject({
+    type: z.literal('basic').describe('HTTP Basic'),
+    username: z.string().min(1).describe('The technical user'),
+    password: secret('Its password'),
+  }),
+  apiKey: z.strictObject({
+    type: z.literal('apiKey').describe('A key in a header of its own'),
+    header: z
+      .string()
+      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a header name')
+      .default('X-API-Key')
+      .describe('The header that carries the key'),
+    key: printable('The key'),
+  }),
+  signature: z.strictObject({
+    type: z
+      .literal('signature')
+      .describe(
+        '`Authorization: ApiKey KEY`, `X-Timestamp` and `X-Signature` over time, key, body and secret',
+      ),
+    apiKey: printable('The key'),
+    secret: secret('The secret that is signed with; it is never sent'),
+  }),
+}
+export type RestAuth = z.infer<(typeof authBy)[keyof typeof authBy]>
+
+/** How a system signs what it tells us. */
+export const webhookBy = {
+  signature: z.strictObject({
+    profile: z.literal('signature').describe('Signed as our own requests are: `X-Signature`, `X-Timestamp`'),
+    apiKey: printable('The key that the system names'),
+    secret: secret('The secret that it signs with'),
+  }),
+  standard: z.strictObject({
+    profile: z.literal('standard').describe('Signed as in Standard Webhooks'),
+    secret: secret('Shared with the system; with the prefix whsec_ the rest is base64, otherwise plain text'),
+  }),
+}
+
+/** What every one of these kinds asks for. @param called What the system is: `CRM`, `WMS`. */
+export const restSettings = (called: string) => ({
+  baseUrl: z
+    .url({ protocol: /^https?$/, error: 'is an http or https address' })
+    .describe(`Address of the ${called}; the paths below are appended to it`),
+  verifyCertificate: z.boolean().default(true).describe('Refuse certificates that no known authority signed'),
+  pageLimit: z.int().min(1).max(1000).default(100).describe('Most records in one page'),
+  onBehalfOfHeader: z
+    .string()
+    .regex(/^[A-Za-z0-9-]+$/, 'is not a header name')
+    .nullable()
+    .default('X-On-Behalf-Of')
+    .describe(`Tells the ${called} for whom a write is made, percent-encoded UTF-8; null: it is not told`),
+})
+
+export const customFields = (what: string) =>
+  z
+    .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), z.string().min(1))
+    .default({})
+    .describe(
+      `Our name of a custom field of ${what}, and the name under which the system keeps it; dots lead inwards`,
+    )
+
+/** A code table: a word of the system, and what it means here. */
+export const codes = <const S extends string>(meanings: readonly [S, ...S[]], what: string) =>
+  z.record(z.string().min(1), z.enum(meanings)).default({}).describe(what)
+
+export const unitCodes = z
+  .record(z.string().min(1), z.string().regex(/^[A-Z0-9]{2,3}$/, 'is a code of UN/ECE Recommendation 20'))
+  .default({})
+  .describe('Units of measure as the system writes them, with their code of UN/ECE Recommendation 20')
