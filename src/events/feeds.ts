@@ -350,7 +350,9 @@ async function readNotified(
 ): Promise<{ ok: true; sighting?: Sighting; loss?: Loss } | { ok: false }> {
   const { type, key, id, time, change } = notification
   if (!portOf(system, type)) return { ok: true }
-  const outcome = await door.record(system, type, key)
+  const outcome: Outcome<RecordTypes[RecordType] | null> = notification.record
+    ? { ok: true, value: notification.record }
+    : await door.record(system, type, key)
   if (!outcome.ok) return { ok: false }
   if (!outcome.value) {
     const told = change === 'deleted'

@@ -125,6 +125,8 @@ async function receive(
   const system = app.rooms.systems.get(id)
   if (!system) return { status: 404, body: { error: `There is no system "${id}".` } }
   const outcome = await app.feeds.receive(system, { headers, body })
-  if (outcome.ok) return { status: 200, body: { received: outcome.received } }
-  return { status: outcome.status, body: { error: outcome.message } }
+  const status = outcome.ok ? 200 : outcome.status
+  const wanted = system.adapter.webhook?.answer?.(outcome.ok ? null : outcome.message)
+  if (wanted) return { status, body: wanted }
+  return { status, body: outcome.ok ? { received: outcome.received } : { error: outcome.message } }
 }

@@ -393,6 +393,11 @@ export type OwnField =
 export interface WebhookReceiver {
   /** Checks signature and age, then reads the notifications. Pure but for the clock it is given. */
   receive(request: WebhookRequest, now: Date): WebhookVerdict
+  /**
+   * The body of our answer, where the vendor wants one of a certain form; with the HTTP status of any webhook.
+   * @param refusal Why it was not taken; null: it was.
+   */
+  answer?(refusal: string | null): object
 }
 
 export interface WebhookRequest {
