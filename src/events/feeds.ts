@@ -28,16 +28,23 @@ export interface Feeds {
   tooLarge(systemId: string): void
   webhookCounts(systemId: string): WebhookCounts
   /**
-   * What a broker's message told of a system, into the log. To be acknowledged after that.
-   * @returns False where a record cannot be read now: the message has to come again.
+   * What a webhook or a broker's message told of a system, into the log. To be acknowledged after that.
+   * @param received Names the message by its bytes: what was taken under this name is not looked at again.
+   * @returns `postponed` where a record cannot be read now: the message has to come again.
    */
-  take(system: System, notifications: readonly Notification[]): Promise<boolean>
+  take(system: System, notifications: readonly Notification[], received: Received): Promise<Taken>
   close(): Promise<void>
 }
 
 export type WebhookOutcome =
   | { readonly ok: true; readonly received: number }
   | { readonly ok: false; readonly status: 400 | 401 | 404 | 503; readonly message: string }
+
+export interface Received {
+  readonly system: string
+  readonly id: string
+}
+export type Taken = 'taken' | 'repeated' | 'postponed'
 
 /** What a system's webhooks became, since this process began. */
 export interface WebhookCounts {
@@ -106,7 +113,7 @@ export function createFeeds(options: FeedOptions): Feeds {
     observed: (appended: readonly Appended[]) => void,
     checkpoint?: { feed: string; value: string },
     losses: readonly Loss[] = [],
-    received?: { system: string; id: string },
+    received?: Received,
   ) => {
     const { appended, lost } = await store.transact(async (tx) => {
       const events = await log.record(tx, sightings)
@@ -263,20 +270,21 @@ export function createFeeds(options: FeedOptions): Feeds {
   const take = async (
     system: System,
     notifications: readonly Notification[],
-    received?: { system: string; id: string },
-  ): Promise<boolean> => {
+    received: Received,
+  ): Promise<Taken> => {
+    if (await isReceived(store, received)) return 'repeated'
     const sightings: Sighting[] = []
     const losses: Loss[] = []
     const observed = door.observe()
     const found = await Promise.all(notifications.map((one) => readNotified(system, one, door)))
     for (const one of found) {
-      if (!one.ok) return false
+      if (!one.ok) return 'postponed'
       if (one.sighting) sightings.push(one.sighting)
       if (one.loss) losses.push(one.loss)
     }
     for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
     await append(sightings, observed, undefined, losses, received)
-    return true
+    return 'taken'
   }
 
   const track = (work: Promise<void>) => {
@@ -302,16 +310,12 @@ export function createFeeds(options: FeedOptions): Feeds {
         return { ok: false, status, message: verdict.detail }
       }
       // The same bytes under a signature that is still good: sent again, by the system or by somebody else.
-      const received = { system: system.id, id: createHash('sha256').update(request.body).digest('hex') }
-      if (await isReceived(store, received)) {
-        count.repeated++
-        return { ok: true, received: verdict.notifications.length }
-      }
-      if (!(await take(system, verdict.notifications, received))) {
+      const taken = await take(system, verdict.notifications, receivedOf(system, request.body))
+      if (taken === 'postponed') {
         count.postponed++
         return { ok: false, status: 503, message: 'The record could not be read now; send it again.' }
       }
-      count.received++
+      count[taken === 'repeated' ? 'repeated' : 'received']++
       return { ok: true, received: verdict.notifications.length }
     },
 
@@ -322,7 +326,7 @@ export function createFeeds(options: FeedOptions): Feeds {
 
     webhookCounts: counts,
 
-    take: (system, notifications) => take(system, notifications),
+    take,
 
     async close() {
       stop.abort()
@@ -331,6 +335,11 @@ export function createFeeds(options: FeedOptions): Feeds {
     },
   }
 }
+
+export const receivedOf = (system: System, body: Buffer): Received => ({
+  system: system.id,
+  id: createHash('sha256').update(body).digest('hex'),
+})
 
 /** New is what was made after this feed began to look; systems stamp to the minute, some with a clock of their own. */
 function sightingOf<T extends RecordType>(
@@ -371,7 +380,7 @@ async function readNotified(
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends object ? Mutable<T[K]> : T[K] }
 
-async function isReceived(store: Store, { system, id }: { system: string; id: string }): Promise<boolean> {
+async function isReceived(store: Store, { system, id }: Received): Promise<boolean> {
   const row = await store.read
     .selectFrom('received')
     .select('at')

@@ -421,30 +421,33 @@ const timeText = (ms: number): string => new Date(ms).toISOString()
 function wants({ events, tenant }: Selectable<EndpointTable>, { type, record, data }: ChangeEvent): boolean {
   // What belongs to a tenant is told to nobody else.
   if (record === 'writeback' || record === 'webhook') if (data.facts.tenant !== tenant) return false
-  return (JSON.parse(events) as string[]).some(
+  return isNamedBy(JSON.parse(events) as string[], type)
+}
+
+/** @param patterns Event types; `order.*` for all of orders, `*` for all. */
+export const isNamedBy = (patterns: readonly string[], type: string): boolean =>
+  patterns.some(
     (pattern) =>
       pattern === '*' ||
       pattern === type ||
       (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1))),
   )
-}
 
 /** Seed 002 §2.3.2; its signature stands in the headers, as in Standard Webhooks. */
-export function bodyOf({ source, id, type, time, system, key, data }: ChangeEvent): object {
+export function bodyOf(event: ChangeEvent): object {
+  const { source, id, type, time, system } = event
+  return { id: `${source}/${id}`, event: type, timestamp: time, source: system, data: dataOf(event) }
+}
+
+export function dataOf({ type, key, data }: ChangeEvent): object {
   const { tenant: _, ...facts } = data.facts
   return {
-    id: `${source}/${id}`,
-    event: type,
-    timestamp: time,
-    source: system,
-    data: {
-      externalId: key,
-      changes: Object.fromEntries(
-        data.changes.map(({ field, old, new: now }) => [field, { old: parsed(old), new: parsed(now) }]),
-      ),
-      before: data.before,
-      after: type.endsWith('.deleted') ? null : facts,
-    },
+    externalId: key,
+    changes: Object.fromEntries(
+      data.changes.map(({ field, old, new: now }) => [field, { old: parsed(old), new: parsed(now) }]),
+    ),
+    before: data.before,
+    after: type.endsWith('.deleted') ? null : facts,
   }
 }
 
