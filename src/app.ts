@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createSubgraphContext, type Rooms, type SubgraphContext } from '../subgraphs/kit/context.ts'
 import { type Caller, SERVICE_SCOPE } from './caller/caller.ts'
 import type { Config, SystemConfig } from './config/schema.ts'
+import { createBrokers } from './events/brokers/brokers.ts'
 import { type Clock, createClock } from './events/clock.ts'
 import { isRecordEvent } from './events/event.ts'
 import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.ts'
@@ -113,6 +114,15 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     onRecords: sweeper.noticed,
     receiverOf: (system) => receivers.get(system.id),
   })
+  const brokers = createBrokers(config, {
+    feeds,
+    systems,
+    store,
+    log: events,
+    owner,
+    logger,
+    maxBodyBytes: config.maxBodyBytes,
+  })
   const clock = createClock({
     store,
     systems,
@@ -137,6 +147,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     identity,
     events,
     feeds,
+    brokers,
     outbound,
     journal,
     writer,
@@ -169,10 +180,16 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
       outbound.start()
       swept = sweeper.start()
       // Feeds read what identities are made of too; the sweep goes first, so that the first system founds them.
-      swept.then(feeds.start, feeds.start)
+      const follow = () => {
+        feeds.start()
+        brokers.start()
+      }
+      swept.then(follow, follow)
     },
     ready: () => swept,
     async close() {
+      // Its messages are read through the feeds.
+      await brokers.close()
       await Promise.all([feeds.close(), clock.close(), outbound.close(), sweeper.close(), worker.close()])
       events.close()
       reading.close()

@@ -62,6 +62,7 @@ export async function checkConfig(
     if (system) systems[id] = system
   }
   problems.push(...mixedEnvironments(asRecord(asRecord(filled).systems)), ...disagreements(systems))
+  if (parsed.success) problems.push(...brokerDisagreements(parsed.data, asRecord(asRecord(filled).systems)))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(source, unique(problems))
   return { ...parsed.data, systems, demo }
 }
@@ -125,6 +126,26 @@ function disagreements(systems: Readonly<Record<string, SystemConfig>>): Problem
     })
   }
   return problems
+}
+
+function brokerDisagreements(
+  { brokers, feeds, sinks }: Pick<Config, 'brokers' | 'feeds' | 'sinks'>,
+  systems: object,
+): Problem[] {
+  const unknown = (path: string, name: string, what: string, known: object): Problem[] => {
+    if (Object.hasOwn(known, name)) return []
+    const list = Object.keys(known).join(', ') || 'none'
+    return [{ path, message: `names no ${what}: "${name}"`, hint: `Known here: ${list}.` }]
+  }
+  return [
+    ...Object.entries(feeds).flatMap(([name, { broker, system }]) => [
+      ...unknown(`feeds.${name}.broker`, broker, 'broker', brokers),
+      ...unknown(`feeds.${name}.system`, system, 'system', systems),
+    ]),
+    ...Object.entries(sinks).flatMap(([name, { broker }]) =>
+      unknown(`sinks.${name}.broker`, broker, 'broker', brokers),
+    ),
+  ]
 }
 
 /** Puts environment variables where the text says `${NAME}`. */

@@ -1,6 +1,7 @@
 /** The configuration file: one schema gives the parser, the types and the defaults. A system's kind adds its own part. */
 import { z } from 'zod'
 import { isNetwork } from '../events/addresses.ts'
+import { brokerSchema, feedSchema, sinkSchema } from '../events/brokers/config.ts'
 import { notifySchema } from '../events/webhooks.ts'
 import { WEEKDAYS } from '../reading/maintenance.ts'
 import { RECORD_TYPES } from '../systems/records.ts'
@@ -141,6 +142,8 @@ export const systemSchema = z.strictObject({
     .describe('How long values are served, by record type'),
 })
 
+const shortName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'is a short name: a-z, 0-9 and "-"')
+
 const matchFields = <const F extends string>(...fields: [F, ...F[]]) => z.array(z.enum(fields))
 
 export const configSchema = z.strictObject({
@@ -252,6 +255,15 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Webhooks to others; they are registered through the graph'),
+  brokers: z.record(shortName, brokerSchema).default({}).describe('Message brokers, by a name of yours'),
+  feeds: z
+    .record(shortName, feedSchema)
+    .default({})
+    .describe('Broker topics that tell of changes in systems, by a name of yours'),
+  sinks: z
+    .record(shortName, sinkSchema)
+    .default({})
+    .describe('Broker topics that are told of all changes, by a name of yours'),
   subgraphs: z
     .partialRecord(
       z.enum(['crm', 'erp', 'wms', 'finance', 'operations']),
@@ -260,10 +272,7 @@ export const configSchema = z.strictObject({
     .default({})
     .describe('Subgraphs that run as processes of their own; the others run inside the gateway'),
   systems: z
-    .record(
-      z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'is a short name: a-z, 0-9 and "-"'),
-      z.looseObject({}),
-    )
+    .record(shortName, z.looseObject({}))
     .refine((systems) => Object.keys(systems).length > 0, 'is empty: configure at least one system'),
 })
 

@@ -1,6 +1,7 @@
 /** What every resolver has at hand: the rooms of the house, and what belongs to one request. */
 import DataLoader from 'dataloader'
 import type { Caller } from '../../src/caller/caller.ts'
+import type { Brokers } from '../../src/events/brokers/brokers.ts'
 import type { Feeds } from '../../src/events/feeds.ts'
 import type { EventLog } from '../../src/events/log.ts'
 import type { Outbound } from '../../src/events/outbound.ts'
@@ -20,6 +21,7 @@ export interface Rooms {
   readonly identity: IdentityRegistry
   readonly events: EventLog
   readonly feeds: Pick<Feeds, 'webhookCounts'>
+  readonly brokers: Pick<Brokers, 'feeds' | 'sinks'>
   readonly outbound: Outbound
   readonly journal: Journal
   readonly writer: Writer
