@@ -4,10 +4,10 @@ import type { CreateAdapter, CustomerChanges, OpportunityCreate } from '../port.
 import { createRestClient, queryOf } from '../rest/client.ts'
 import { fieldText } from '../rest/fields.ts'
 import { createReading, type Source, unsupported } from '../rest/reading.ts'
-import { createReceiver } from '../rest/webhook.ts'
+import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
 import { createWriting } from '../rest/writing.ts'
 import type { RestCrmConfig } from './config.ts'
-import { createMapping, missingChanges, readEvent, timeReader } from './mapping.ts'
+import { createMapping, missingChanges, timeReader } from './mapping.ts'
 
 export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeoutMs }) => {
   const { fields, paths, utcOffset } = config
@@ -90,7 +90,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     ...(config.webhook
       ? {
           webhook: createReceiver({ profile: 'standard', ...config.webhook }, (body, id) =>
-            readEvent(body, id, toDateTime),
+            readStandardEvent(body, id, ['customer', 'opportunity'], toDateTime),
           ),
         }
       : {}),

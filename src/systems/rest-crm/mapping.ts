@@ -1,7 +1,7 @@
 /** The CRM's customers and opportunities ⇄ our records. Pure; vendor field names come from the configuration. */
 import { z } from 'zod'
 import type { Outcome } from '../failure.ts'
-import type { CustomerChanges, Notification, OpportunityCreate } from '../port.ts'
+import type { CustomerChanges, OpportunityCreate } from '../port.ts'
 import type { Address, Contact, Customer, CustomerLevel, Opportunity, OpportunityStage } from '../records.ts'
 import {
   fieldOf,
@@ -221,41 +221,4 @@ const levelOf = (vendorLevel: string): CustomerLevel => {
 const stageOf = (vendorStage: string | null): OpportunityStage => {
   const stage = vendorStage?.toUpperCase() ?? ''
   return STAGES.has(stage) ? (stage as OpportunityStage) : 'UNKNOWN'
-}
-
-/* ---- events ---- */
-
-const eventSchema = z.looseObject({
-  id: z.string().min(1),
-  event: z.string().min(1),
-  timestamp: z.string(),
-  data: z.looseObject({ externalId: z.string().min(1) }),
-})
-
-/**
- * Reads the body of a webhook.
- * @param id What the signed header calls the event; the body must agree.
- * @returns No notification for events about something else; an explanation where the body cannot be read.
- */
-export function readEvent(
-  raw: unknown,
-  id: string | null,
-  toDateTime: ReturnType<typeof timeReader>,
-): readonly Notification[] | string {
-  const event = eventSchema.safeParse(raw)
-  if (!event.success) return z.prettifyError(event.error).replaceAll(/\s+/g, ' ')
-  if (event.data.id !== id) return 'the id in the body is not the one in the header webhook-id'
-  const time = toDateTime(event.data.timestamp)
-  if (!time) return `"${event.data.timestamp.slice(0, 40)}" is no date-time`
-  const [, type, change] = /^(customer|opportunity)\.(created|updated|deleted)$/.exec(event.data.event) ?? []
-  if (!type || !change) return []
-  return [
-    {
-      id,
-      type: type as 'customer' | 'opportunity',
-      key: event.data.data.externalId,
-      change: change as Notification['change'],
-      time,
-    },
-  ]
 }

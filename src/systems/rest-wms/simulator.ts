@@ -3,15 +3,8 @@
  * ignoring it, checks signatures and stock, and tells of every change in a feed and by signed webhooks. Shares no
  * code with the adapter.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import Big from 'big.js'
-import {
-  type SimulatedRequest,
-  type SimulatedResponse,
-  type Simulator,
-  startSimulatorServer,
-} from '../../simulation/server.ts'
+import type { SimulatedRequest } from '../../simulation/server.ts'
 import { nowText } from '../../simulation/trade.ts'
 import {
   availableOf,
@@ -31,118 +24,95 @@ import type {
   WmsStock,
   WmsWarehouse,
   World,
+  WorldChange,
 } from '../../simulation/world.ts'
 
-export type RestWmsSimulatorAuth =
-  | { readonly type: 'signature'; readonly apiKey: string; readonly secret: string }
-  | { readonly type: 'bearer'; readonly token: string }
+import {
+  type Answered,
+  actorOf,
+  attributes,
+  authenticate,
+  BadField,
+  COUNTRY,
+  checkRevision,
+  codedWrapping,
+  comparePlaces,
+  contains,
+  type Digits,
+  day,
+  decimalNumber,
+  decodePath,
+  ID,
+  type Letter,
+  type LetterBox,
+  listOf,
+  listParameter,
+  noSuchMethod,
+  noSuchPath,
+  notBlank,
+  number,
+  objectOf,
+  oneOf,
+  onlyWith,
+  REFERENCE,
+  Refusal,
+  readBody,
+  refuseParameters,
+  type Shown,
+  type SimulatorAuth,
+  type StrictSimulator,
+  startStrictSimulator,
+  text,
+  utcTime,
+  wholeNumber,
+} from '../rest/simulator.ts'
 
 export interface RestWmsSimulatorOptions {
   /** Default 0: any free port. */
   readonly port?: number
-  readonly auth: RestWmsSimulatorAuth
+  readonly auth: SimulatorAuth
   /** Without it nobody is told of changes. */
-  readonly webhook?: {
-    /** A function is asked before every attempt: the gateway's port may be known only later. */
-    readonly url: string | (() => string)
-    readonly secret: string
-    /** With a key: signed as requests are. Without: as in Standard Webhooks. */
-    readonly apiKey?: string
-    /** Pauses before the second, third, … attempt; then it gives up. Default 200, 800, 3200. */
-    readonly retryDelaysMs?: readonly number[]
-  }
+  readonly webhook?: LetterBox
   /** Most values in a list, most records in a page. Default 100. */
   readonly limit?: number
   /** The feed reaches back over so many events. Default 10000. */
   readonly keepEvents?: number
 }
 
-export interface RestWmsSimulator extends Simulator {
-  /** Sends the last event again. @returns Whether there was one. */
-  resendLastEvent(): Promise<boolean>
-}
-
-const WINDOW_MS = 5 * 60_000
-const MAX_BODY_BYTES = 256 * 1024
 const TYPES: Readonly<Record<'OUT' | 'IN', readonly string[]>> = {
   OUT: ['SALES', 'TRANSFER', 'DISPOSAL'],
   IN: ['PURCHASE', 'RETURN', 'TRANSFER'],
 }
+const CHANGED_BY_OTHERS = '单据已被他人修改'
 const EVENT_TYPES = ['INVENTORY_CHANGED', 'RESERVATION_CHANGED', 'DELIVERY_CHANGED']
 /** Of these there are no halves. */
 const WHOLE_UNITS = ['个', '台', '根']
 
-type Shown = Readonly<Record<string, unknown>>
-
-/** An answer that is no success. The first three digits of the code are the HTTP status. */
-class Refusal extends Error {
-  readonly code: number
-  readonly details: Shown | undefined
-  readonly headers: Readonly<Record<string, string>>
-  constructor(code: number, message: string, details?: Shown, headers: Record<string, string> = {}) {
-    super(message)
-    this.code = code
-    this.details = details
-    this.headers = headers
-  }
+export function startRestWmsSimulator(
+  world: World,
+  { port, auth, webhook, limit = 100, keepEvents = 10_000 }: RestWmsSimulatorOptions,
+): Promise<StrictSimulator> {
+  return startStrictSimulator({
+    port,
+    wrapping: codedWrapping(40002),
+    route(request) {
+      authenticate(auth, request)
+      lapse(world)
+      return route(world, request, { page: limit, events: keepEvents })
+    },
+    letters: webhook && { world, boxes: () => [webhook], write: letterOf },
+  })
 }
 
-const badField = (field: string, message: string, more: Shown = {}) =>
-  new Refusal(40002, message, { field, ...more })
-
-export async function startRestWmsSimulator(
-  world: World,
-  options: RestWmsSimulatorOptions,
-): Promise<RestWmsSimulator> {
-  const limits = { page: options.limit ?? 100, events: options.keepEvents ?? 10_000 }
-  const handle = (request: SimulatedRequest): SimulatedResponse => {
-    try {
-      authenticate(options.auth, request)
-      lapse(world)
-      return route(world, request, limits)
-    } catch (error) {
-      if (error instanceof Refusal) return refuse(error)
-      throw error
-    }
-  }
-  const server = await startSimulatorServer({ ...(options.port ? { port: options.port } : {}), handle })
-  const postman = options.webhook ? startPostman(world, options.webhook) : undefined
-  return {
-    url: server.url,
-    get calls() {
-      return server.calls
-    },
-    setFaults: server.setFaults,
-    clearCalls: server.clearCalls,
-    resendLastEvent: async () => (await postman?.resendLast()) ?? false,
-    async close() {
-      postman?.stop()
-      await server.close()
-    },
-  }
+const letterOf = ({ collection, entity }: WorldChange): Letter | undefined => {
+  if (collection !== 'wmsEvents') return undefined
+  const event = entity as WmsEvent
+  return { id: event.eventId, body: JSON.stringify(showEvent(event)) }
 }
 
 /* ---- answers ---- */
 
-/** Quantities are JSON numbers with the digits that the world keeps. */
-const number = (text: string): unknown => (JSON as unknown as { rawJSON(text: string): object }).rawJSON(text)
-
-const envelope = (code: number, message: string, data: unknown, details?: Shown): string =>
-  JSON.stringify({ code, message, data, timestamp: Date.now(), ...(details ? { details } : {}) })
-
-const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' }
-
-const succeed = (data: unknown, status = 200): SimulatedResponse => ({
-  status,
-  headers: JSON_TYPE,
-  body: envelope(0, 'success', data),
-})
-
-const refuse = (refusal: Refusal): SimulatedResponse => ({
-  status: Math.floor(refusal.code / 100),
-  headers: { ...JSON_TYPE, ...refusal.headers },
-  body: envelope(refusal.code, refusal.message, null, refusal.details),
-})
+const succeed = (data: unknown, status = 200): Answered => ({ data, status })
 
 const showWarehouse = ({ warehouseId, name, country, active }: WmsWarehouse): Shown => ({
   warehouseId,
@@ -253,35 +223,12 @@ const unitOf = (world: World, skuId: string): string => world.get('wmsSkus', sku
 
 /* ---- requests ---- */
 
-function authenticate(auth: RestWmsSimulatorAuth, request: SimulatedRequest): void {
-  const given = (header: string) => String(request.headers[header] ?? '')
-  if (auth.type === 'bearer') {
-    if (same(given('authorization'), `Bearer ${auth.token}`)) return
-    throw new Refusal(40100, '凭证缺失或错误', undefined, { 'www-authenticate': 'Bearer' })
-  }
-  if (!same(given('authorization'), `ApiKey ${auth.apiKey}`)) {
-    throw new Refusal(40100, '凭证缺失或错误', undefined, { 'www-authenticate': 'ApiKey' })
-  }
-  const timestamp = given('x-timestamp')
-  if (!/^\d{1,15}$/.test(timestamp) || Math.abs(Date.now() - Number(timestamp)) > WINDOW_MS) {
-    throw new Refusal(40101, '时间戳超出五分钟')
-  }
-  const hash = createHash('sha256')
-  for (const part of [timestamp, auth.apiKey, request.body, auth.secret]) hash.update(part)
-  if (!same(given('x-signature'), hash.digest('hex'))) throw new Refusal(40102, '签名错误')
-}
-
-const same = (left: string, right: string): boolean => {
-  const [a, b] = [Buffer.from(left), Buffer.from(right)]
-  return a.length === b.length && timingSafeEqual(a, b)
-}
-
 interface Limits {
   readonly page: number
   readonly events: number
 }
 
-function route(world: World, request: SimulatedRequest, limits: Limits): SimulatedResponse {
+function route(world: World, request: SimulatedRequest, limits: Limits): Answered {
   const [, collection, id, verb] =
     /^\/api\/v1\/(warehouses|skus|inventory|reservations|deliveries|events)(?:\/([^/]+)\/(release|ship|receive|cancel))?$/.exec(
       request.path,
@@ -313,15 +260,15 @@ function route(world: World, request: SimulatedRequest, limits: Limits): Simulat
     case 'POST deliveries':
       return createDelivery(world, request)
     case 'POST reservations/release':
-      return release(world, decode(id), request)
+      return release(world, decodePath(id), request)
     case 'POST deliveries/ship':
     case 'POST deliveries/receive':
     case 'POST deliveries/cancel':
-      return moveDelivery(world, decode(id), verb as 'ship', request)
+      return moveDelivery(world, decodePath(id), verb as 'ship', request)
     default: {
       const allow = allowed(collection, verb)
-      if (!allow) throw new Refusal(40400, '路径不存在', { path: request.path })
-      throw new Refusal(40500, `${request.method} is not possible here.`, { allow }, { allow })
+      if (!allow) throw noSuchPath(request)
+      throw noSuchMethod(request, allow)
     }
   }
 }
@@ -333,47 +280,10 @@ function allowed(collection: string | undefined, verb: string | undefined): stri
   return collection === 'deliveries' && verb !== 'release' ? 'POST' : undefined
 }
 
-function decode(text = ''): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw new Refusal(40000, 'The path is not percent-encoded UTF-8.')
-  }
-}
-
-function refuseParameters(request: SimulatedRequest, known: readonly string[] = []): void {
-  for (const name of new Set(request.query.keys())) {
-    if (!known.includes(name)) throw new Refusal(40000, `There is no parameter "${name}".`, { field: name })
-    if (request.query.getAll(name).length > 1)
-      throw new Refusal(40000, `"${name}" is given twice.`, { field: name })
-  }
-}
-
 /* ---- lists ---- */
-
-function listParameter(request: SimulatedRequest, name: string, maximum: number): string[] | undefined {
-  const text = request.query.get(name)
-  if (text === null) return undefined
-  const values = text.split(',')
-  if (values.some((value) => value === '')) throw badField(name, `"${name}" holds an empty value.`)
-  if (values.length > maximum) throw badField(name, `"${name}" holds too many values.`, { maximum })
-  return [...new Set(values)]
-}
-
-function onlyWith(request: SimulatedRequest, name: string): void {
-  const other = [...request.query.keys()].find((key) => key !== name)
-  if (other) throw new Refusal(40000, `"${other}" cannot be combined with "${name}".`, { field: other })
-}
-
-const contains = (texts: readonly (string | null)[], search: string | null): boolean =>
-  search === null || texts.some((text) => text?.toLowerCase().includes(search.toLowerCase()))
 
 const searchSku = ({ skuId, name, barcode }: WmsSku, search: string | null): boolean =>
   contains([skuId, name, barcode], search)
-
-const compareTexts = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-const comparePlaces = (a: readonly string[], b: readonly string[]): number =>
-  compareTexts(a[0] ?? '', b[0] ?? '') || compareTexts(a[1] ?? '', b[1] ?? '')
 
 /** One page in the order of the places; `after` names one, whether or not a record still stands there. */
 function pageOf<T>(
@@ -393,17 +303,11 @@ function pageOf<T>(
   let rest = [...all].sort((a, b) => compare(placeOf(a), placeOf(b)))
   if (after !== null && all[0] !== undefined) {
     const start = after.split(',')
-    if (start.length !== placeOf(all[0]).length) throw badField('after', '"after" is no place in this list.')
+    if (start.length !== placeOf(all[0]).length)
+      throw new BadField('after', '"after" is no place in this list.')
     rest = rest.filter((one) => compare(placeOf(one), start) > 0)
   }
   return { items: rest.slice(0, limit).map(show), pagination: { limit, hasMore: rest.length > limit } }
-}
-
-function wholeNumber(text: string, field: string, maximum: number): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : 0
-  if (value < 1 || value > maximum)
-    throw badField(field, `"${field}" is a number from 1 to ${maximum}.`, { maximum })
-  return value
 }
 
 function listById<T>(
@@ -479,13 +383,13 @@ function listEvents(world: World, request: SimulatedRequest, limits: Limits): Sh
   refuseParameters(request, ['types', 'cursor', 'limit'])
   const types = listParameter(request, 'types', EVENT_TYPES.length) ?? EVENT_TYPES
   const unknown = types.find((type) => !EVENT_TYPES.includes(type))
-  if (unknown !== undefined) throw badField('types', `There are no events "${unknown}".`)
+  if (unknown !== undefined) throw new BadField('types', `There are no events "${unknown}".`)
   const limit = wholeNumber(request.query.get('limit') ?? '50', 'limit', limits.page)
   const cursor = request.query.get('cursor')
   const end = world.count('wmsEvents')
   if (cursor === null) return { items: [], nextCursor: `c${end}`, hasMore: false }
   const from = /^c(\d{1,12})$/.exec(cursor)?.[1]
-  if (from === undefined) throw badField('cursor', '"cursor" was not given by this feed.')
+  if (from === undefined) throw new BadField('cursor', '"cursor" was not given by this feed.')
   const oldest = Math.max(0, end - limits.events)
   if (Number(from) < oldest || Number(from) > end) throw new Refusal(41000, '变更流已不含该游标')
   const rest = world.all('wmsEvents').filter((one) => one.seq > Number(from) && types.includes(one.eventType))
@@ -497,106 +401,11 @@ function listEvents(world: World, request: SimulatedRequest, limits: Limits): Sh
 
 /* ---- bodies ---- */
 
-/** A number as it was written. */
-class Digits {
-  readonly text: string
-  constructor(text: string) {
-    this.text = text
-  }
+const quantity = decimalNumber(true)
+const future = (value: unknown, field: string): void => {
+  text(40)(value, field)
+  if (utcTime(String(value), field) <= nowText()) throw new BadField(field, `"${field}" has passed.`)
 }
-
-function readBody(request: SimulatedRequest): unknown {
-  const type = String(request.headers['content-type'] ?? '')
-  if (!/^application\/json(;\s*charset=utf-8)?$/i.test(type))
-    throw new Refusal(41500, 'The content type must be application/json in UTF-8.')
-  if (request.body.length > MAX_BODY_BYTES)
-    throw new Refusal(41300, 'The body is too large.', { maximum: MAX_BODY_BYTES })
-  const keepDigits = (_: string, value: unknown, context?: { source?: string }) =>
-    typeof value === 'number' ? new Digits(context?.source ?? String(value)) : value
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(request.body)
-    return JSON.parse(text, keepDigits as (key: string, value: unknown) => unknown)
-  } catch {
-    throw new Refusal(40000, 'The body is not JSON in UTF-8.')
-  }
-}
-
-type Check = (value: unknown, field: string) => void
-
-const text =
-  (maximum: number, pattern?: RegExp, hint = 'is not valid'): Check =>
-  (value, field) => {
-    if (typeof value !== 'string') throw badField(field, `"${field}" must be a text.`)
-    if (!value.isWellFormed()) throw badField(field, `"${field}" holds half a character.`)
-    if ([...value].length > maximum) throw badField(field, `"${field}" is too long.`, { maximum })
-    if (pattern && !pattern.test(value)) throw badField(field, `"${field}" ${hint}.`)
-  }
-const oneOf =
-  (values: readonly string[]): Check =>
-  (value, field) => {
-    if (!values.includes(value as string))
-      throw badField(field, `"${field}" must be one of ${values.join(', ')}.`, { allowed: values })
-  }
-const objectOf =
-  (checks: Readonly<Record<string, Check>>, needed: readonly string[] = []): Check =>
-  (value, at) => {
-    if (value === null || typeof value !== 'object' || Array.isArray(value) || value instanceof Digits)
-      throw at
-        ? badField(at, `"${at}" must be an object.`)
-        : new Refusal(40000, 'The body is no JSON object.')
-    for (const [name, inner] of Object.entries(value)) {
-      const field = at ? `${at}.${name}` : name
-      const check = Object.hasOwn(checks, name) ? checks[name] : undefined
-      if (!check) throw new Refusal(40000, `There is no field "${field}" that can be set.`, { field })
-      check(inner, field)
-    }
-    for (const name of needed) {
-      const field = at ? `${at}.${name}` : name
-      if (!Object.hasOwn(value, name)) throw badField(field, `"${field}" is needed.`)
-    }
-  }
-const listOf =
-  (check: Check, maximum: number): Check =>
-  (value, field) => {
-    if (!Array.isArray(value)) throw badField(field, `"${field}" must be a list.`)
-    if (value.length === 0) throw badField(field, `"${field}" must not be empty.`)
-    if (value.length > maximum) throw badField(field, `"${field}" is too long.`, { maximum })
-    value.forEach((one, index) => {
-      check(one, `${field}[${index}]`)
-    })
-  }
-const quantity: Check = (value, field) => {
-  if (!(value instanceof Digits)) throw badField(field, `"${field}" must be a number.`)
-  if (!/^(0|[1-9]\d{0,17})(\.\d{1,10})?$/.test(value.text) || new Big(value.text).lte(0))
-    throw badField(
-      field,
-      `"${field}" must be more than 0, with at most 18 digits before and 10 after the point.`,
-    )
-}
-const attributes: Check = (value, field) => {
-  if (value === null || typeof value !== 'object' || Array.isArray(value) || value instanceof Digits)
-    throw badField(field, `"${field}" must be an object.`)
-  if (Object.keys(value).length > 20) throw badField(field, `"${field}" holds too much.`, { maximum: 20 })
-  for (const [name, inner] of Object.entries(value)) text(200)(inner, `${field}.${name}`)
-}
-const day: Check = (value, field) => {
-  text(10, /^\d{4}-\d\d-\d\d$/, 'must be a day like 2026-03-01')(value, field)
-  const start = new Date(`${value}T00:00:00Z`)
-  if (Number.isNaN(start.getTime()) || start.toISOString().slice(0, 10) !== value)
-    throw badField(field, `"${field}" is no day of the calendar.`)
-}
-const future: Check = (value, field) => {
-  text(
-    40,
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
-    'needs a date-time with offset',
-  )(value, field)
-  const at = Date.parse(String(value))
-  if (Number.isNaN(at)) throw badField(field, `"${field}" needs a date-time with offset.`)
-  if (at <= Date.now()) throw badField(field, `"${field}" has passed.`)
-}
-const REFERENCE = text(64, /^[A-Za-z0-9._:-]+$/, 'is not a reference')
-const ID = text(64, /^[^,\p{Cc}]+$/u, 'is not an id')
 
 const NEW_RESERVATION = objectOf(
   {
@@ -614,13 +423,13 @@ const NEW_RESERVATION = objectOf(
 )
 const RECIPIENT = objectOf(
   {
-    name: text(100, /\S/, 'must not be blank'),
+    name: notBlank(100),
     phone: text(50),
     street: text(200),
     city: text(100),
     province: text(100),
     postalCode: text(20),
-    country: text(2, /^[A-Z]{2}$/, 'is not a country code'),
+    country: COUNTRY,
   },
   ['name'],
 )
@@ -656,11 +465,11 @@ function checkLines(
   lines.forEach(({ skuId, warehouseId, quantity }, index) => {
     const line = index + 1
     const sku = world.get('wmsSkus', skuId)
-    if (!sku?.active) throw badField(`lines[${index}].skuId`, '商品不存在', { line, skuId })
+    if (!sku?.active) throw new BadField(`lines[${index}].skuId`, '商品不存在', { line, skuId })
     if (!world.get('wmsWarehouses', warehouseId)?.active)
-      throw badField(warehouseField(index), '仓库不存在', { line, warehouseId })
+      throw new BadField(warehouseField(index), '仓库不存在', { line, warehouseId })
     if (WHOLE_UNITS.includes(sku.unit) && !new Big(quantity).mod(1).eq(0))
-      throw badField(`lines[${index}].qty`, `"${sku.unit}" has no halves.`, { line, skuId })
+      throw new BadField(`lines[${index}].qty`, `"${sku.unit}" has no halves.`, { line, skuId })
   })
 }
 
@@ -694,7 +503,7 @@ const freeIn =
 
 /* ---- reservations ---- */
 
-function createReservation(world: World, request: SimulatedRequest): SimulatedResponse {
+function createReservation(world: World, request: SimulatedRequest): Answered {
   refuseParameters(request)
   const raw = readBody(request)
   const operator = actorOf(request)
@@ -731,7 +540,7 @@ function createReservation(world: World, request: SimulatedRequest): SimulatedRe
 const underWayFor = (world: World, { reservationId }: WmsReservation): WmsDelivery[] =>
   world.all('wmsDeliveries').filter((one) => one.reservationId === reservationId && one.status === 'CREATED')
 
-function release(world: World, id: string, request: SimulatedRequest): SimulatedResponse {
+function release(world: World, id: string, request: SimulatedRequest): Answered {
   const reservation = world.get('wmsReservations', id)
   if (!reservation) throw new Refusal(40401, '预占单不存在', { reservationId: id })
   readAction(request)
@@ -739,7 +548,7 @@ function release(world: World, id: string, request: SimulatedRequest): Simulated
   if (reservation.status === 'RELEASED' || reservation.status === 'EXPIRED') {
     return succeed(showReservation(world)(reservation))
   }
-  checkRevision(request, reservation)
+  checkRevision(request, reservation.revision, CHANGED_BY_OTHERS)
   const [waiting] = underWayFor(world, reservation)
   if (reservation.status !== 'ACTIVE' || waiting) {
     throw new Refusal(40902, '当前状态不允许释放', {
@@ -761,7 +570,7 @@ function lapse(world: World): void {
 
 /* ---- deliveries ---- */
 
-function createDelivery(world: World, request: SimulatedRequest): SimulatedResponse {
+function createDelivery(world: World, request: SimulatedRequest): Answered {
   refuseParameters(request)
   const raw = readBody(request)
   const operator = actorOf(request)
@@ -814,7 +623,8 @@ function checkReservation(
   lines: readonly NewLine[],
 ): void {
   const reservation = world.get('wmsReservations', reservationId)
-  if (!reservation || direction !== 'OUT') throw badField('reservationId', '预占单不存在', { reservationId })
+  if (!reservation || direction !== 'OUT')
+    throw new BadField('reservationId', '预占单不存在', { reservationId })
   if (reservation.status !== 'ACTIVE')
     throw new Refusal(40902, '预占单已失效', { reservationId, status: reservation.status })
   const sum = (values: readonly string[]) => values.reduce((all, one) => all.plus(one), new Big(0))
@@ -834,13 +644,13 @@ function moveDelivery(
   id: string,
   verb: keyof typeof REACHED,
   request: SimulatedRequest,
-): SimulatedResponse {
+): Answered {
   const delivery = world.get('wmsDeliveries', id)
   if (!delivery) throw new Refusal(40402, '出入库单不存在', { deliveryId: id })
   readAction(request)
   // What was asked for before changes nothing.
   if (delivery.status === REACHED[verb]) return succeed(showDelivery(world)(delivery))
-  checkRevision(request, delivery)
+  checkRevision(request, delivery.revision, CHANGED_BY_OTHERS)
   const fits = verb === 'cancel' || (verb === 'ship') === (delivery.direction === 'OUT')
   if (delivery.status !== 'CREATED' || !fits) {
     const { status, direction } = delivery
@@ -863,91 +673,4 @@ function readAction(request: SimulatedRequest): void {
   refuseParameters(request)
   objectOf({})(readBody(request), '')
   actorOf(request)
-}
-
-function checkRevision(request: SimulatedRequest, { revision }: { readonly revision: number }): void {
-  const expected = request.headers['if-match']
-  if (expected === undefined) return
-  if (!/^"\d+"$/.test(expected)) throw badField('If-Match', 'If-Match is a revision in quotes.')
-  if (expected !== `"${revision}"`)
-    throw new Refusal(41200, '单据已被他人修改', { currentRevision: revision })
-}
-
-/** For whom the caller writes. */
-function actorOf(request: SimulatedRequest): string | undefined {
-  const header = request.headers['x-on-behalf-of']
-  if (header === undefined) return undefined
-  try {
-    return decodeURIComponent(String(header))
-  } catch {
-    throw badField('X-On-Behalf-Of', 'X-On-Behalf-Of is not percent-encoded UTF-8.')
-  }
-}
-
-/* ---- webhooks ---- */
-
-interface Letter {
-  readonly id: string
-  readonly body: string
-}
-
-function startPostman(world: World, webhook: NonNullable<RestWmsSimulatorOptions['webhook']>) {
-  const pauses = webhook.retryDelaysMs ?? [200, 800, 3_200]
-  const stopped = new AbortController()
-  let last: Letter | undefined
-
-  const proofOf = ({ id, body }: Letter): Record<string, string> => {
-    const { apiKey, secret } = webhook
-    if (apiKey !== undefined) {
-      const timestamp = String(Date.now())
-      const signature = createHash('sha256')
-        .update(timestamp + apiKey + body + secret)
-        .digest('hex')
-      return { authorization: `ApiKey ${apiKey}`, 'x-timestamp': timestamp, 'x-signature': signature }
-    }
-    const seconds = String(Math.floor(Date.now() / 1000))
-    const key = secret.startsWith('whsec_') ? Buffer.from(secret.slice('whsec_'.length), 'base64') : secret
-    const mac = createHmac('sha256', key).update([id, seconds, body].join('.')).digest('base64')
-    return { 'webhook-id': id, 'webhook-timestamp': seconds, 'webhook-signature': `v1,${mac}` }
-  }
-
-  const attempt = async (letter: Letter): Promise<boolean> => {
-    const url = typeof webhook.url === 'string' ? webhook.url : webhook.url()
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { ...JSON_TYPE, ...proofOf(letter) },
-      body: letter.body,
-      signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(5_000)]),
-    })
-    await response.arrayBuffer()
-    return response.ok
-  }
-
-  /** Ends after the last pause: a receiver that was away longer finds the changes in the feed. */
-  const deliver = async (letter: Letter): Promise<void> => {
-    for (const pause of [...pauses, null]) {
-      if (await attempt(letter).catch(() => false)) return
-      if (pause === null || stopped.signal.aborted) return
-      await delay(pause, undefined, { signal: stopped.signal, ref: false }).catch(() => undefined)
-    }
-  }
-
-  const stopListening = world.onChange(({ collection, entity }) => {
-    if (collection !== 'wmsEvents') return
-    const event = entity as WmsEvent
-    last = { id: event.eventId, body: JSON.stringify(showEvent(event)) }
-    void deliver(last)
-  })
-
-  return {
-    async resendLast(): Promise<boolean> {
-      if (!last) return false
-      await deliver(last)
-      return true
-    },
-    stop() {
-      stopListening()
-      stopped.abort()
-    },
-  }
 }

@@ -111,7 +111,7 @@ export function createRestClient(options: RestClientOptions): RestClient {
     })
     const envelope = readEnvelope(answer)
     if (envelope?.success && answer.status >= 200 && answer.status < 300) {
-      return { data: envelope.data, at: envelope.at ?? null }
+      return { data: envelope.data, at: envelope.at ?? clockOf(answer, options.envelope) }
     }
     const status = statusOf(answer, envelope)
     const failure = failureOf({ what, called, writes: request.writes, status, answer, envelope, clean })
@@ -154,6 +154,14 @@ export function createRestClient(options: RestClientOptions): RestClient {
     },
     close: () => http.close(),
   }
+}
+
+/** Envelopes without a time: the header `Date` tells it, to the second. */
+function clockOf(answer: HttpAnswer, style: EnvelopeStyle | undefined): number | null {
+  const { date } = answer.headers
+  const at =
+    style === undefined || style === 'coded' || typeof date !== 'string' ? Number.NaN : Date.parse(date)
+  return Number.isNaN(at) ? null : at
 }
 
 /* ---- who we are ---- */

@@ -12,6 +12,7 @@ import { fieldText } from './fields.ts'
 export interface Source<T extends RecordType> {
   readonly type: T
   readonly path: string
+  /** `not-found`: this is no record of that type, as a purchase order is no sales order; it is passed over. */
   readonly read: (raw: unknown) => Outcome<RecordTypes[T]>
   /** The key of a raw record, as far as it can be told where it cannot be read. */
   readonly keyOf: (raw: unknown) => Key | undefined
@@ -61,6 +62,9 @@ export function allOf<V>(outcomes: readonly Outcome<V>[]): Outcome<readonly V[]>
   return ok(values)
 }
 
+const absentAsNull = <V>(outcome: Outcome<V>): Outcome<V | null> =>
+  !outcome.ok && outcome.failure.kind === 'not-found' ? ok(null) : outcome
+
 export type Reading = ReturnType<typeof createReading>
 
 export function createReading(client: RestClient, settings: ReadingSettings, log: Log) {
@@ -72,8 +76,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
   ): Promise<Outcome<RecordTypes[T] | null>> => {
     const path = `${source.path}/${encodeURIComponent(key)}`
     const answer = await outcomeOf(() => client.get(path, {}, context))
-    if (answer.ok) return source.read(answer.value.data)
-    return answer.failure.kind === 'not-found' ? ok(null) : answer
+    return absentAsNull(answer.ok ? source.read(answer.value.data) : answer)
   }
 
   /** @throws SourceError */
@@ -88,7 +91,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     for (const raw of items) {
       const outcome = source.read(raw)
       const key = outcome.ok ? outcome.value.key : source.keyOf(raw)
-      if (key !== undefined) found.set(key, outcome)
+      if (key !== undefined) found.set(key, absentAsNull(outcome))
       else nameless = outcome
     }
     // A record without a key could be any of those that seem to be missing.
@@ -225,6 +228,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
   const readable = <T extends RecordType>(source: Source<T>, raw: unknown): RecordTypes[T][] => {
     const outcome = source.read(raw)
     if (outcome.ok) return [outcome.value]
+    if (outcome.failure.kind === 'not-found') return []
     log.warn({ path: source.path, failure: failureText(outcome.failure) }, 'a record cannot be read')
     return []
   }
@@ -279,6 +283,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
           for (const { raw } of page.items) {
             const outcome = source.read(raw)
             if (!outcome.ok) {
+              if (outcome.failure.kind === 'not-found') continue
               // Half of what belongs to a key would look like all of it.
               const owner = fieldText(raw, rawOwner)
               for (const key of owner === undefined ? batch : [owner]) found.set(key, outcome)

@@ -54,6 +54,14 @@ export type RestAuth = z.infer<(typeof authBy)[keyof typeof authBy]>
 
 /** How a system signs what it tells us. */
 export const webhookBy = {
+  body: z.strictObject({
+    profile: z
+      .literal('body')
+      .describe(
+        'Signed in the body: its last member `signature` is `sha256=` and the HMAC-SHA256 of the body without it',
+      ),
+    secret: secret('Shared with the system'),
+  }),
   signature: z.strictObject({
     profile: z.literal('signature').describe('Signed as our own requests are: `X-Signature`, `X-Timestamp`'),
     apiKey: printable('The key that the system names'),

@@ -1,5 +1,6 @@
 /** What systems tell us, after a look at the signature. */
-import { timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { z } from 'zod'
 import { failureText, SourceError } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import type { Notification, WebhookReceiver, WebhookRequest } from '../port.ts'
@@ -7,6 +8,7 @@ import { SIGNATURE_WINDOW_MS, type SignatureVerdict, verifyWebhook } from '../si
 import { signatureOf } from './client.ts'
 
 export type WebhookSettings =
+  | { readonly profile: 'body'; readonly secret: string }
   | { readonly profile: 'standard'; readonly secret: string }
   | { readonly profile: 'signature'; readonly apiKey: string; readonly secret: string }
 
@@ -19,10 +21,7 @@ export const createReceiver = (
   read: (body: unknown, id: string | null) => readonly Notification[] | string,
 ): WebhookReceiver => ({
   receive(request, now) {
-    const signature =
-      settings.profile === 'standard'
-        ? verifyWebhook(settings.secret, request, now)
-        : verifySigned(settings, request, now)
+    const signature = verify(settings, request, now)
     if (!signature.ok) return signature
     let notifications: readonly Notification[] | string
     try {
@@ -36,6 +35,35 @@ export const createReceiver = (
       : { ok: true, notifications }
   },
 })
+
+function verify(settings: WebhookSettings, request: WebhookRequest, now: Date): SignatureVerdict {
+  switch (settings.profile) {
+    case 'standard':
+      return verifyWebhook(settings.secret, request, now)
+    case 'signature':
+      return verifySigned(settings, request, now)
+    case 'body':
+      return verifyBody(settings.secret, request, now)
+  }
+}
+
+/**
+ * Checks the member `signature` of the body (seed 002 §2.3.2). The seed does not say what it covers: it is taken to
+ * cover the body as it was before the signature was put behind its other members.
+ */
+function verifyBody(secret: string, { body }: WebhookRequest, now: Date): SignatureVerdict {
+  const [, unsigned, given] =
+    /^([\s\S]*?),\s*"signature"\s*:\s*"(sha256=[0-9a-f]{64})"\s*\}\s*$/.exec(body.toString('utf8')) ?? []
+  if (unsigned === undefined || given === undefined) {
+    return { ok: false, reason: 'signature', detail: 'the last member of the body must be its signature' }
+  }
+  const expected = `sha256=${createHmac('sha256', secret).update(`${unsigned}}`).digest('hex')}`
+  if (!same(given, expected)) return { ok: false, reason: 'signature', detail: 'signature does not match' }
+  const at = Date.parse(/"timestamp"\s*:\s*"([^"]*)"/.exec(unsigned)?.[1] ?? '')
+  return Math.abs(now.getTime() - at) <= SIGNATURE_WINDOW_MS
+    ? { ok: true, id: '' }
+    : { ok: false, reason: 'timestamp', detail: 'timestamp is not within five minutes of now' }
+}
 
 /** Checks `Authorization`, `X-Timestamp` and `X-Signature` (seed 001 §2.3). There is no id among the headers. */
 function verifySigned(
@@ -63,4 +91,51 @@ function verifySigned(
 const same = (given: string, expected: string): boolean => {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)]
   return a.length === b.length && timingSafeEqual(a, b)
+}
+
+/* ---- events ---- */
+
+const eventSchema = z.looseObject({
+  id: z.string().min(1),
+  event: z.string().min(1),
+  timestamp: z.string(),
+  data: z.looseObject({ externalId: z.string().min(1) }),
+})
+
+/** Seed 002 §2.3.3: what happened, behind the record's name. */
+const HAPPENINGS: Readonly<Record<string, Notification['change']>> = {
+  created: 'created',
+  updated: 'updated',
+  deleted: 'deleted',
+  'inventory.changed': 'updated',
+  'status.changed': 'updated',
+  shipped: 'updated',
+  delivered: 'updated',
+  cancelled: 'updated',
+  paid: 'updated',
+  overdue: 'updated',
+}
+
+/**
+ * Reads an event in the form of seed 002 §2.3.2: `{id, event: "order.created", timestamp, data: {externalId}}`.
+ * @param id What the signed header calls the event, where it does; the body must agree.
+ * @param toDateTime See `toDateTime` of fields.ts.
+ * @returns No notification for events about something else; an explanation where the body cannot be read.
+ */
+export function readStandardEvent(
+  raw: unknown,
+  id: string | null,
+  types: readonly Notification['type'][],
+  toDateTime: (text: string) => string | null | undefined,
+): readonly Notification[] | string {
+  const event = eventSchema.safeParse(raw)
+  if (!event.success) return z.prettifyError(event.error).replaceAll(/\s+/g, ' ')
+  if (id !== null && event.data.id !== id) return 'the id in the body is not the one in the header webhook-id'
+  const time = toDateTime(event.data.timestamp)
+  if (!time) return `"${event.data.timestamp.slice(0, 40)}" is no date-time`
+  const [, subject, happening = ''] = /^([a-zA-Z]+)\.([a-z.]+)$/.exec(event.data.event) ?? []
+  const type = types.find((one) => one === subject)
+  const change = Object.hasOwn(HAPPENINGS, happening) ? HAPPENINGS[happening] : undefined
+  if (!type || !change) return []
+  return [{ id: event.data.id, type, key: event.data.data.externalId, change, time }]
 }
