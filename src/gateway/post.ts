@@ -7,7 +7,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
-import { stringifyAnswer } from '../federation/answer.ts'
+import { answerBytes } from '../federation/answer.ts'
 import type { Engine } from '../federation/engine.ts'
 import type { Pipeline } from './pipeline.ts'
 
@@ -83,12 +83,10 @@ export async function answerPost<TContext>(
   }
   const { extensions, cacheControl } = options.notesOf(executed)
   const all = { ...('extensions' in result ? result.extensions : {}), ...extensions }
-  const text = stringifyAnswer(
-    (Object.keys(all).length > 0 ? { ...result, extensions: all } : result) as never,
-  )
+  const bytes = answerBytes((Object.keys(all).length > 0 ? { ...result, extensions: all } : result) as never)
   return reply
     .status('data' in result ? 200 : 400)
     .header('content-type', answerType(request.headers.accept) ?? JSON_TYPE)
     .header('cache-control', cacheControl)
-    .send(text)
+    .send(bytes)
 }

@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql'
 import { describe, expect, it } from 'vitest'
-import { DataText, stringifyAnswer } from '../../src/federation/answer.ts'
+import { answerBytes, DataText, stringifyAnswer } from '../../src/federation/answer.ts'
 import { fleet, type SubgraphSource } from './kit.ts'
 
 const odd = 'quote " back \\ line \n null \u0000 pair 😀 lone \ud800 sep \u2028'
@@ -10,9 +10,12 @@ const sources: Record<string, SubgraphSource> = {
       scalar Anything
       type Query {
         text: String number: Float whole: Int id: ID yes: Boolean any(n: Int): Anything
+        texts(count: Int!, length: Int!): [String!]! sales: [Sale!]!
         list: [[Int]!] none: [Int] nothing: String must: Must kind: Kind fails: Int
       }
       type Must { value: Int! }
+      type Sale { item: Item! }
+      type Item @key(fields: "id") { id: ID! }
       enum Kind { OPEN SECRET @inaccessible }
     `,
     resolvers: {
@@ -23,6 +26,9 @@ const sources: Record<string, SubgraphSource> = {
         id: () => 12,
         yes: () => false,
         any: (_: unknown, { n }: { n: number }) => [{ a: [1, { b: odd }] }, new Date(0), 'x"', 7, null][n],
+        texts: (_: unknown, { count, length }: { count: number; length: number }) =>
+          Array.from({ length: count }, (_, i) => `${i}é`.padEnd(length, 'ab"c')),
+        sales: () => Array.from({ length: 3000 }, (_, i) => ({ item: { id: `i${i % 7}` } })),
         list: () => [[1, null], []],
         none: () => [],
         must: () => ({ value: 1 }),
@@ -31,6 +37,12 @@ const sources: Record<string, SubgraphSource> = {
           throw new GraphQLError('no')
         },
       },
+    },
+  },
+  b: {
+    sdl: 'type Item @key(fields: "id") { id: ID! name: String }',
+    resolvers: {
+      Item: { __resolveReference: ({ id }: { id: string }) => ({ id, name: `${id} ${odd}`.repeat(5) }) },
     },
   },
 }
@@ -61,6 +73,31 @@ describe('answers as text', () => {
     const { data, errors } = await both('{ whole kind }')
     expect(data).toEqual({ whole: -7, kind: null })
     expect(errors).toHaveLength(1)
+  })
+
+  it.each([
+    [10, 190],
+    [1, 600_000],
+    [5000, 100],
+    [3000, 300],
+  ])('are whole whatever their size: %d texts of %d', async (count, length) => {
+    const { data } = await both(`{ whole texts(count: ${count}, length: ${length}) id }`)
+    expect(data).toBeInstanceOf(DataText)
+  })
+
+  it('are whole where one object stands in thousands of places', async () => {
+    const { data } = await both('{ sales { item { name } } id }')
+    expect(data).toBeInstanceOf(DataText)
+    expect((data as unknown as DataText).bytes.length).toBeGreaterThan(600_000)
+  })
+
+  it('can be told twice, with other words after them', () => {
+    const answer = { data: new DataText('{"a":"é"}') as never }
+    const first = answerBytes({ ...answer, extensions: { n: 1 } })
+    const second = answerBytes({ ...answer, extensions: { n: 'x'.repeat(1000) } })
+    expect(answerBytes(answer).toString()).toBe('{"data":{"a":"é"}}')
+    expect(first.toString()).toBe('{"data":{"a":"é"},"extensions":{"n":1}}')
+    expect(JSON.parse(second.toString()).extensions.n).toHaveLength(1000)
   })
 
   it('keep what a host adds', () => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type DocumentNode, parse, validate } from 'graphql'
-import { stringifyAnswer } from '../../../src/federation/answer.ts'
+import { answerBytes } from '../../../src/federation/answer.ts'
 import { createEngine } from '../../../src/federation/engine.ts'
 import { httpTransport } from '../../../src/federation/http.ts'
 
@@ -28,7 +28,7 @@ const server = createServer((request, response) => {
   request.on('end', async () => {
     const { query, variables } = JSON.parse(Buffer.concat(chunks).toString())
     const result = await engine.execute({ document: documentOf(query), variables, context: {}, asText: true })
-    const answer = Buffer.from(stringifyAnswer(result))
+    const answer = answerBytes(result)
     response
       .writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length })
       .end(answer)

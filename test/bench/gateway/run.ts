@@ -42,7 +42,7 @@ const say = (line: string): boolean => process.stderr.write(`${line}\n`)
 
 /** `PROFILE=DIR` writes CPU profiles of ours. */
 const profiling = (file: string): string[] =>
-  process.env.PROFILE && file.endsWith('ours.ts')
+  process.env.PROFILE && /(ours|engine-alone|replay)\.ts$/.test(file)
     ? ['--cpu-prof', `--cpu-prof-dir=${process.env.PROFILE}`]
     : []
 
