@@ -50,6 +50,8 @@ export interface Adapter {
   readonly concurrency?: number
   /** Present where the system calls us. */
   readonly webhook?: WebhookReceiver
+  /** Present where the system can be told, over its own interface, where to call. */
+  readonly registration?: WebhookRegistration
   /** Logs out and closes sockets. Never throws. */
   close(): Promise<void>
 }
@@ -398,6 +400,22 @@ export interface WebhookReceiver {
    * @param refusal Why it was not taken; null: it was.
    */
   answer?(refusal: string | null): object
+}
+
+export interface WebhookRegistration {
+  /** @returns The system's id of the registration, for `unregister`. */
+  register(webhook: RegisteredWebhook, context: CallContext): Promise<Outcome<string>>
+  /** One that is not there any more is no failure. */
+  unregister(id: string, context: CallContext): Promise<Outcome<void>>
+}
+
+export interface RegisteredWebhook {
+  /** Public address of the gateway's door for this system. */
+  readonly url: string
+  /** As the system calls them: `order.created`. */
+  readonly events: readonly string[]
+  /** What it shall sign with. */
+  readonly secret: string
 }
 
 export interface WebhookRequest {

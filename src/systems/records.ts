@@ -161,6 +161,14 @@ export interface OrderLine {
   readonly status?: 'OPEN' | 'CLOSED' | null
 }
 
+/** One step of an order, as its system recorded it. */
+export interface OrderStep {
+  readonly status: OrderStatus
+  readonly vendorStatus?: string | null
+  readonly time?: DateTimeText | null
+  readonly note?: string | null
+}
+
 export interface Order extends RecordBase {
   /** The number people use, unlike `key`. */
   readonly number: string
@@ -186,6 +194,8 @@ export interface Order extends RecordBase {
   readonly exchangeRate?: Decimal | null
   readonly comments?: string | null
   readonly lines: readonly OrderLine[]
+  /** What became of it so far, oldest first. */
+  readonly timeline?: readonly OrderStep[] | null
 }
 
 export interface DeliveryLine {

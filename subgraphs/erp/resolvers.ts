@@ -375,6 +375,7 @@ export function erpResolvers(rooms: Rooms) {
         'companyTotals',
         'exchangeRate',
         'comments',
+        'timeline',
         'version',
         'createdAt',
         'updatedAt',
