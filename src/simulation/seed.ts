@@ -5,6 +5,7 @@
 
 import { seedParcels } from './parcels.ts'
 import { createRandom, type Random } from './random.ts'
+import { seedShops } from './shops.ts'
 import type { WorldState } from './state.ts'
 import { billOrder, deliver, pay, placeOrder } from './trade.ts'
 import { seedWarehousing } from './warehousing.ts'
@@ -188,6 +189,7 @@ export function seedWorld(world: WorldState, sizes: SeedSizes): void {
   seedOrders(world, random, sizes)
   seedWarehousing(world)
   seedParcels(world)
+  seedShops(world, LAST_DAY)
 }
 
 function seedProduct(world: WorldState, random: Random, rank: number): void {

@@ -270,6 +270,53 @@ export interface WmsDelivery {
   revision: number
 }
 
+/** Stock of one item in one warehouse of the online shops. */
+export interface ShopStock {
+  /** `item@warehouse` */
+  readonly id: string
+  readonly item: string
+  readonly warehouse: string
+  onHand: string
+  /** Taken by orders that are not sent yet; part of what is on hand, or more. */
+  locked: string
+  incoming: string
+  updatedAt: string
+}
+
+export interface ShopOrderLine {
+  readonly lineId: string
+  readonly item: string
+  readonly name: string
+  readonly quantity: string
+  /** What the buyer pays for one, tax included. */
+  readonly price: string
+  readonly amount: string
+}
+
+/** An order of an online shop, as an order management system keeps it. Amounts include tax. */
+export interface ShopOrder {
+  readonly orderId: string
+  readonly shop: string
+  /** As the platform prints it; unique in its shop. */
+  readonly platformNumber: string
+  buyer: string
+  receiver: Readonly<Record<'name' | 'phone' | 'province' | 'city' | 'district' | 'address', string>>
+  readonly currency: string
+  status: 'UNPAID' | 'PAID' | 'PICKING' | 'SENT' | 'CANCELLED'
+  lines: readonly ShopOrderLine[]
+  freight: string
+  discount: string
+  pay: string
+  remark: string | null
+  readonly warehouse: string
+  waybill: { readonly carrier: string; readonly carrierName: string; readonly number: string } | null
+  sentAt: string | null
+  readonly orderedAt: string
+  readonly createdAt: string
+  updatedAt: string
+  revision: number
+}
+
 export type ParcelStage =
   | 'COLLECTED'
   | 'MOVING'
@@ -354,6 +401,8 @@ export interface Collections {
   wmsDeliveries: WmsDelivery
   wmsEvents: WmsEvent
   parcels: Parcel
+  shopStock: ShopStock
+  shopOrders: ShopOrder
 }
 export type CollectionName = keyof Collections
 
@@ -377,6 +426,8 @@ const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => strin
   wmsDeliveries: (e) => e.deliveryId,
   wmsEvents: (e) => String(e.seq),
   parcels: (e) => e.number,
+  shopStock: (e) => e.id,
+  shopOrders: (e) => e.orderId,
 }
 
 export interface WorldChange<C extends CollectionName = CollectionName> {

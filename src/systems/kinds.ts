@@ -38,6 +38,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./soap-finance/config.ts')).soapFinanceConfig,
     adapter: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,
   },
+  jushuitan: {
+    config: async () => (await import('./jushuitan/config.ts')).jushuitanConfig,
+    adapter: async () => (await import('./jushuitan/adapter.ts')).createJushuitan,
+  },
   http: {
     config: async () => (await import('./http/config.ts')).httpConfig,
     adapter: async () => (await import('./http/adapter.ts')).createHttpSystem,

@@ -1,0 +1,322 @@
+/**
+ * The vendor's records and ours. Pure. Numbers are decimal text (`parseJson`); times are the vendor's wall clock,
+ * `2026-06-25 10:00:00`.
+ * @see openweb.jushuitan.com, 开发文档: 订单查询, 库存查询, 普通商品资料查询, 订单上传
+ */
+import Big from 'big.js'
+import { z } from 'zod'
+import type { Clock } from '../clock.ts'
+import { fail, type Outcome, ok } from '../failure.ts'
+import { isDecimal, jsonNumber } from '../json.ts'
+import type { OrderCreate, WriteContext } from '../port.ts'
+import {
+  type DateText,
+  type DateTimeText,
+  type Decimal,
+  type Delivery,
+  type InventoryLevel,
+  joinKey,
+  type Money,
+  type Order,
+  type OrderStatus,
+  type Product,
+  type SubStatus,
+} from '../records.ts'
+import { referenceIn, shopAmounts } from '../shop-order.ts'
+import type { JushuitanConfig } from './config.ts'
+
+/** Numbers of the vendor are JSON numbers in one release and text in another; both are text here. */
+const id = z.string().min(1)
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value || null)
+const decimal = text.refine((value) => value === null || isDecimal(value), 'is no number')
+const given = z.string().refine(isDecimal, 'is no number')
+const TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?/
+const time = text.refine((value) => value === null || TIME.test(value), 'is no time')
+
+const itemSchema = z.object({
+  oi_id: text,
+  sku_id: text,
+  name: text,
+  qty: given,
+  price: decimal,
+  base_price: decimal,
+})
+
+const orderSchema = z.object({
+  o_id: id,
+  so_id: text,
+  shop_id: text,
+  status: text,
+  shop_status: text,
+  question_type: text,
+  shop_buyer_id: text,
+  order_date: time,
+  plan_delivery_date: time,
+  send_date: time,
+  created: time,
+  modified: time,
+  pay_amount: decimal,
+  freight: decimal,
+  free_amount: decimal,
+  currency: text,
+  remark: text,
+  l_id: text,
+  logistics_company: text,
+  lc_id: text,
+  io_id: text,
+  wms_co_id: text,
+  outer_so_id: text,
+  ts: text,
+  items: z.array(itemSchema).nullish(),
+})
+type OrderRow = z.infer<typeof orderSchema>
+
+const stockSchema = z.object({
+  sku_id: id,
+  qty: given,
+  order_lock: decimal,
+  purchase_qty: decimal,
+  modified: time,
+})
+
+const productSchema = z.object({
+  sku_id: id,
+  name: text,
+  sku_code: text,
+  unit: text,
+  enabled: text,
+  created: time,
+  modified: time,
+})
+
+const STATES: Readonly<Record<string, OrderStatus>> = {
+  WaitPay: 'NEW',
+  WaitConfirm: 'PENDING_APPROVAL',
+  WaitFConfirm: 'PENDING_APPROVAL',
+  Question: 'PENDING_APPROVAL',
+  Delivering: 'IN_PROGRESS',
+  WaitOuterSent: 'IN_PROGRESS',
+  Sent: 'SHIPPED',
+  Merged: 'CLOSED',
+  Split: 'CLOSED',
+  Cancelled: 'CANCELLED',
+}
+const FULFILMENT: Readonly<Record<string, SubStatus>> = {
+  WaitPay: 'NONE',
+  WaitConfirm: 'NONE',
+  WaitFConfirm: 'NONE',
+  Sent: 'COMPLETE',
+  // What was merged or split is sent under another number.
+  Merged: 'NOT_RELEVANT',
+  Split: 'NOT_RELEVANT',
+}
+
+export interface Mapping {
+  order(row: unknown): Outcome<Order>
+  /** Null where nothing of the order was handed to a carrier, or is about to be. */
+  delivery(row: unknown): Outcome<Delivery | null>
+  /** @param warehouse `wms_co_id` that was asked for. */
+  inventoryLevel(row: unknown, warehouse: string): Outcome<InventoryLevel>
+  product(row: unknown): Outcome<Product>
+  /** `biz` of an upload, or why this configuration cannot say what is asked for. */
+  upload(input: OrderCreate, write: WriteContext): Outcome<string>
+}
+
+export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
+  const states: Readonly<Record<string, OrderStatus>> = { ...STATES, ...config.orderStates }
+  const dateTime = (local: string | null): DateTimeText | null => {
+    const [, date, at] = TIME.exec(local ?? '') ?? []
+    return date && at ? clock.dateTime(`${date}T${at}`) : null
+  }
+  const day = (local: string | null): DateText | null => TIME.exec(local ?? '')?.[1] ?? null
+  const statusOf = ({ status }: OrderRow): OrderStatus => states[status ?? ''] ?? 'UNKNOWN'
+
+  return {
+    order(row) {
+      const parsed = orderSchema.safeParse(row)
+      if (!parsed.success) return broken('order', row, 'o_id', parsed.error)
+      const it = parsed.data
+      const currency = it.currency ?? config.currency
+      const money = (amount: Decimal | null): Money | null => (amount === null ? null : { amount, currency })
+      const reference = referenceIn(it.so_id)
+      return ok({
+        key: it.o_id,
+        version: it.ts ?? it.modified,
+        createdAt: dateTime(it.created),
+        updatedAt: dateTime(it.modified),
+        number: it.o_id,
+        company: config.company ?? null,
+        customer: config.customerFrom === 'buyer' ? it.shop_buyer_id : null,
+        customerName: it.shop_buyer_id,
+        customerReference: reference === null ? it.so_id : it.outer_so_id,
+        externalReference: reference,
+        orderDate: day(it.order_date),
+        dueDate: day(it.plan_delivery_date),
+        status: statusOf(it),
+        vendorStatus: [it.status, it.question_type].filter((part) => part !== null).join(' ') || null,
+        fulfilmentStatus: FULFILMENT[it.status ?? ''] ?? null,
+        totals: {
+          gross: money(it.pay_amount),
+          freight: money(it.freight),
+          discount: money(it.free_amount),
+        },
+        comments: it.remark,
+        lines: (it.items ?? []).map((line, index) => {
+          const price = money(line.price ?? line.base_price)
+          return {
+            id: line.oi_id ?? String(index + 1),
+            lineNumber: String(index + 1),
+            product: line.sku_id,
+            sku: line.sku_id,
+            description: line.name,
+            ordered: { value: line.qty },
+            unitPrice: price && { amount: price, per: '1', taxIncluded: true },
+            warehouse: it.wms_co_id,
+          }
+        }),
+      })
+    },
+
+    delivery(row) {
+      const parsed = orderSchema.safeParse(row)
+      if (!parsed.success) return broken('order', row, 'o_id', parsed.error)
+      const it = parsed.data
+      const status = statusOf(it)
+      if (it.l_id === null && status !== 'SHIPPED' && status !== 'DELIVERED') return ok(null)
+      const isSent = status === 'SHIPPED' || status === 'DELIVERED'
+      return ok({
+        key: it.o_id,
+        version: it.ts ?? it.modified,
+        createdAt: null,
+        updatedAt: dateTime(it.modified),
+        number: it.io_id ?? it.o_id,
+        direction: 'OUTBOUND',
+        customer: config.customerFrom === 'buyer' ? it.shop_buyer_id : null,
+        orders: [it.o_id],
+        orderNumbers: it.so_id === null ? [] : [it.so_id],
+        carrier: it.logistics_company ?? it.lc_id,
+        trackingNumbers: it.l_id === null ? [] : [it.l_id],
+        date: day(it.send_date),
+        status: isSent ? 'CLOSED' : status === 'CANCELLED' ? 'CANCELLED' : 'OPEN',
+        vendorStatus: it.status,
+        lines: (it.items ?? []).map((line, index) => ({
+          id: line.oi_id ?? String(index + 1),
+          product: line.sku_id,
+          description: line.name,
+          quantity: { value: line.qty },
+          warehouse: it.wms_co_id,
+          order: it.o_id,
+          orderLine: line.oi_id,
+        })),
+      })
+    },
+
+    inventoryLevel(row, warehouse) {
+      const parsed = stockSchema.safeParse(row)
+      if (!parsed.success) return broken('stock of', row, 'sku_id', parsed.error)
+      const { sku_id: product, qty, order_lock: locked, purchase_qty: incoming, modified } = parsed.data
+      return ok({
+        key: joinKey([product, warehouse]),
+        updatedAt: dateTime(modified),
+        product,
+        warehouse,
+        onHand: { value: qty },
+        reserved: locked === null ? null : { value: locked },
+        // The vendor's own rule; may be negative.
+        available: locked === null ? null : { value: new Big(qty).minus(locked).toFixed() },
+        incoming: incoming === null ? null : { value: incoming },
+      })
+    },
+
+    product(row) {
+      const parsed = productSchema.safeParse(row)
+      if (!parsed.success) return broken('product', row, 'sku_id', parsed.error)
+      const it = parsed.data
+      return ok({
+        key: it.sku_id,
+        version: it.modified,
+        createdAt: dateTime(it.created),
+        updatedAt: dateTime(it.modified),
+        sku: it.sku_id,
+        name: it.name ?? '',
+        barcode: it.sku_code,
+        unit: it.unit,
+        active: it.enabled === null ? null : it.enabled === '1',
+      })
+    },
+
+    upload(input, { externalReference }) {
+      const defaults = config.orderDefaults
+      if (!defaults) {
+        const message =
+          'The configuration has no orderDefaults: this system does not know what new orders need.'
+        return fail({ kind: 'unsupported', message })
+      }
+      const custom = Object.keys(input.customFields ?? {})[0]
+      if (custom !== undefined) {
+        const message = `This system has no field for "${custom}".`
+        return fail({ kind: 'rejected', code: 'INPUT', message, field: custom })
+      }
+      if (input.currency !== undefined && input.currency !== config.currency) {
+        const message = `Orders of this shop are in ${config.currency}, not in ${input.currency}.`
+        return fail({ kind: 'rejected', code: 'INPUT', message, field: 'currency' })
+      }
+      const amounts = shopAmounts(input, defaults.taxPercent)
+      if (!amounts.ok) return amounts
+      const { lines, pay } = amounts.value
+      const { receiver } = defaults
+      const today = clock.wall(new Date())
+      const orderedAt = input.orderDate ? `${input.orderDate} 00:00:00` : today.replace('T', ' ')
+      const order = {
+        shop_id: jsonNumber(defaults.shopId),
+        so_id: externalReference,
+        order_date: orderedAt,
+        shop_status: defaults.shopStatus,
+        shop_buyer_id: input.customer,
+        receiver_name: receiver.name,
+        receiver_phone: receiver.phone,
+        receiver_state: receiver.province,
+        receiver_city: receiver.city,
+        receiver_district: receiver.district,
+        receiver_address: receiver.address,
+        pay_amount: jsonNumber(pay),
+        freight: jsonNumber('0'),
+        plan_delivery_date: `${input.dueDate} 00:00:00`,
+        ...(input.comments === undefined ? {} : { remark: input.comments }),
+        ...(input.customerReference === undefined ? {} : { outer_so_id: input.customerReference }),
+        items: lines.map((line, index) => ({
+          sku_id: line.product,
+          shop_sku_id: line.product,
+          name: line.product,
+          qty: jsonNumber(line.quantity),
+          base_price: jsonNumber(line.price),
+          amount: jsonNumber(line.amount),
+          outer_oi_id: `${externalReference}-${index + 1}`,
+        })),
+        pay: {
+          outer_pay_id: externalReference,
+          pay_date: orderedAt,
+          payment: '其它',
+          buyer_account: input.customer,
+          amount: jsonNumber(pay),
+        },
+      }
+      return ok(JSON.stringify([order]))
+    },
+  }
+}
+
+export const whenModified = (row: unknown): string | null => {
+  const modified = (row as { modified?: unknown } | null)?.modified
+  return typeof modified === 'string' && TIME.test(modified) ? modified.replace(' ', 'T').slice(0, 19) : null
+}
+
+function broken(what: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
+  const key = (row as Record<string, unknown> | null)?.[keyField]
+  const [issue] = error.issues
+  const where = issue ? `${issue.path.join('.')}: ${issue.message}` : ''
+  return fail({ kind: 'invalid-response', detail: `${what} ${String(key ?? 'without a key')}: ${where}` })
+}
