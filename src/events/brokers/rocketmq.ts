@@ -10,8 +10,9 @@ import type { Log } from '../../observe/log.ts'
 import type { RocketMqSettings } from './config.ts'
 import { type Broker, CONCURRENT, IN_HAND_MS, type Message, type Verdict } from './port.ts'
 
-/** The shortest that the proxy allows: it is also how long ending a feed may take. */
+/** The shortest that the proxy allows. */
 const AWAIT_MS = 5_000
+const NOT_NOW: Verdict = { taken: false, againMs: 0 }
 /** Of one receive: the proxy gives 32 at most. */
 const BATCH = 32
 const REQUEST_MS = 5_000
@@ -62,19 +63,31 @@ export function createRocketMqBroker(settings: RocketMqSettings, logger: Log): B
         }
       }
       const inHand = new Set<Promise<void>>()
-      try {
-        onReady()
+      const ended = new Promise<void>((resolve) => {
+        if (signal.aborted) resolve()
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+      const receiving = (async () => {
         while (!signal.aborted) {
           for (const view of await consumer.receive(BATCH, IN_HAND_MS)) {
-            const work = settle(view).finally(() => inHand.delete(work))
+            // What comes when we have stopped is given back at once.
+            const work = (signal.aborted ? tell(consumer, view, NOT_NOW) : settle(view))
+              .catch(() => {})
+              .finally(() => inHand.delete(work))
             inHand.add(work)
           }
           while (inHand.size > CONCURRENT - BATCH) await Promise.race(inHand)
         }
-      } finally {
+      })()
+      // A question that is under way cannot be taken back: nobody waits for it.
+      const over = async () => {
         await Promise.allSettled(inHand)
         await consumer.shutdown().catch(() => {})
       }
+      receiving.then(over, over)
+      onReady()
+      await Promise.race([receiving, ended])
+      await Promise.allSettled(inHand)
     },
 
     async publish({ topic, type, key, id, body }) {
