@@ -12,6 +12,13 @@ import { healthOf } from './events/health.ts'
 import { openEventLog } from './events/log.ts'
 import { createOutbound } from './events/outbound.ts'
 import { createReceiver } from './events/webhooks.ts'
+import { createFlows, type Flow } from './flows/flow.ts'
+import { createFlowDesk } from './flows/operate.ts'
+import { createRunner } from './flows/runner.ts'
+import { createRuns } from './flows/runs.ts'
+import { flowsOf } from './flows/shipped.ts'
+import { createFlowTools } from './flows/tools.ts'
+import { createTriggers } from './flows/triggers.ts'
 import { readLinks } from './identity/links.ts'
 import { createIdentityRegistry } from './identity/registry.ts'
 import { createSweeper, type Sweeper } from './identity/sweep.ts'
@@ -48,7 +55,12 @@ export interface App {
   close(): Promise<void>
 }
 
-export async function openApp(config: Config, logger: Log): Promise<App> {
+export interface AppOptions {
+  /** Flows beside those of the configuration. */
+  readonly flows?: readonly Flow[]
+}
+
+export async function openApp(config: Config, logger: Log, options: AppOptions = {}): Promise<App> {
   const store = await openStore(config, logger)
   const membership = await joinStore(store, { leaseMs: config.store.lease })
   const systems = createSystems(
@@ -142,6 +154,13 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     timeoutMs: config.outbound.timeout,
     pauseAfterMs: config.outbound.pauseAfter,
   })
+  const flows = createFlows([...(await flowsOf(config.flows)), ...(options.flows ?? [])])
+  const runs = createRuns(store)
+  const tools = createFlowTools(systems, reading, identity)
+  const flowing = { store, runs, flows, tools, events, logger }
+  const runner = createRunner({ ...flowing, journal, writer, worker, membership })
+  const triggers = createTriggers({ ...flowing, owner, tenant: config.flows.tenant, wake: runner.wake })
+  const desk = createFlowDesk({ ...flowing, runner })
   const rooms: Rooms = {
     systems,
     identity,
@@ -153,6 +172,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     writer,
     worker,
     operator,
+    flows: desk,
     reading,
   }
   for (const file of config.identity.import) {
@@ -178,6 +198,9 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
       worker.start()
       clock.start()
       outbound.start()
+      runner.start()
+      // Nothing is begun where no flow is declared; what was begun before is shown to a person.
+      if (flows.all().length > 0) triggers.start()
       swept = sweeper.start()
       // Feeds read what identities are made of too; the sweep goes first, so that the first system founds them.
       const follow = () => {
@@ -188,6 +211,7 @@ export async function openApp(config: Config, logger: Log): Promise<App> {
     },
     ready: () => swept,
     async close() {
+      await Promise.all([triggers.close(), runner.close()])
       // Its messages are read through the feeds.
       await brokers.close()
       await Promise.all([feeds.close(), clock.close(), outbound.close(), sweeper.close(), worker.close()])

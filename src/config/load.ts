@@ -62,6 +62,7 @@ export async function checkConfig(
     if (system) systems[id] = system
   }
   problems.push(...mixedEnvironments(asRecord(asRecord(filled).systems)), ...disagreements(systems))
+  if (parsed.success) problems.push(...flowsWithout(parsed.data.flows, Object.keys(systems)))
   if (parsed.success) problems.push(...brokerDisagreements(parsed.data, asRecord(asRecord(filled).systems)))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(source, unique(problems))
   return { ...parsed.data, systems, demo }
@@ -126,6 +127,19 @@ function disagreements(systems: Readonly<Record<string, SystemConfig>>): Problem
     })
   }
   return problems
+}
+
+/** Flows name the systems they write to. */
+function flowsWithout(flows: Config['flows'], systems: readonly string[]): Problem[] {
+  const named = Object.entries({ leadToCash: flows.leadToCash, paymentReceived: flows.paymentReceived })
+  return named.flatMap(([flow, settings]) =>
+    (['crm', 'erp', 'wms', 'finance'] as const).flatMap((role): Problem[] => {
+      const id: unknown = asRecord(settings)[role]
+      if (typeof id !== 'string' || systems.includes(id)) return []
+      const hint = `Systems: ${systems.join(', ')}.`
+      return [{ path: `flows.${flow}.${role}`, message: `names no system: "${id}"`, hint }]
+    }),
+  )
 }
 
 function brokerDisagreements(

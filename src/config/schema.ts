@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { isNetwork } from '../events/addresses.ts'
 import { brokerSchema, feedSchema, sinkSchema } from '../events/brokers/config.ts'
 import { notifySchema } from '../events/webhooks.ts'
+import { flowsSchema } from '../flows/config.ts'
 import { WEEKDAYS } from '../reading/maintenance.ts'
 import { RECORD_TYPES } from '../systems/records.ts'
 
@@ -175,6 +176,11 @@ export const configSchema = z.strictObject({
   maxBodyBytes: z.int().min(1024).default(1_048_576).describe('A longer request is refused'),
   maxTokens: z.int().min(100).default(10_000).describe('An operation of more tokens is refused'),
   maxDepth: z.int().min(1).default(30).describe('An operation nested deeper is refused'),
+  maxRootFields: z
+    .int()
+    .min(1)
+    .default(100)
+    .describe('An operation with more fields of the root is refused; aliases count one by one'),
   callers: z
     .array(
       z.strictObject({
@@ -255,6 +261,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Webhooks to others; they are registered through the graph'),
+  flows: flowsSchema,
   brokers: z.record(shortName, brokerSchema).default({}).describe('Message brokers, by a name of yours'),
   feeds: z
     .record(shortName, feedSchema)

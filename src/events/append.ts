@@ -6,7 +6,7 @@ import type { Database } from '../store/store.ts'
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import { affectedBy } from './dependents.ts'
 import { differenceOf, factsOf } from './diff.ts'
-import type { EventData, Facts, Subject } from './event.ts'
+import type { EventCause, EventData, Facts, Subject } from './event.ts'
 
 /** A state of a record that some feed, or a confirmed write, has seen. */
 export interface Sighting<T extends RecordType = RecordType> {
@@ -19,6 +19,8 @@ export interface Sighting<T extends RecordType = RecordType> {
   readonly time?: string | undefined
   /** Says that the record is new where no earlier state is known. */
   readonly isNew?: boolean
+  /** What of the gateway's own doing led to it, where that is known. */
+  readonly cause?: EventCause | undefined
   /** Remember the state and tell nobody: the first sight of what was there before us. */
   readonly baseline?: boolean
 }
@@ -118,6 +120,7 @@ export async function recordSighting(
     facts: { ...difference.facts, ...sku },
     before: difference.before && { ...difference.before, ...sku },
     affects: affectedBy(record, [before, value]),
+    ...(sighting.cause ? { cause: sighting.cause } : {}),
   }
   const source = `/systems/${system}`
   const position = await insert(tx, log, {

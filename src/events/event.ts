@@ -3,7 +3,7 @@ import type { Key, RecordType } from '../systems/records.ts'
 import type { Affected } from './dependents.ts'
 
 /** What an event is about: a record of a system, or something of the gateway's own. */
-export type Subject = RecordType | 'writeback' | 'system' | 'webhook'
+export type Subject = RecordType | 'writeback' | 'system' | 'webhook' | 'flow'
 
 export interface ChangeEvent {
   /** Where it stands in the log; only grows. */
@@ -26,7 +26,7 @@ export interface ChangeEvent {
 
 export type RecordEvent = ChangeEvent & { readonly record: RecordType }
 
-const OWN: ReadonlySet<string> = new Set<Subject>(['writeback', 'system', 'webhook'])
+const OWN: ReadonlySet<string> = new Set<Subject>(['writeback', 'system', 'webhook', 'flow'])
 
 export const isRecordEvent = (event: ChangeEvent): event is RecordEvent => !OWN.has(event.record)
 
@@ -41,6 +41,14 @@ export interface EventData {
   readonly affects?: readonly Affected[]
   /** Of a writeback: its state as of the event, as the journal has it. */
   readonly detail?: unknown
+  /** What of the gateway's own doing led to it, where that is known. */
+  readonly cause?: EventCause
+}
+
+export interface EventCause {
+  readonly writeback?: string | undefined
+  /** Of a flow. */
+  readonly run?: string | undefined
 }
 
 export interface FieldChange {

@@ -1,6 +1,7 @@
 import { type ColumnDefinitionBuilder, type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { changePath } from './change-path.ts'
+import { flows } from './flows.ts'
 
 export type Dialect = 'sqlite' | 'postgres'
 
@@ -171,10 +172,11 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
         .execute()
     },
   },
+  '005_flows': flows(dialect),
 })
 
 /** A number that only grows, given by the database. */
-function position(
+export function position(
   dialect: Dialect,
 ): ['position', 'integer' | 'bigint', (column: ColumnDefinitionBuilder) => ColumnDefinitionBuilder] {
   return dialect === 'sqlite'

@@ -20,6 +20,8 @@ export interface Tables {
   endpoint: EndpointTable
   delivery: DeliveryTable
   delivery_attempt: DeliveryAttemptTable
+  flow_run: FlowRunTable
+  flow_history: FlowHistoryTable
 }
 
 /** Single values that belong to the whole store: the log's epoch, the secrets made at first start. */
@@ -247,4 +249,38 @@ export interface DeliveryAttemptTable {
   error: string | null
   /** Milliseconds. */
   took: number
+}
+
+/** One run of a flow; one per tenant, flow and business key. */
+export interface FlowRunTable {
+  id: string
+  flow: string
+  version: number
+  business_key: string
+  tenant: string
+  caller: string
+  cause: string
+  round: number
+  state: string
+  /** What belongs to the state alone. */
+  detail: string
+  steps: string
+  /** Milliseconds since 1970; when it is looked at. */
+  due_at: number
+  lease_owner: string | null
+  started_at: string
+  updated_at: string
+  ended_at: string | null
+}
+
+export interface FlowHistoryTable {
+  position: Generated<number>
+  run: string
+  at: string
+  /** Null: the run itself. */
+  step: string | null
+  state: string
+  note: string | null
+  subject: string | null
+  origin: string | null
 }

@@ -52,6 +52,8 @@ export interface Adapter {
   readonly webhook?: WebhookReceiver
   /** Present where the system can be told, over its own interface, where to call. */
   readonly registration?: WebhookRegistration
+  /** Present where the system keeps a stream of its changes that can be followed. */
+  readonly stream?: ChangeStream
   /** Logs out and closes sockets. Never throws. */
   close(): Promise<void>
 }
@@ -210,6 +212,8 @@ export type UpdateOf<Changes> = {
 export interface ActionInput {
   readonly key: Key
   readonly expectedVersion?: string | undefined
+  /** For `addNote`: what is to be noted. */
+  readonly text?: string | undefined
 }
 
 export interface CreateInputs {
@@ -218,12 +222,14 @@ export interface CreateInputs {
   readonly reservation: ReservationCreate
   readonly shipment: ShipmentTrack
   readonly opportunity: OpportunityCreate
+  readonly invoice: InvoiceCreate
   readonly payment: PaymentCreate
 }
 
 export interface UpdateInputs {
   readonly order: OrderChanges
   readonly customer: CustomerChanges
+  readonly opportunity: OpportunityChanges
 }
 
 /** Keys are those of the system that is written to. */
@@ -315,6 +321,28 @@ export interface OpportunityCreate {
   readonly stage?: OpportunityStage | undefined
   readonly amount?: Money | undefined
   readonly closeDate?: DateText | undefined
+}
+
+export interface OpportunityChanges {
+  readonly name?: string | undefined
+  readonly stage?: OpportunityStage | undefined
+  readonly amount?: Money | undefined
+  readonly closeDate?: DateText | undefined
+  /** Number of the order that it became, as the ordering system prints it. */
+  readonly orderNumber?: string | undefined
+}
+
+/** A claim on a customer for what was ordered elsewhere. */
+export interface InvoiceCreate {
+  readonly customer: Key
+  /** Numbers of the orders that it bills, as the ordering system prints them. */
+  readonly orderNumbers: readonly string[]
+  readonly issueDate: DateText
+  readonly dueDate?: DateText | undefined
+  readonly gross: Money
+  /** In the currency of `gross`. */
+  readonly net?: Decimal | undefined
+  readonly tax?: Decimal | undefined
 }
 
 export interface PaymentCreate {
@@ -438,4 +466,31 @@ export interface Notification {
   readonly time: DateTimeText
   /** Where the system sends the record whole, and may not be asked as often as it tells: it is not read again. */
   readonly record?: RecordTypes[RecordType]
+}
+
+/**
+ * A stream that the system keeps for a while: who was away goes on where it stopped. It makes changes known sooner;
+ * `changes` of the ports stays, for what a stream leaves out.
+ */
+export interface ChangeStream {
+  /**
+   * Follows until `context.signal` is aborted or the stream breaks; the next batch is not asked for before `take` is
+   * done with this one.
+   * @param position Of the last batch that was taken; null: from now on.
+   * @param take Answers false where a record cannot be read now: the batch has to come again.
+   * @returns Why it ended; ok only after an abort.
+   */
+  follow(
+    position: string | null,
+    take: (batch: StreamBatch) => Promise<boolean>,
+    context: CallContext,
+  ): Promise<Outcome<void>>
+}
+
+export interface StreamBatch {
+  readonly notifications: readonly Notification[]
+  /** Stored by the caller in the same transaction as the events it led to. */
+  readonly position: string
+  /** Something is not told by this stream, or not any more: `changes` must be asked. */
+  readonly incomplete: boolean
 }

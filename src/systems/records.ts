@@ -317,6 +317,8 @@ export interface Invoice extends RecordBase {
   readonly totals: Totals
   readonly paid?: Money | null
   readonly open?: Money | null
+  /** The reference that a writeback left behind, if this gateway made the invoice. */
+  readonly externalReference?: string | null
 }
 
 export interface PaymentApplication {
@@ -363,7 +365,20 @@ export interface Opportunity extends RecordBase {
   readonly probability?: Decimal | null
   readonly closeDate?: DateText | null
   readonly owner?: string | null
+  /** What is to be sold, where the system keeps it. */
+  readonly lines?: readonly OpportunityLine[]
+  /** Number of the order that it became, as the ordering system prints it. */
+  readonly orderNumber?: string | null
   readonly externalReference?: string | null
+}
+
+export interface OpportunityLine {
+  /** As this system writes it: often the key that the ordering system has. */
+  readonly product: Key
+  readonly description?: string | null
+  readonly quantity: Decimal
+  /** Net, for one, in the currency of the opportunity's amount. */
+  readonly unitPrice?: Decimal | null
 }
 
 export interface RecordTypes {

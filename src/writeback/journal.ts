@@ -48,6 +48,9 @@ export type Accepted =
     }
   | { readonly ok: false; readonly reason: 'key-reused'; readonly writeback: Writeback }
 
+/** What becomes durable together with the promise, or keeps it from being made by throwing. Also for a known one. */
+export type Attach = (tx: Database, writeback: Writeback) => Promise<void>
+
 /** A writeback that this process carries until it lets go. */
 export interface Leased {
   readonly writeback: Writeback
@@ -59,7 +62,7 @@ export interface Journal {
    * Stores the promise, or finds the one made before under the same key.
    * @param lease Gives a new one to this holder at once, unless it must wait for an earlier one of its record.
    */
-  accept(request: WriteRequest, initial: WritebackState, lease?: string): Promise<Accepted>
+  accept(request: WriteRequest, initial: WritebackState, lease?: string, attach?: Attach): Promise<Accepted>
   get(id: string): Promise<Writeback | null>
   /** The same, inside a transaction. */
   getIn(tx: Database, id: string): Promise<Writeback | null>
@@ -108,7 +111,7 @@ const MOVED = 200
 
 export function createJournal(store: Store): Journal {
   return {
-    async accept(request, initial, lease) {
+    async accept(request, initial, lease, attach) {
       const { tenant, subject } = request.caller
       const { mutation, idempotencyKey } = request
       const inputHash = hash(canonical(request.clientInput))
@@ -127,6 +130,7 @@ export function createJournal(store: Store): Journal {
         if (known) {
           const writeback = writebackOf(known)
           if (known.input_hash !== inputHash) return { ok: false, reason: 'key-reused', writeback }
+          await attach?.(tx, writeback)
           return { ok: true, writeback, isNew: false, leased: false }
         }
         const now = new Date().toISOString()
@@ -165,7 +169,9 @@ export function createJournal(store: Store): Journal {
           .returningAll()
           .executeTakeFirstOrThrow()
         await noteTransition(tx, row.id, initial, now, {})
-        return { ok: true, writeback: writebackOf(row), isNew: true, leased }
+        const writeback = writebackOf(row)
+        await attach?.(tx, writeback)
+        return { ok: true, writeback, isNew: true, leased }
       })
     },
 
@@ -458,6 +464,8 @@ function noteOf(state: WritebackState): string | null {
       return state.message
     case 'cancelled':
       return state.reason
+    case 'compensated':
+      return `undone by writeback ${state.by}`
     default:
       return null
   }

@@ -69,7 +69,7 @@ export function createOperator({ store, journal, worker, readers }: OperatorOpti
         const message = `A writeback that is "${state}" cannot be told to ${what}: ${WHY[what]}`
         return { ok: false, reason: 'not-possible', message }
       }
-      await keep(tx, decision, `${what}${note}`, id)
+      await keepDecision(tx, decision, `${what}${note}`, id)
       const state = next(writeback)
       if (state === 'now') {
         await tx.updateTable('writeback').set({ due_at: Date.now() }).where('id', '=', id).execute()
@@ -83,20 +83,6 @@ export function createOperator({ store, journal, worker, readers }: OperatorOpti
     worker.wake()
     return operated
   }
-
-  const keep = (tx: Database, { caller, reason }: Decided, action: string, about: string) =>
-    tx
-      .insertInto('operator_action')
-      .values({
-        at: new Date().toISOString(),
-        tenant: caller.tenant,
-        subject: caller.subject,
-        origin: caller.origin ?? null,
-        action,
-        about,
-        reason,
-      })
-      .execute()
 
   return {
     retry: (id, decision) =>
@@ -138,7 +124,7 @@ export function createOperator({ store, journal, worker, readers }: OperatorOpti
           .values({ system, ...row })
           .onConflict((conflict) => conflict.column('system').doUpdateSet(row))
           .execute()
-        await keep(tx, decision, 'pause', system)
+        await keepDecision(tx, decision, 'pause', system)
       })
       await worker.reconsider()
     },
@@ -146,7 +132,7 @@ export function createOperator({ store, journal, worker, readers }: OperatorOpti
     async resume(system, decision) {
       await store.transact(async (tx) => {
         await tx.deleteFrom('paused_system').where('system', '=', system).execute()
-        await keep(tx, decision, 'resume', system)
+        await keepDecision(tx, decision, 'resume', system)
       })
       await worker.reconsider()
     },
@@ -157,6 +143,27 @@ export function createOperator({ store, journal, worker, readers }: OperatorOpti
       return query.orderBy('position', 'desc').limit(first).execute()
     },
   }
+}
+
+/** Who decided what, from where and why: for `operatorActions`. @param about What it is about: an id. */
+export async function keepDecision(
+  tx: Database,
+  { caller, reason }: Decided,
+  action: string,
+  about: string,
+): Promise<void> {
+  await tx
+    .insertInto('operator_action')
+    .values({
+      at: new Date().toISOString(),
+      tenant: caller.tenant,
+      subject: caller.subject,
+      origin: caller.origin ?? null,
+      action,
+      about,
+      reason,
+    })
+    .execute()
 }
 
 const WHY: Readonly<Record<Decision, string>> = {

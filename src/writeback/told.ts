@@ -1,8 +1,9 @@
 /** A step of a writeback as an event: those who watch see each state, whatever has become of it since. Pure. */
 import type { Note } from '../events/append.ts'
-import type { Writeback } from './writeback.ts'
+import { causeOf, type Writeback } from './writeback.ts'
 
-export function stepNote({ id, system, record, action, caller, attempts, state }: Writeback): Note {
+export function stepNote(writeback: Writeback): Note {
+  const { id, system, record, action, caller, attempts, state } = writeback
   // Looking in vain again and again is no news.
   const repeats = state.name === 'unknown' || state.name === 'awaiting-approval'
   return {
@@ -19,13 +20,14 @@ export function stepNote({ id, system, record, action, caller, attempts, state }
         tenant: caller.tenant,
         record,
         action,
-        key: state.name === 'confirmed' ? state.key : null,
+        key: 'key' in state ? state.key : null,
         code: 'problem' in state ? state.problem.code : null,
         attempts: String(attempts),
       },
       before: null,
       affects: [],
       detail: { state, attempts },
+      cause: causeOf(writeback),
     },
   }
 }

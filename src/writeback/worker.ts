@@ -23,7 +23,7 @@ import {
   step,
 } from './journal.ts'
 import type { Membership } from './process.ts'
-import { hasEnded, type Problem, type Writeback, type WritebackState } from './writeback.ts'
+import { causeOf, hasEnded, type Problem, type Writeback, type WritebackState } from './writeback.ts'
 
 export interface Worker {
   start(): void
@@ -153,7 +153,9 @@ export function createWorker(options: WorkerOptions): Worker {
       if (!after || !result?.record) return { stepped: after, appended: [] }
       const { system, record } = writeback
       const isNew = writeback.action === 'create'
-      const made = await events.record(tx, [{ system, record, value: result.record, isNew }])
+      const made = await events.record(tx, [
+        { system, record, value: result.record, isNew, cause: causeOf(writeback) },
+      ])
       return { stepped: after, appended: made }
     })
     if (result) await tellReaders(writeback, result, appended)

@@ -1,5 +1,6 @@
 /** One intended change in one system, from the moment it was promised to the moment its fate is known. */
 import type { Caller } from '../caller/caller.ts'
+import type { EventCause } from '../events/event.ts'
 import type { WriteTarget } from '../systems/port.ts'
 import type { RecordType } from '../systems/records.ts'
 
@@ -68,6 +69,8 @@ export type WritebackState =
   | { readonly name: 'dry-run'; readonly preview: string }
   | { readonly name: 'needs-attention'; readonly problem: Problem; readonly evidence?: string }
   | { readonly name: 'cancelled'; readonly reason: string }
+  /** It was confirmed, and another writeback has undone it since. */
+  | { readonly name: 'compensated'; readonly key: string; readonly reached: string; readonly by: string }
 
 export type StateName = WritebackState['name']
 
@@ -80,6 +83,22 @@ export interface Problem {
   readonly field?: string | undefined
 }
 
+/** Writes of flows have such names, and their keys begin with the run; mutations of clients are called otherwise. */
+export const FLOW = 'flow/'
+
+/** The run of a flow that a write belongs to. */
+export const runOf = ({
+  mutation,
+  idempotencyKey,
+}: Pick<Writeback, 'mutation' | 'idempotencyKey'>): string | undefined =>
+  mutation.startsWith(FLOW) ? idempotencyKey.split('/')[0] : undefined
+
+/** For the events that come of it. */
+export const causeOf = (writeback: Writeback): EventCause => ({
+  writeback: writeback.id,
+  run: runOf(writeback),
+})
+
 /** States that nothing leaves by itself. */
 const ENDED: ReadonlySet<StateName> = new Set([
   'confirmed',
@@ -87,6 +106,7 @@ const ENDED: ReadonlySet<StateName> = new Set([
   'dry-run',
   'needs-attention',
   'cancelled',
+  'compensated',
 ])
 
 export const hasEnded = (state: WritebackState): boolean => ENDED.has(state.name)

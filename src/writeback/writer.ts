@@ -1,7 +1,7 @@
 /** The write path, as a mutation sees it: promise it, wait a little, answer with what is known. */
 import type { WriteContext } from '../systems/port.ts'
 import type { System, Systems } from '../systems/registry.ts'
-import type { Journal, WriteRequest } from './journal.ts'
+import type { Attach, Journal, WriteRequest } from './journal.ts'
 import { actionOf, type Worker } from './worker.ts'
 import type { Writeback, WritebackState } from './writeback.ts'
 
@@ -18,6 +18,7 @@ export interface SubmitOptions {
   readonly waitMs?: number | undefined
   /** Shows what would be sent instead of sending it. */
   readonly dryRun?: boolean | undefined
+  readonly attach?: Attach | undefined
 }
 
 export type Submitted =
@@ -31,12 +32,17 @@ export type Submitted =
 const WAIT_MS = 5_000
 
 export function createWriter(systems: Systems, journal: Journal, worker: Worker): Writer {
-  const promise = async (request: WriteRequest, initial: WritebackState, system: System) => {
+  const promise = async (
+    request: WriteRequest,
+    initial: WritebackState,
+    system: System,
+    attach: Attach | undefined,
+  ) => {
     // Where a hand is free, the promise and the lease become durable together.
     const lease = initial.name === 'accepted' ? worker.reserve(system) : undefined
     let carried: Writeback | null = null
     try {
-      const accepted = await journal.accept(request, initial, lease)
+      const accepted = await journal.accept(request, initial, lease, attach)
       if (accepted.ok && accepted.leased) carried = accepted.writeback
       if (accepted.ok && accepted.isNew) worker.announce(accepted.writeback)
       return accepted
@@ -47,7 +53,7 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
   }
 
   return {
-    async submit(given, { waitMs = WAIT_MS, dryRun = false } = {}) {
+    async submit(given, { waitMs = WAIT_MS, dryRun = false, attach } = {}) {
       const { record, action } = given
       const system = systems.get(given.system)
       const known = system && actionOf(system, record, action)
@@ -73,7 +79,7 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
       const initial: WritebackState = dry
         ? { name: 'dry-run', preview: await preview(request, known.previewLater ?? known.preview) }
         : { name: 'accepted' }
-      const accepted = await promise(request, initial, system)
+      const accepted = await promise(request, initial, system, attach)
       if (!accepted.ok) {
         const message =
           `The idempotency key "${request.idempotencyKey}" was used before with another input, ` +

@@ -5,6 +5,7 @@ import type { Brokers } from '../../src/events/brokers/brokers.ts'
 import type { Feeds } from '../../src/events/feeds.ts'
 import type { EventLog } from '../../src/events/log.ts'
 import type { Outbound } from '../../src/events/outbound.ts'
+import type { FlowDesk } from '../../src/flows/operate.ts'
 import type { Identity, IdentityRegistry, IdentityType } from '../../src/identity/registry.ts'
 import type { CallWatch } from '../../src/reading/call-watch.ts'
 import { createRecordReader, type RecordReader, type RequestContext } from '../../src/reading/reader.ts'
@@ -27,6 +28,7 @@ export interface Rooms {
   readonly writer: Writer
   readonly worker: Worker
   readonly operator: Operator
+  readonly flows: FlowDesk
   readonly reading: Reading
 }
 

@@ -44,8 +44,7 @@ export async function write<T extends RecordType>(
       'idempotencyKey',
     )
   }
-  if (waitFor != null && (waitFor < 0 || waitFor > MAX_WAIT_MS))
-    throw badInput(`"waitFor" must be between 0 and ${MAX_WAIT_MS} milliseconds; got ${waitFor}.`, 'waitFor')
+  const waitMs = waitOf(waitFor)
   const submitted = await rooms.writer.submit(
     {
       caller: context.caller,
@@ -59,13 +58,20 @@ export async function write<T extends RecordType>(
       key: keyOf(adapterInput),
       ...(target ? { target: target.toLowerCase() as WriteTarget } : {}),
     },
-    { waitMs: waitFor ?? undefined, dryRun: dryRun ?? false },
+    { waitMs, dryRun: dryRun ?? false },
   )
   if (!submitted.ok) throw graphError(REASONS[submitted.reason], submitted.message, { system: system.id })
   return {
     writeback: { id: submitted.writeback.id },
     record: await written(context, system, record, submitted.writeback),
   }
+}
+
+/** @throws BAD_USER_INPUT */
+export function waitOf(waitFor: number | null | undefined): number | undefined {
+  if (waitFor == null) return undefined
+  if (waitFor >= 0 && waitFor <= MAX_WAIT_MS) return waitFor
+  throw badInput(`"waitFor" must be between 0 and ${MAX_WAIT_MS} milliseconds; got ${waitFor}.`, 'waitFor')
 }
 
 const REASONS: Readonly<Record<'unsupported' | 'writes-off' | 'key-reused', Code>> = {

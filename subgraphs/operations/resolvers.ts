@@ -26,6 +26,7 @@ import {
   systemOf,
 } from '../kit/records.ts'
 import { requireRole } from '../kit/writes.ts'
+import { flowResolvers } from './flows.ts'
 import { operationsSubscriptions } from './subscriptions.ts'
 import { webhookResolvers } from './webhooks.ts'
 
@@ -68,10 +69,12 @@ export function operationsResolvers(rooms: Rooms) {
       : badInput(outcome.message, 'id')
   }
   const webhooks = webhookResolvers(rooms)
+  const flows = flowResolvers(rooms, decidedBy)
 
   return {
     Query: {
       ...webhooks.Query,
+      ...flows.Query,
       node(_: unknown, { id }: { id: string }) {
         const type = decodeId(id)?.type
         const __typename = type && NODE_TYPES[type]
@@ -187,6 +190,7 @@ export function operationsResolvers(rooms: Rooms) {
       },
 
       ...webhooks.Mutation,
+      ...flows.Mutation,
       async linkExternalId(
         _: unknown,
         {
@@ -221,7 +225,11 @@ export function operationsResolvers(rooms: Rooms) {
       },
     },
 
-    Subscription: operationsSubscriptions(rooms, mayRead),
+    Subscription: { ...operationsSubscriptions(rooms, mayRead), ...flows.Subscription },
+
+    Flow: flows.Flow,
+    FlowRun: flows.FlowRun,
+    FlowStep: flows.FlowStep,
 
     Webhook: webhooks.Webhook,
     WebhookDelivery: webhooks.WebhookDelivery,
@@ -265,8 +273,8 @@ export function operationsResolvers(rooms: Rooms) {
       },
       system: (writeback: Writeback) => systems.get(writeback.system) ?? { id: writeback.system },
       state: (writeback: Writeback) => stateName(writeback.state.name),
-      key: ({ state }: Writeback) => (state.name === 'confirmed' ? state.key : null),
-      reached: ({ state }: Writeback) => (state.name === 'confirmed' ? state.reached : null),
+      key: ({ state }: Writeback) => ('key' in state ? state.key : null),
+      reached: ({ state }: Writeback) => ('reached' in state ? state.reached : null),
       preview: ({ state }: Writeback) => (state.name === 'dry-run' ? state.preview : null),
       problem: ({ state }: Writeback) => ('problem' in state ? state.problem : null),
       evidence: ({ state }: Writeback) =>

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from 'graphql-ws'
 import { WebSocket } from 'ws'
-import { type App, openApp } from '../../src/app.ts'
+import { type App, type AppOptions, openApp } from '../../src/app.ts'
 import { type Demo, type DemoOptions, startDemo } from '../../src/demo.ts'
 import { openGateway } from '../../src/gateway/gateway.ts'
 import { encodeId } from '../../src/identity/ids.ts'
@@ -82,6 +82,7 @@ export interface TestGateway extends Client, AsyncDisposable {
 
 export interface TestGatewayOptions extends Pick<DemoOptions, 'world' | 'erp' | 'override' | 'pollEvery'> {
   readonly dataDir?: string
+  readonly app?: AppOptions
   /** False: webhooks of the simulated systems lead nowhere. */
   readonly webhooks?: boolean
 }
@@ -98,7 +99,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
     ...options,
     dataDir,
   })
-  const app = await openApp(demo.config, silentLog)
+  const app = await openApp(demo.config, silentLog, options.app)
   const gateway = await openGateway(app, silentLog)
   if (options.webhooks ?? true) demo.announce(gateway.url)
   app.start()

@@ -1,0 +1,283 @@
+/** Flows over the demo's systems: what the runner makes of steps that go well, are refused, hang, and die. */
+import { describe, expect, it } from 'vitest'
+import type { AppOptions } from '../../src/app.ts'
+import { type Flow, reject, type Step } from '../../src/flows/flow.ts'
+import { eventually, idOf, openTestGateway, READER, type TestGateway } from '../e2e/kit.ts'
+
+const OPPORTUNITY = 'OP-00001'
+const START = `mutation S($flow: String!, $id: ID!, $waitFor: Int) {
+  startFlow(input: { flow: $flow, id: $id }, waitFor: $waitFor) { ...run } }
+  fragment run on FlowRun { id flow version key state round subject problemStep problem { code message }
+    decisions note steps { name state key problem { code } note writeback { id state key } undo { state } } }`
+const RUN = `query R($id: ID!) { flowRun(id: $id) { ...run history { step state note subject } } }
+  ${START.slice(START.indexOf('fragment'))}`
+
+/** An order that B1 takes. */
+const order: Step = {
+  name: 'order',
+  async prepare() {
+    const input = {
+      customer: 'C20001',
+      dueDate: '2026-12-31',
+      lines: [{ product: 'A00003', quantity: '2' }],
+    }
+    return { write: { system: 'erp', record: 'order', action: 'create', input }, data: { asked: '2' } }
+  },
+  undo: async (_run, { key }) => ({
+    write: { system: 'erp', record: 'order', action: 'cancel', input: { key }, key },
+  }),
+}
+
+/** One that it refuses: there is no such warehouse. */
+const refusedOrder: Step = {
+  name: 'refused',
+  async prepare() {
+    const lines = [{ product: 'A00003', quantity: '2', warehouse: 'NOWHERE' }]
+    const input = { customer: 'C20001', dueDate: '2026-12-31', lines }
+    return { write: { system: 'erp', record: 'order', action: 'create', input } }
+  },
+}
+
+const payment: Step = {
+  name: 'payment',
+  async prepare(run) {
+    const input = {
+      customer: 'D-00003',
+      date: '2026-11-20',
+      amount: { amount: '1.00', currency: 'CNY' },
+      reference: `for order ${run.results.order?.key}`,
+      applications: [],
+    }
+    return { write: { system: 'fin', record: 'payment', action: 'create', input } }
+  },
+}
+
+const flowOf = (stages: Flow['stages'], more: Partial<Flow> = {}): Flow => ({
+  name: 'trial',
+  version: 1,
+  description: 'For tests.',
+  subject: { system: 'crm', record: 'opportunity' },
+  stages,
+  ...more,
+})
+
+const open = (flow: Flow | readonly Flow[], options: Parameters<typeof openTestGateway>[0] = {}) =>
+  openTestGateway({ ...options, app: { flows: [flow].flat() } satisfies AppOptions })
+
+const start = async (gateway: TestGateway, waitFor = 10_000) =>
+  (await gateway.data(START, { flow: 'trial', id: idOf('opportunity', 'crm', OPPORTUNITY), waitFor }))
+    .startFlow
+
+const look = async (gateway: TestGateway, id: string) => (await gateway.data(RUN, { id })).flowRun
+
+describe('a flow', () => {
+  it('carries out its steps in order, hands on what they left, and tells of each', async () => {
+    await using gateway = await open(flowOf([order, payment]))
+    await using listener = await gateway.listen(
+      'subscription { flowRunChanged { state steps { name state } } }',
+    )
+    const run = await start(gateway)
+    expect(run).toMatchObject({
+      flow: 'trial',
+      version: 1,
+      key: OPPORTUNITY,
+      state: 'COMPLETED',
+      problem: null,
+      decisions: [],
+      steps: [
+        { name: 'order', state: 'DONE', writeback: { state: 'CONFIRMED' } },
+        { name: 'payment', state: 'DONE', writeback: { state: 'CONFIRMED' } },
+      ],
+    })
+    const [{ key }] = run.steps
+    expect(gateway.demo.world.get('erpOrders', key)?.lines[0]).toMatchObject({
+      item: 'A00003',
+      quantity: '2',
+    })
+    const paid = gateway.demo.world.get('financePayments', run.steps[1].key)
+    expect(paid?.reference).toBe(`for order ${key}`)
+    // Begun; sent and done, twice; over.
+    const messages = await listener.payloads(6)
+    expect(messages.at(-1)).toMatchObject({ state: 'COMPLETED' })
+  })
+
+  it('has one run per record, whoever asks and how often', async () => {
+    await using gateway = await open(flowOf([order]))
+    const before = gateway.demo.world.count('erpOrders')
+    const runs = await Promise.all(Array.from({ length: 6 }, () => start(gateway)))
+    expect(new Set(runs.map(({ id }) => id)).size).toBe(1)
+    expect(gateway.demo.world.count('erpOrders')).toBe(before + 1)
+  })
+
+  it('undoes what was done, the last first, when a step is refused', async () => {
+    await using gateway = await open(flowOf([order, { ...order, name: 'second' }, refusedOrder, payment]))
+    const payments = gateway.demo.world.count('financePayments')
+    const run = await start(gateway)
+    expect(run).toMatchObject({
+      state: 'COMPENSATED',
+      problem: { code: 'REJECTED', message: expect.stringContaining('NOWHERE') },
+      problemStep: 'refused',
+      decisions: ['RETRY'],
+      steps: [
+        { name: 'order', state: 'UNDONE', writeback: { state: 'COMPENSATED' }, undo: { state: 'CONFIRMED' } },
+        {
+          name: 'second',
+          state: 'UNDONE',
+          writeback: { state: 'COMPENSATED' },
+          undo: { state: 'CONFIRMED' },
+        },
+        { name: 'refused', state: 'FAILED', writeback: { state: 'REJECTED' } },
+        { name: 'payment', state: 'PENDING', writeback: null },
+      ],
+    })
+    for (const { key } of run.steps.slice(0, 2))
+      expect(gateway.demo.world.get('erpOrders', key)?.cancelled).toBe(true)
+    expect(gateway.demo.world.count('financePayments')).toBe(payments)
+    const { history } = await look(gateway, run.id)
+    const undone = history.filter(({ state }: { state: string }) => state === 'UNDONE')
+    expect(undone.map(({ step }: { step: string }) => step)).toEqual(['second', 'order'])
+  })
+
+  it('begins again, with steps of its own, when an operator says so', async () => {
+    let refuse = true
+    const picky: Step = {
+      ...payment,
+      async prepare(run, tools) {
+        if (refuse) throw reject('NOT_YET', 'Come again.')
+        return payment.prepare(run, tools)
+      },
+    }
+    await using gateway = await open(flowOf([order, picky]))
+    const run = await start(gateway)
+    expect(run).toMatchObject({ state: 'COMPENSATED', problem: { code: 'NOT_YET', message: 'Come again.' } })
+    refuse = false
+    await gateway.data('mutation R($id: ID!) { retryFlowRun(id: $id, reason: "now") { id } }', { id: run.id })
+    const after = await eventually(async () => {
+      const now = await look(gateway, run.id)
+      return now.state === 'COMPLETED' && now
+    })
+    expect(after.round).toBe(2)
+    expect(after.steps[0].key).not.toBe(run.steps[0].key)
+    expect(after.history).toContainEqual(expect.objectContaining({ state: 'RUNNING', note: 'now' }))
+  })
+
+  it('says loudly that it could not undo something, and goes on when a person has done it', async () => {
+    await using gateway = await open(flowOf([order, refusedOrder]), {
+      override: (file) => {
+        Object.assign(file.systems.erp as object, { writes: { 'order.create': 'on' } })
+      },
+    })
+    await using listener = await gateway.listen(
+      'subscription { flowRunChanged(state: NEEDS_ATTENTION) { id state } }',
+    )
+    const run = await start(gateway)
+    expect(run).toMatchObject({
+      state: 'NEEDS_ATTENTION',
+      problem: { code: 'WRITES_OFF' },
+      problemStep: 'order',
+      decisions: ['RETRY', 'RESOLVE'],
+    })
+    expect(run.steps[0]).toMatchObject({ state: 'NOT_UNDONE', writeback: { state: 'CONFIRMED' } })
+    expect(await listener.payloads(1)).toEqual([{ id: run.id, state: 'NEEDS_ATTENTION' }])
+    const denied = await gateway.ask(
+      'mutation R($id: ID!) { resolveFlowRun(id: $id, step: "order", reason: "x") { id } }',
+      { id: run.id },
+      READER,
+    )
+    expect(denied.errors?.[0]?.extensions.code).toBe('FORBIDDEN')
+    await gateway.data(
+      'mutation R($id: ID!) { resolveFlowRun(id: $id, step: "order", reason: "cancelled by phone") { id } }',
+      { id: run.id },
+    )
+    const after = await eventually(async () => {
+      const now = await look(gateway, run.id)
+      return now.state === 'COMPENSATED' && now
+    })
+    expect(after.steps[0]).toMatchObject({ state: 'UNDONE', note: 'by hand: cancelled by phone' })
+    const { operatorActions } = await gateway.data('{ operatorActions { nodes { action about reason } } }')
+    expect(operatorActions.nodes[0]).toEqual({
+      action: 'resolve flow step order',
+      about: run.id,
+      reason: 'cancelled by phone',
+    })
+  })
+
+  it('waits until it knows what became of a write before it undoes anything', async () => {
+    await using gateway = await open(
+      flowOf([
+        [
+          order,
+          {
+            ...payment,
+            prepare: async () => {
+              throw reject('NO', 'No.')
+            },
+          },
+        ],
+      ]),
+    )
+    // The order is made, and nobody is told.
+    gateway.demo.simulators.erp.setFaults([{ kind: 'drop-after', times: 1, match: 'POST .*Orders' }])
+    const begun = await start(gateway, 200)
+    const after = await eventually(async () => {
+      const now = await look(gateway, begun.id)
+      return now.state === 'COMPENSATED' && now
+    }, 20_000)
+    expect(after.steps[0]).toMatchObject({ state: 'UNDONE', writeback: { state: 'COMPENSATED' } })
+    expect(gateway.demo.world.get('erpOrders', after.steps[0].key)?.cancelled).toBe(true)
+    const steps = after.history.map(
+      (one: { step: string | null; state: string }) => `${one.step} ${one.state}`,
+    )
+    expect(steps.indexOf('payment FAILED')).toBeLessThan(steps.indexOf('order DONE'))
+    expect(steps.indexOf('order DONE')).toBeLessThan(steps.indexOf('null UNDOING'))
+  })
+
+  it('is shown to a person where a write of it is, and goes on by itself when that is decided', async () => {
+    await using gateway = await open(flowOf([order, payment]), {
+      override: (file) => {
+        Object.assign(file.systems.erp as object, { writing: { attempts: 1 } })
+      },
+    })
+    gateway.demo.simulators.erp.setFaults([{ kind: 'status', status: 500, times: 1, match: 'POST .*Orders' }])
+    const run = await start(gateway, 15_000)
+    expect(run).toMatchObject({
+      state: 'NEEDS_ATTENTION',
+      problem: { code: 'WRITEBACK_NEEDS_ATTENTION' },
+      problemStep: 'order',
+    })
+    const { id } = run.steps[0].writeback
+    await gateway.data(
+      'mutation R($id: ID!) { resolveWriteback(id: $id, outcome: CONFIRMED, key: "3", reason: "seen") { id } }',
+      { id },
+    )
+    await eventually(async () => (await look(gateway, run.id)).state === 'COMPLETED')
+  })
+
+  it('gives up when an operator says so, and undoes what was done', async () => {
+    const never: Step = {
+      name: 'never',
+      prepare: async (_run, tools) => {
+        await tools.record('fin', 'payment', 'PAY-1')
+        return { skip: 'unreachable' }
+      },
+    }
+    await using gateway = await open(flowOf([order, never]))
+    gateway.demo.simulators.fin.setFaults([{ kind: 'refuse' }])
+    const run = await start(gateway, 1_500)
+    expect(run.state).toBe('RUNNING')
+    const waiting = await eventually(async () => {
+      const now = await look(gateway, run.id)
+      return now.note && now
+    })
+    expect(waiting.note).toContain('"fin" does not answer')
+    await gateway.data('mutation C($id: ID!) { cancelFlowRun(id: $id, reason: "no more") { id } }', {
+      id: run.id,
+    })
+    const after = await eventually(async () => {
+      const now = await look(gateway, run.id)
+      return now.state === 'COMPENSATED' && now
+    })
+    expect(after.problem).toEqual({ code: 'CANCELLED', message: 'no more' })
+    expect(after.steps.map(({ state }: { state: string }) => state)).toEqual(['UNDONE', 'PENDING'])
+  })
+})
