@@ -34,6 +34,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./rest-wms/config.ts')).restWmsConfig,
     adapter: async () => (await import('./rest-wms/adapter.ts')).createRestWms,
   },
+  kuaidi100: {
+    config: async () => (await import('./kuaidi100/config.ts')).kuaidi100Config,
+    adapter: async () => (await import('./kuaidi100/adapter.ts')).createKuaidi100,
+  },
   'soap-finance': {
     config: async () => (await import('./soap-finance/config.ts')).soapFinanceConfig,
     adapter: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,
