@@ -26,6 +26,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./yonyou-u8/config.ts')).yonyouU8Config,
     adapter: async () => (await import('./yonyou-u8/adapter.ts')).createYonyouU8,
   },
+  'yonyou-nc': {
+    config: async () => (await import('./yonyou-nc/config.ts')).yonyouNcConfig,
+    adapter: async () => (await import('./yonyou-nc/adapter.ts')).createYonyouNc,
+  },
   'rest-crm': {
     config: async () => (await import('./rest-crm/config.ts')).restCrmConfig,
     adapter: async () => (await import('./rest-crm/adapter.ts')).createRestCrm,

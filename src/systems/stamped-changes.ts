@@ -43,7 +43,11 @@ export function readChanges<R>(
 ): Promise<Outcome<{ records: R[]; checkpoint: string; hasMore: boolean }>> {
   return outcomeOf(async () => {
     if (checkpoint === null) {
-      const start: Checkpoint = { since: (await newest(source)).toString(), seen: [] }
+      const since = await newest(source)
+      // What the first look back would tell is no change: known as far as one page goes.
+      const { rows } = await source.page(max(since - BigInt(source.overlap), 0n), since, source.limit)
+      const seen = rows.map((row): [string, string] => [source.keyOf(row), source.stampOf(row).toString()])
+      const start: Checkpoint = { since: since.toString(), seen }
       return { records: [], checkpoint: JSON.stringify(start), hasMore: false }
     }
     const { since, seen } = parse(checkpoint)
@@ -94,10 +98,11 @@ async function stretch<R>(
     if (middle > since && (upTo === null || middle < upTo)) {
       upTo = middle
     } else if (source.all) {
-      // As little as gets beyond what was read before: all of it shares one stamp, or was looked at already.
-      upTo = stamps.find((stamp) => stamp > since) ?? since
-      const whole: readonly unknown[] = await source.all(from, upTo)
-      return { rows: whole, upTo: upTo > since ? upTo : null }
+      if (middle > since) return { rows: await source.all(from, middle), upTo: middle }
+      // What is looked at again fills the page by itself: it is read apart from what is new.
+      const again = await source.all(from, since)
+      const beyond = await stretch(source, since + 1n, since)
+      return { rows: [...again, ...beyond.rows], upTo: beyond.upTo }
     } else {
       // The stretch that is looked at again fills the page by itself: a longer page gets beyond it.
       size *= 2

@@ -439,10 +439,8 @@ describe('changes', () => {
     const { world, order } = await setUp()
     const start = value(await order.changes?.(null, call))
     expect(start).toMatchObject({ records: [], hasMore: false })
-    const quiet = value(await order.changes?.(start.checkpoint, call))
-    // The stretch before the checkpoint is looked at again, and told once.
-    expect(quiet.records.length).toBeGreaterThan(0)
-    const still = value(await order.changes?.(quiet.checkpoint, call))
+    // The stretch before the checkpoint is looked at again, but was known.
+    const still = value(await order.changes?.(start.checkpoint, call))
     expect(still.records).toEqual([])
     deliver(world, orderIn(world, 3))
     changeOrder(world, orderIn(world, 5), { comments: '改期' })

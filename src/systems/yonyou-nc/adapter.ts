@@ -1,0 +1,265 @@
+/** The ports of an NC Cloud company. */
+import {
+  fail,
+  failureText,
+  type Outcome,
+  ok,
+  outcomeOf,
+  SourceError,
+  type SourceFailure,
+} from '../failure.ts'
+import { fieldText } from '../named-fields.ts'
+import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
+import type { Key, Order, RecordTypes } from '../records.ts'
+import { walk } from '../rows.ts'
+import { readChanges } from '../stamped-changes.ts'
+import { type Conditions, createNcClient, type NcClient } from './client.ts'
+import type { YonyouNcConfig } from './config.ts'
+import { createMapping, headOf, stampOf, stampText } from './mapping.ts'
+import { createOrder } from './order-create.ts'
+
+export const createYonyouNc: CreateAdapter<YonyouNcConfig> = (config, context): Adapter => {
+  const client = createNcClient(config, context)
+  const map = createMapping(config)
+  const skip = (failure: SourceFailure) =>
+    context.log.warn({ system: context.systemId, failure: failureText(failure) }, 'a record cannot be read')
+  const base = { client, config, skip }
+  const orders = source<'order'>(base, {
+    ...config.orders,
+    codeField: config.orders.fields.number,
+    ts: config.orders.fields.ts,
+    within: (row) => headOf(row, config),
+    customerField: config.orders.fields.customer,
+    read: map.order,
+  })
+
+  return {
+    kind: 'yonyou-nc',
+    ports: {
+      customer: source<'customer'>(base, {
+        ...config.customers,
+        codeField: config.customers.fields.code,
+        ts: config.customers.fields.ts,
+        read: map.customer,
+      }).port as RecordPort<'customer'>,
+      product: source<'product'>(base, {
+        ...config.products,
+        codeField: config.products.fields.code,
+        ts: config.products.fields.ts,
+        read: map.product,
+      }).port as RecordPort<'product'>,
+      order: {
+        ...(orders.port as RecordPort<'order'>),
+        lookups: {
+          // The number that people use is the key.
+          byNumber: orders.lookup(config.orders.code, (order: Order) => order.key),
+          byCustomer: orders.lookup(config.orders.customer, (order: Order) => order.customer ?? null),
+        },
+        create: createOrder({
+          client,
+          config,
+          map,
+          byReference: (reference, call) =>
+            orders.find({ [config.externalReferenceField]: [reference] }, call),
+        }),
+      },
+    },
+    connect: (call) => outcomeOf(() => client.connect(call)),
+    health: (call) =>
+      outcomeOf(async () => {
+        await client.page(config.customers.path, { pk_org: [config.org] }, 1, 1, call)
+        const host = new URL(config.baseUrl).host
+        return { detail: `NC Cloud ${config.bizCenter}, organisation ${config.org}, at ${host}` }
+      }),
+    async close() {
+      client.close()
+    },
+  }
+}
+
+interface Base {
+  readonly client: NcClient
+  readonly config: YonyouNcConfig
+  /** Where a page can only be given without a record that breaks its schema. */
+  readonly skip: (failure: SourceFailure) => void
+}
+
+type Held = 'customer' | 'product' | 'order'
+
+interface SourceOptions<T extends Held> {
+  readonly path: string
+  /** Parameters. */
+  readonly code: string
+  readonly search?: string | null
+  readonly customer?: string
+  readonly changedFrom: string | null
+  readonly changedTo: string
+  /** Fields of a row. */
+  readonly codeField: string | null
+  readonly ts: string | null
+  readonly customerField?: string | null
+  /** The part of a row that has these fields. */
+  readonly within?: (row: unknown) => unknown
+  read(row: unknown): Outcome<RecordTypes[T]>
+}
+
+/** One query interface, one record type. */
+function source<T extends Held>({ client, config, skip }: Base, options: SourceOptions<T>) {
+  type Record = RecordTypes[T]
+  const { path, within = (row) => row, read } = options
+  const fixed: Conditions = { pk_org: [config.org] }
+  const codeOf = (row: unknown) => fieldText(within(row), options.codeField)
+  /** Where rows are walked through, their code must stand outside. */
+  const CODE = 'code of the row'
+  const flat = (row: unknown) => ({ [CODE]: codeOf(row) ?? '', row })
+
+  const legible = (rows: readonly unknown[]): Record[] =>
+    rows.flatMap((row) => {
+      const record = read(row)
+      if (!record.ok) skip(record.failure)
+      return record.ok ? [record.value] : []
+    })
+
+  const conditionsOf = ({ customer, search }: { customer?: Key; search?: string } = {}): Conditions => {
+    const cannot = (message: string) => new SourceError({ kind: 'unsupported', message })
+    if (customer !== undefined && !options.customer) throw cannot('These records do not belong to customers.')
+    if (search !== undefined && !options.search) throw cannot('These records cannot be searched.')
+    return {
+      ...fixed,
+      ...(customer === undefined ? {} : { [options.customer as string]: [customer] }),
+      ...(search === undefined ? {} : { [options.search as string]: search }),
+    }
+  }
+
+  /** Rows that have one of these values. @throws SourceError */
+  const having = (parameter: string, values: readonly string[], context: CallContext): Promise<unknown[]> =>
+    client.all(path, { ...fixed, [parameter]: values }, context)
+
+  const readMany = async (keys: readonly Key[], context: CallContext): Promise<Outcome<Record | null>[]> => {
+    const wanted = [...new Set(keys)].filter(isCode)
+    const rows = wanted.length === 0 ? ok([]) : await outcomeOf(() => having(options.code, wanted, context))
+    if (!rows.ok) return keys.map((key) => (isCode(key) ? rows : ok(null)))
+    const found = new Map<Key, Outcome<Record>>()
+    let nameless: Outcome<Record> | undefined
+    for (const row of rows.value) {
+      const key = codeOf(row)
+      if (key === null) nameless ??= read(row)
+      // Codes are unique in an organisation; of two, the later would hide the earlier.
+      else if (!found.has(key)) found.set(key, read(row))
+    }
+    // A row that does not say which record it is may be any of those that seem to be missing.
+    return keys.map(
+      (key) => found.get(key) ?? (nameless && !nameless.ok && isCode(key) ? nameless : ok(null)),
+    )
+  }
+
+  const changedWithin = (from: bigint, upTo: bigint | null): Conditions => ({
+    ...fixed,
+    [options.changedFrom as string]: stampText(from),
+    ...(upTo === null ? {} : { [options.changedTo]: stampText(upTo) }),
+  })
+
+  const port = {
+    batchLimit: config.batchLimit,
+    readMany,
+
+    list({ first, after, filter }: Parameters<NonNullable<RecordPort<T>['list']>>[0], context: CallContext) {
+      return outcomeOf(async () => {
+        const conditions = conditionsOf(filter)
+        const items: { record: Record; position: string }[] = []
+        const page = async (number: number, size: number) => {
+          const { rows, rowCount } = await client.page(path, conditions, number, size, context)
+          return { rows: rows.map(flat), rowCount }
+        }
+        for await (const { row, position } of walk(page, config.pageLimit, CODE, after)) {
+          const record = read((row as ReturnType<typeof flat>).row)
+          if (!record.ok) skip(record.failure)
+          else if (items.length === first) return { items, hasMore: true }
+          else items.push({ record: record.value, position })
+        }
+        return { items, hasMore: false }
+      })
+    },
+
+    ...(options.changedFrom === null
+      ? {}
+      : {
+          changes: (checkpoint: string | null, context: CallContext) =>
+            readChanges(checkpoint, {
+              page: (from, upTo, size) => client.page(path, changedWithin(from, upTo), 1, size, context),
+              all: (from, upTo) => stable(() => client.all(path, changedWithin(from, upTo), context)),
+              keyOf: (row) => codeOf(row) ?? '',
+              stampOf: (row) => stampOf(within(row), options.ts),
+              overlap: config.overlapSeconds,
+              limit: config.pageLimit,
+              read: async (rows) => legible(rows),
+            }),
+        }),
+  }
+
+  /** A row that changes leaves its range, and those after it move up: two readings must agree. */
+  const stable = async (readAll: () => Promise<unknown[]>): Promise<unknown[]> => {
+    const print = (rows: unknown[]) => JSON.stringify(rows.map((row) => codeOf(row)).sort())
+    let before = await readAll()
+    for (let tries = 0; tries < 5; tries++) {
+      const again = await readAll()
+      if (print(again) === print(before)) return again
+      before = again
+    }
+    const detail = 'records change faster than they can be read'
+    throw new SourceError({ kind: 'unavailable', reason: 'overloaded', detail })
+  }
+
+  return {
+    port,
+
+    lookup(parameter: string, keyOf: (record: Record) => Key | null): Lookup<T> {
+      return {
+        batchLimit: config.batchLimit,
+        async read(keys, context) {
+          const wanted = [...new Set(keys)].filter(isCode)
+          const rows =
+            wanted.length === 0 ? ok([]) : await outcomeOf(() => having(parameter, wanted, context))
+          if (!rows.ok) return keys.map(() => rows)
+          const groups = new Map<Key, Record[]>()
+          const broken: SourceFailure[] = []
+          for (const row of rows.value) {
+            const record = read(row)
+            if (!record.ok) broken.push(record.failure)
+            const key = record.ok ? keyOf(record.value) : null
+            if (record.ok && key !== null) groups.set(key, [...(groups.get(key) ?? []), record.value])
+          }
+          for (const failure of broken) skip(failure)
+          return keys.map((key) => ok(newestFirst(groups.get(key) ?? [])))
+        },
+      }
+    },
+
+    /** The one record that meets the conditions; a server that overlooks them answers with others. */
+    async find(conditions: Conditions, context: CallContext): Promise<Outcome<Record | null>> {
+      const rows = await outcomeOf(() => client.all(path, { ...fixed, ...conditions }, context))
+      if (!rows.ok) return rows
+      const row = rows.value.find((one) =>
+        Object.entries(conditions).every(([name, values]) =>
+          values?.includes(fieldText(within(one), name) ?? ''),
+        ),
+      )
+      if (row !== undefined) return read(row)
+      if (rows.value.length === 0) return ok(null)
+      const detail = `${path} does not filter by ${Object.keys(conditions).join(', ')}`
+      return fail({ kind: 'invalid-response', detail })
+    },
+  }
+}
+
+/** Codes longer than this are in no table of NC. */
+const MAX_CODE = 60
+const isCode = (key: Key): boolean =>
+  key.length > 0 && key.length <= MAX_CODE && key.isWellFormed() && !/\p{Cc}/u.test(key)
+
+function newestFirst<R extends { key: Key }>(records: R[]): R[] {
+  const dateOf = (record: R): string => ('orderDate' in record ? String(record.orderDate) : '')
+  return records.sort((a, b) =>
+    dateOf(a) === dateOf(b) ? (a.key < b.key ? 1 : -1) : dateOf(a) < dateOf(b) ? 1 : -1,
+  )
+}
