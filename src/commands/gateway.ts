@@ -48,7 +48,7 @@ export async function gateway(flags: Flags): Promise<void> {
     port: portOf(flags) ?? 4000,
     maxBodyBytes: 1_048_576,
     engine: opened,
-    pipeline: createPipeline({ maxTokens: 10_000, maxDepth: 30, introspection: true }),
+    pipeline: createPipeline({ maxTokens: 10_000, maxDepth: 30, maxRootFields: 1_000, introspection: true }),
     authenticate: () => anybody,
     contextFor: () => ({}),
     demo: false,

@@ -180,7 +180,9 @@ export const configSchema = z.strictObject({
     .int()
     .min(1)
     .default(100)
-    .describe('An operation with more fields of the root is refused; aliases count one by one'),
+    .describe(
+      'An operation with more fields of the root is refused; those with the same arguments count once',
+    ),
   callers: z
     .array(
       z.strictObject({

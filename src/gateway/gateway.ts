@@ -52,13 +52,13 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     scope: ({ caller }) => JSON.stringify([scopeKey(caller), [...caller.roles].sort()]),
     eventContext: ({ caller }) => app.contextFor(caller),
   })
-  const { maxTokens, maxDepth } = config
+  const { maxTokens, maxDepth, maxRootFields } = config
   const door = await openDoor<SubgraphContext>({
     host: config.host,
     port: config.port,
     maxBodyBytes: config.maxBodyBytes,
     engine,
-    pipeline: createPipeline({ maxTokens, maxDepth, introspection: true }),
+    pipeline: createPipeline({ maxTokens, maxDepth, maxRootFields, introspection: true }),
     authenticate: createAuthenticate(config),
     contextFor: app.contextFor,
     describe: ({ reader }) => describe(reader.sources()),

@@ -4,6 +4,7 @@ import {
   type FragmentDefinitionNode,
   GraphQLError,
   Kind,
+  print,
   type SelectionSetNode,
   type ValidationContext,
 } from 'graphql'
@@ -11,6 +12,8 @@ import {
 export interface Limits {
   readonly maxTokens: number
   readonly maxDepth: number
+  /** Fields of the root that differ in name or arguments: each may be a call to a business system of its own. */
+  readonly maxRootFields: number
 }
 
 export const TOO_LARGE = 'OPERATION_TOO_LARGE'
@@ -113,4 +116,32 @@ export function depthRule(limits: Limits): (context: ValidationContext) => ASTVi
       },
     }
   }
+}
+
+/** A validation rule: fields of the root, through fragments. Aliases could otherwise keep a system busy all day. */
+export function rootFieldsRule(limits: Limits): (context: ValidationContext) => ASTVisitor {
+  return (context) => ({
+    OperationDefinition(node) {
+      const questions = new Set<string>()
+      const fragments = new Set<string>()
+      const collect = (selections: SelectionSetNode): void => {
+        for (const selection of selections.selections) {
+          if (selection.kind === Kind.FIELD)
+            questions.add(print({ ...selection, alias: undefined, directives: [], selectionSet: undefined }))
+          else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet)
+          else if (!fragments.has(selection.name.value)) {
+            fragments.add(selection.name.value)
+            const fragment = context.getFragment(selection.name.value)
+            if (fragment) collect(fragment.selectionSet)
+          }
+        }
+      }
+      collect(node.selectionSet)
+      if (questions.size > limits.maxRootFields)
+        context.reportError(
+          tooLarge(`asks more than ${limits.maxRootFields} different questions at the root`),
+        )
+      return false
+    },
+  })
 }

@@ -13,7 +13,7 @@ import {
   validate,
 } from 'graphql'
 import { LRUCache } from 'lru-cache'
-import { checkNesting, depthRule, type Limits, sizeError } from './limits.ts'
+import { checkNesting, depthRule, type Limits, rootFieldsRule, sizeError } from './limits.ts'
 
 export interface Pipeline {
   /** Rules beyond the specification's. */
@@ -32,6 +32,7 @@ const KEPT = 1_000
 export function createPipeline(options: PipelineOptions): Pipeline {
   const rules: ValidationRule[] = [
     depthRule(options),
+    rootFieldsRule(options),
     ...(options.introspection ? [] : [NoSchemaIntrospectionCustomRule]),
   ]
   // Documents that passed, per schema: the engine knows a document again by its object.

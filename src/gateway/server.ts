@@ -113,9 +113,6 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
       return reply.status(401).send(marked(errorBody('UNAUTHENTICATED', message)))
     }
     callers.set(request, caller)
-    const source = sourceOf(request)
-    const deep = source === undefined ? null : checkNesting(source, pipeline.limits)
-    if (deep) return reply.status(400).send(marked({ errors: [deep.toJSON()] }))
   }
   const callerOf = (request: FastifyRequest): Caller => {
     const caller = callers.get(request)
@@ -158,8 +155,22 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     ],
     handler: (request, reply) => {
       const plain = plainRequest(request)
-      return plain ? answerPost(post, plain, request, reply) : answerByApollo.call(server, request, reply)
+      if (plain) return answerPost(post, plain, request, reply)
+      // Before Apollo Server's parser, which has no such check of its own.
+      const source = sourceOf(request)
+      const deep = source === undefined ? null : checkNesting(source, pipeline.limits)
+      if (deep) return reply.status(400).send(marked({ errors: [deep.toJSON()] }))
+      return answerByApollo.call(server, request, reply)
     },
+  })
+  server.route({
+    url: PATH,
+    method: ['PUT', 'PATCH', 'DELETE'],
+    handler: (_request, reply) =>
+      reply
+        .status(405)
+        .header('allow', 'GET, POST')
+        .send(marked(errorBody('METHOD_NOT_ALLOWED', 'Operations are asked with POST or GET.'))),
   })
   server.get('/health', async () => ({ status: 'ok' }))
   serveWebhooks(server, options)

@@ -36,7 +36,7 @@ interface Body {
 }
 
 /** The gateway has checked what the client sent; these bounds only keep a stranger out. */
-const LIMITS = { maxTokens: 200_000, maxDepth: 200, introspection: true }
+const LIMITS = { maxTokens: 200_000, maxDepth: 200, maxRootFields: 1_000, introspection: true }
 const MAX_BODY = 64 * 1024 * 1024
 
 export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TContext>): Promise<Door> {

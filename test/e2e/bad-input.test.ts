@@ -195,6 +195,8 @@ describe('an operation is refused with a stable code and useful words, and leave
 
 const nested = (levels: number) =>
   `{ customer(externalId: { system: "crm", key: "70007" }) ${'{ orders { customer '.repeat(levels / 2)}{ id }${' } }'.repeat(levels / 2)} }`
+const questions = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, i) => `a${from + i}: customers(first: ${from + i}) { nodes { id } }`)
 /** A quote in a comment opens no text; what follows is still seen. */
 const hidden = (query: string) => `# "\n${query}`
 const inBlockText = (query: string) => `query Q($text: String = """ \\""" " { """) ${query}`
@@ -216,6 +218,10 @@ describe('an operation that is too large is refused before it costs anything:', 
       hidden(`query Q($a: ${'['.repeat(4_000)}Int${']'.repeat(4_000)}) { systems { id } }`),
     ],
     ['more than 10,000 words', `{ ${'a '.repeat(10_001)} }`],
+    [
+      'more than 100 different questions',
+      `{ ...F ... { ${questions(0, 51)} } } fragment F on Query { ${questions(51, 101)} }`,
+    ],
   ]
   for (const [title, query] of cases) {
     it(title, async () => {
@@ -373,6 +379,12 @@ describe('a request that is no operation is answered in the form of GraphQL:', (
       status: 405,
       codes: ['BAD_REQUEST'],
     })
+  })
+
+  it.each(['PUT', 'PATCH', 'DELETE'])('%s', async (method) => {
+    const { status, headers, body } = await gateway.post('{"query":"{systems{id}}"}', { method })
+    expect({ status, codes: codesOf(body) }).toEqual({ status: 405, codes: ['METHOD_NOT_ALLOWED'] })
+    expect(headers.get('allow')).toBe('GET, POST')
   })
 
   it('a path that there is not', async () => {

@@ -26,7 +26,7 @@ const door = await openDoor<object>({
   port: 0,
   maxBodyBytes: 1_000_000,
   engine,
-  pipeline: createPipeline({ maxDepth: 30, maxTokens: 10_000, introspection: false }),
+  pipeline: createPipeline({ maxDepth: 30, maxTokens: 10_000, maxRootFields: 100, introspection: false }),
   authenticate: () => ({}) as never,
   contextFor: () => ({}),
   demo: false,
