@@ -30,6 +30,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./yonyou-nc/config.ts')).yonyouNcConfig,
     adapter: async () => (await import('./yonyou-nc/adapter.ts')).createYonyouNc,
   },
+  salesforce: {
+    config: async () => (await import('./salesforce/config.ts')).salesforceConfig,
+    adapter: async () => (await import('./salesforce/adapter.ts')).createSalesforce,
+  },
   'rest-crm': {
     config: async () => (await import('./rest-crm/config.ts')).restCrmConfig,
     adapter: async () => (await import('./rest-crm/adapter.ts')).createRestCrm,

@@ -1,0 +1,58 @@
+/** The ports of a Salesforce org: accounts with their contacts, and opportunities. */
+import { outcomeOf } from '../failure.ts'
+import type { CreateAdapter } from '../port.ts'
+import { createChanges } from './changes.ts'
+import { checkConfiguration } from './check.ts'
+import { createSalesforceClient } from './client.ts'
+import type { SalesforceConfig } from './config.ts'
+import { createMapping } from './mapping.ts'
+import { createReading, type Held, type Tools } from './reading.ts'
+import { createStream } from './stream.ts'
+import { createWrites } from './writes.ts'
+
+export const createSalesforce: CreateAdapter<SalesforceConfig> = (config, context) => {
+  const client = createSalesforceClient(config, context)
+  const tools: Tools = { config, client, mapping: createMapping(config), context }
+  const reading = createReading(tools)
+  const changesOf = createChanges(tools, reading)
+  const writes = createWrites(tools, reading)
+
+  const readingPort = <T extends Held>(type: T) => ({
+    batchLimit: config.batchLimit,
+    readMany: (...[keys, call]: [readonly string[], Parameters<typeof reading.readMany>[2]]) =>
+      reading.readMany(type, keys, call),
+    list: (...[query, call]: [Parameters<typeof reading.list>[1], Parameters<typeof reading.list>[2]]) =>
+      reading.list(type, query, call),
+    changes: changesOf(type),
+  })
+
+  return {
+    kind: 'salesforce',
+    ports: {
+      customer: { ...readingPort('customer'), update: writes.updateCustomer },
+      opportunity: {
+        ...readingPort('opportunity'),
+        lookups: { byCustomer: reading.byCustomer },
+        create: writes.createOpportunity,
+        update: writes.updateOpportunity,
+        actions: { win: writes.win, lose: writes.lose },
+      },
+    },
+    ...(config.changeEvents ? { stream: createStream(tools, config.changeEvents) } : {}),
+    connect: (call) => outcomeOf(() => client.connect(call)),
+    health: (call) =>
+      outcomeOf(async () => {
+        const rows = await client.query(['SELECT Id, Name, IsSandbox FROM Organization LIMIT 1'], call)
+        const org = rows[0]?.[0]
+        const sort = org?.IsSandbox === true ? 'sandbox' : 'production'
+        const name = org ? ` ${client.clean(String(org.Name))} (${sort})` : ''
+        const used = client.usage()
+        const calls = used === undefined ? '' : `, ${used} calls used in 24 hours`
+        return { detail: `Salesforce${name} at ${client.host()}, API ${config.apiVersion}${calls}` }
+      }),
+    checkConfiguration: checkConfiguration(tools),
+    async close() {
+      client.close()
+    },
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Tokens of OAuth 2.0. Salesforce says where the org is together with the token, and seldom when the token ends: it
+ * is used until it is refused.
+ * @see RFC 6749 sections 4.4 and 6, RFC 7523 section 2.1
+ */
+import { sign } from 'node:crypto'
+import { z } from 'zod'
+import { SourceError } from '../failure.ts'
+import { createHttpClient, type HttpClient, retryAfterMs } from '../http.ts'
+import { parseJson } from '../json.ts'
+import { createTokens, type Tokens } from '../tokens.ts'
+import type { SalesforceConfig } from './config.ts'
+
+export interface Login extends Tokens {
+  /** The org's address, as it came with the last token. */
+  instanceUrl(): string
+  /** Texts that must never be shown. */
+  secrets(): readonly string[]
+  close(): void
+}
+
+/** How long a signed request for a token may be used: Salesforce takes no more than a few minutes. */
+const ASSERTION_S = 180
+
+const tokenSchema = z.object({
+  access_token: z.string().regex(/^[\x21-\x7e]+$/, 'cannot stand in a header'),
+  instance_url: z.url({ protocol: /^https?$/ }),
+})
+
+export function createLogin(config: SalesforceConfig, timeoutMs: number): Login {
+  const base = new URL(config.loginUrl)
+  const http: HttpClient = createHttpClient({
+    baseUrl: base.origin,
+    timeoutMs,
+    verifyCertificate: config.verifyCertificate,
+  })
+  let instance: string | undefined
+  const recent: string[] = []
+
+  const fetchToken = async () => {
+    const answer = await http.request({
+      method: 'POST',
+      path: '/services/oauth2/token',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      body: new URLSearchParams(grantOf(config)).toString(),
+      // A token more changes nothing.
+      writes: false,
+    })
+    const detail = `token: HTTP ${answer.status}`
+    if (answer.status === 429 || answer.status >= 500) {
+      const after = retryAfterMs(answer.headers)
+      const reason = answer.status === 429 ? ('rate-limited' as const) : ('overloaded' as const)
+      const when = after === undefined ? {} : { retryAfterMs: after }
+      throw new SourceError({ kind: 'unavailable', reason, detail, ...when })
+    }
+    if (answer.status >= 400) {
+      // The description may repeat what was sent; the code cannot.
+      const code = /"error"\s*:\s*"([a-z_]{1,40})"/.exec(answer.text)?.[1] ?? ''
+      throw new SourceError({ kind: 'unauthorized', detail: `${detail} ${code}`.trim() })
+    }
+    const read = tokenSchema.safeParse(parseJson(answer.text, 'token'))
+    if (!read.success) {
+      const what = 'no access_token and instance_url'
+      throw new SourceError({ kind: 'invalid-response', detail: `${detail}: ${what}` })
+    }
+    const org = new URL(read.data.instance_url)
+    if (org.protocol !== base.protocol) {
+      const what = `instance_url is ${org.protocol}//, the login ${base.protocol}//`
+      throw new SourceError({ kind: 'invalid-response', detail: `${detail}: ${what}` })
+    }
+    instance = org.origin
+    recent.unshift(read.data.access_token)
+    recent.splice(8)
+    return { id: read.data.access_token, endsAt: Number.POSITIVE_INFINITY }
+  }
+
+  return {
+    ...createTokens(fetchToken),
+    instanceUrl: () => instance ?? base.origin,
+    secrets: () => [...secretsOf(config), ...recent],
+    close: () => http.close(),
+  }
+}
+
+function secretsOf({ auth }: SalesforceConfig): string[] {
+  switch (auth.method) {
+    case 'clientCredentials':
+      return [auth.clientSecret]
+    case 'jwt':
+      return [auth.privateKey]
+    case 'refreshToken':
+      return [auth.refreshToken, ...(auth.clientSecret === undefined ? [] : [auth.clientSecret])]
+  }
+}
+
+function grantOf({ auth }: SalesforceConfig): Record<string, string> {
+  switch (auth.method) {
+    case 'clientCredentials':
+      return {
+        grant_type: 'client_credentials',
+        client_id: auth.clientId,
+        client_secret: auth.clientSecret,
+      }
+    case 'refreshToken':
+      return {
+        grant_type: 'refresh_token',
+        client_id: auth.clientId,
+        refresh_token: auth.refreshToken,
+        ...(auth.clientSecret === undefined ? {} : { client_secret: auth.clientSecret }),
+      }
+    case 'jwt':
+      return { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion: assertionOf(auth) }
+  }
+}
+
+function assertionOf(auth: Extract<SalesforceConfig['auth'], { method: 'jwt' }>): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const exp = Math.floor(Date.now() / 1000) + ASSERTION_S
+  const claims = { iss: auth.clientId, sub: auth.username, aud: auth.audience, exp }
+  const text = `${part({ alg: 'RS256' })}.${part(claims)}`
+  return `${text}.${sign('RSA-SHA256', Buffer.from(text), auth.privateKey).toString('base64url')}`
+}

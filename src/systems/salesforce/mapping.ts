@@ -1,0 +1,372 @@
+/** Accounts, contacts and opportunities ⇄ our records. Pure; what an org calls its own comes from the configuration. */
+import { z } from 'zod'
+import { fail, type Outcome, ok } from '../failure.ts'
+import { isDecimal, jsonNumber } from '../json.ts'
+import type { CustomerChanges, OpportunityChanges, OpportunityCreate } from '../port.ts'
+import type {
+  Address,
+  Contact,
+  Customer,
+  CustomerLevel,
+  CustomFields,
+  DateTimeText,
+  Opportunity,
+  OpportunityStage,
+} from '../records.ts'
+import type { SalesforceConfig } from './config.ts'
+import { longId, type ObjectName } from './ids.ts'
+
+const optionalText = z
+  .string()
+  .nullish()
+  .transform((text) => text || null)
+
+const time = z.string().transform((text, context): DateTimeText => {
+  const read = toDateTime(text)
+  if (read === null) context.addIssue(`"${text.slice(0, 40)}" is no date-time`)
+  return read ?? ''
+})
+
+const day = z
+  .string()
+  .regex(/^\d{4}-\d{2}-\d{2}$/, 'is no calendar day')
+  .nullish()
+  .transform((text) => text ?? null)
+
+/** Numbers arrive as decimal text, see parseJson. */
+const decimal = z
+  .string()
+  .refine(isDecimal, 'is no decimal number')
+  .nullish()
+  .transform((text) => text ?? null)
+
+const id = (object: ObjectName) =>
+  z.string().transform((text, context) => {
+    const long = longId(text, object)
+    if (long === null) context.addIssue(`"${text.slice(0, 20)}" is no id of ${object}`)
+    return long ?? ''
+  })
+
+const stamped = { CreatedDate: time, SystemModstamp: time }
+
+const accountSchema = z.object({
+  Id: id('Account'),
+  Name: z.string(),
+  Industry: optionalText,
+  Phone: optionalText,
+  BillingStreet: optionalText,
+  BillingCity: optionalText,
+  BillingState: optionalText,
+  BillingPostalCode: optionalText,
+  BillingCountry: optionalText,
+  BillingCountryCode: optionalText,
+  ShippingStreet: optionalText,
+  ShippingCity: optionalText,
+  ShippingState: optionalText,
+  ShippingPostalCode: optionalText,
+  ShippingCountry: optionalText,
+  ShippingCountryCode: optionalText,
+  ...stamped,
+})
+type AccountRow = z.infer<typeof accountSchema>
+
+const contactSchema = z.object({
+  Name: z.string(),
+  Title: optionalText,
+  Phone: optionalText,
+  Email: optionalText,
+})
+
+const opportunitySchema = z.object({
+  Id: id('Opportunity'),
+  Name: z.string(),
+  AccountId: id('Account').nullish(),
+  StageName: optionalText,
+  IsWon: z.boolean(),
+  IsClosed: z.boolean(),
+  Amount: decimal,
+  CurrencyIsoCode: optionalText,
+  Probability: decimal,
+  CloseDate: day,
+  Owner: z.object({ Name: optionalText }).nullish(),
+  ...stamped,
+})
+
+export interface Mapping {
+  readonly accountFields: readonly string[]
+  readonly contactFields: readonly string[]
+  readonly opportunityFields: readonly string[]
+  /** @returns `invalid-response` when this one record cannot be read. */
+  customer(account: unknown, contacts: readonly unknown[]): Outcome<Customer>
+  /** @returns `invalid-response` when this one record cannot be read. */
+  opportunity(raw: unknown): Outcome<Opportunity>
+  /** @returns `rejected` where the org has no place for something. */
+  accountBody(changes: CustomerChanges): Outcome<Record<string, unknown>>
+  /** @param today The day from which a missing close date is counted. */
+  newOpportunity(
+    input: OpportunityCreate,
+    onBehalfOf: string,
+    today: string,
+  ): Outcome<Record<string, unknown>>
+  opportunityBody(changes: OpportunityChanges): Outcome<Record<string, unknown>>
+}
+
+export function createMapping(config: SalesforceConfig): Mapping {
+  const { fields, customFields, levelCodes, stageCodes, currency, defaults } = config
+  const present = (...names: (string | null)[]): string[] => names.filter((name) => name !== null)
+  const addressFields = (kind: 'Billing' | 'Shipping') =>
+    ['Street', 'City', 'State', 'PostalCode', config.countryCodes ? 'CountryCode' : 'Country'].map(
+      (part) => `${kind}${part}`,
+    )
+  const labelOf = <T extends string>(codes: Readonly<Record<string, T>>, ours: T): string | undefined =>
+    Object.keys(codes).find((label) => codes[label] === ours)
+
+  /** A company's own fields, whatever their type, as text. */
+  const custom = (raw: unknown, names: Readonly<Record<string, string>>): { customFields?: CustomFields } => {
+    const entries = Object.entries(names).map(
+      ([ours, theirs]) => [ours, textOf(fieldOf(raw, theirs))] as const,
+    )
+    return entries.length > 0 ? { customFields: Object.fromEntries(entries) } : {}
+  }
+  const ownText = (raw: unknown, name: string | null): string | null =>
+    name === null ? null : textOf(fieldOf(raw, name)) || null
+
+  const address = (row: AccountRow, kind: 'Billing' | 'Shipping'): Address[] => {
+    const country = config.countryCodes ? row[`${kind}CountryCode`] : row[`${kind}Country`]
+    const parts = {
+      street: row[`${kind}Street`],
+      city: row[`${kind}City`],
+      province: row[`${kind}State`],
+      postalCode: row[`${kind}PostalCode`],
+    }
+    if (!country && Object.values(parts).every((part) => part === null)) return []
+    // Without picklists the country is free text; only what is a code is passed on as one.
+    const code = country && /^[A-Z]{2}$/.test(country) ? country : null
+    return [{ type: kind === 'Billing' ? 'BILLING' : 'SHIPPING', ...parts, country: code }]
+  }
+
+  const contact = (raw: unknown): Contact => {
+    const { Name: name, Title: title, Phone: phone, Email: email } = contactSchema.parse(raw)
+    const primary = fields.primaryContact === null ? null : fieldOf(raw, fields.primaryContact) === true
+    return { name, title, phone, email, primary }
+  }
+
+  const stageOf = (row: z.infer<typeof opportunitySchema>): OpportunityStage => {
+    // Labels are renamed; these two say what a stage is.
+    if (row.IsWon) return 'WON'
+    if (row.IsClosed) return 'LOST'
+    const stage = row.StageName === null ? undefined : own(stageCodes, row.StageName)
+    return stage === undefined || stage === 'WON' || stage === 'LOST' ? 'UNKNOWN' : stage
+  }
+
+  const stageLabel = (stage: OpportunityStage): Outcome<string> => {
+    const label = stage === 'UNKNOWN' ? undefined : labelOf(stageCodes, stage)
+    return label === undefined
+      ? refused('STAGE', `No stage of this org stands for ${stage}: see stageCodes.`, 'StageName')
+      : ok(label)
+  }
+
+  const amountBody = (amount: OpportunityCreate['amount']): Outcome<Record<string, unknown>> => {
+    if (!amount) return ok({})
+    if (currency === null) return ok({ Amount: jsonNumber(amount.amount), CurrencyIsoCode: amount.currency })
+    return amount.currency === currency
+      ? ok({ Amount: jsonNumber(amount.amount) })
+      : refused(
+          'CURRENCY',
+          `This org knows amounts in ${currency} only, not in ${amount.currency}.`,
+          'Amount',
+        )
+  }
+
+  return {
+    accountFields: [
+      ...['Id', 'Name', 'Industry', 'Phone', 'CreatedDate', 'SystemModstamp'],
+      ...addressFields('Billing'),
+      ...addressFields('Shipping'),
+      ...present(fields.code, fields.level, fields.taxNumber, fields.email),
+      ...Object.values(customFields.customer),
+    ],
+    contactFields: [
+      ...['Id', 'AccountId', 'Name', 'Title', 'Phone', 'Email'],
+      ...present(fields.primaryContact),
+    ],
+    opportunityFields: [
+      ...['Id', 'Name', 'AccountId', 'StageName', 'IsWon', 'IsClosed', 'Amount', 'Probability', 'CloseDate'],
+      ...['Owner.Name', 'CreatedDate', 'SystemModstamp', fields.externalReference],
+      ...(currency === null ? ['CurrencyIsoCode'] : []),
+      ...Object.values(customFields.opportunity),
+    ],
+
+    customer: (raw, contacts) =>
+      readable('Account', raw, () => {
+        const row = accountSchema.parse(raw)
+        const level = ownText(raw, fields.level)
+        return {
+          key: row.Id,
+          version: row.SystemModstamp,
+          name: row.Name,
+          code: ownText(raw, fields.code),
+          level: level === null ? null : (own(levelCodes, level) ?? 'UNKNOWN'),
+          vendorLevel: level,
+          industry: row.Industry,
+          taxNumber: ownText(raw, fields.taxNumber),
+          phone: row.Phone,
+          email: ownText(raw, fields.email),
+          contacts: contacts.map(contact),
+          addresses: [...address(row, 'Billing'), ...address(row, 'Shipping')],
+          ...custom(raw, customFields.customer),
+          createdAt: row.CreatedDate,
+          updatedAt: row.SystemModstamp,
+        }
+      }),
+
+    opportunity: (raw) =>
+      readable('Opportunity', raw, () => {
+        const row = opportunitySchema.parse(raw)
+        const iso = currency ?? row.CurrencyIsoCode
+        return {
+          key: row.Id,
+          version: row.SystemModstamp,
+          name: row.Name,
+          customer: row.AccountId ?? null,
+          stage: stageOf(row),
+          vendorStage: row.StageName,
+          // Without its currency a number is no amount of money.
+          amount: row.Amount !== null && iso !== null ? { amount: row.Amount, currency: iso } : null,
+          probability: row.Probability,
+          closeDate: row.CloseDate,
+          owner: row.Owner?.Name ?? null,
+          externalReference: ownText(raw, fields.externalReference),
+          ...custom(raw, customFields.opportunity),
+          createdAt: row.CreatedDate,
+          updatedAt: row.SystemModstamp,
+        }
+      }),
+
+    accountBody({ contacts, name, level, industry, phone, email }) {
+      if (contacts !== undefined) {
+        return refused(
+          'CONTACTS',
+          'Contacts are records of their own in Salesforce: change them there.',
+          'Contact',
+        )
+      }
+      const label = level === undefined || level === 'UNKNOWN' ? undefined : labelOf(levelCodes, level)
+      if (level !== undefined && (fields.level === null || label === undefined)) {
+        return refused('LEVEL', `This org has no value for the level ${level}: see levelCodes.`, 'level')
+      }
+      if (email !== undefined && fields.email === null) {
+        return refused('EMAIL', 'Accounts of this org have no e-mail address: see fields.email.', 'email')
+      }
+      return ok({
+        ...given('Name', name),
+        ...given('Industry', industry),
+        ...given('Phone', phone),
+        ...given(fields.level, label),
+        ...given(fields.email, email),
+      })
+    },
+
+    newOpportunity(input, onBehalfOf, today) {
+      const stage = stageLabel(input.stage ?? defaults.stage)
+      if (!stage.ok) return stage
+      const amount = amountBody(input.amount)
+      if (!amount.ok) return amount
+      const latest = new Date(`${today}T00:00:00Z`)
+      latest.setUTCDate(latest.getUTCDate() + defaults.closeInDays)
+      return ok({
+        ...defaults.opportunity,
+        Name: input.name,
+        AccountId: input.customer,
+        StageName: stage.value,
+        CloseDate: input.closeDate ?? latest.toISOString().slice(0, 10),
+        ...amount.value,
+        ...given(fields.onBehalfOf, onBehalfOf),
+      })
+    },
+
+    opportunityBody({ name, stage, amount, closeDate }) {
+      const label = stage === undefined ? ok(undefined) : stageLabel(stage)
+      if (!label.ok) return label
+      const money = amountBody(amount)
+      if (!money.ok) return money
+      return ok({
+        ...given('Name', name),
+        ...given('StageName', label.value),
+        ...given('CloseDate', closeDate),
+        ...money.value,
+      })
+    },
+  }
+}
+
+const refused = (code: string, message: string, field: string): Outcome<never> =>
+  fail({ kind: 'rejected', code, message, field })
+
+const given = (name: string | null, value: unknown): Record<string, unknown> =>
+  name === null || value === undefined ? {} : { [name]: value }
+
+/** Never what every object has. */
+const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(table, name) ? table[name] : undefined
+
+export const fieldOf = (raw: unknown, name: string): unknown =>
+  raw !== null && typeof raw === 'object' && Object.hasOwn(raw, name)
+    ? (raw as Record<string, unknown>)[name]
+    : undefined
+
+const textOf = (value: unknown): string | null => {
+  if (value === null || value === undefined) return null
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+/** `2026-03-01T10:20:30.000+0000` and `…Z`, in UTC: as SOQL takes it back, and so that texts can be compared. */
+export function toDateTime(text: string): DateTimeText | null {
+  const parts = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?)(?:Z|([+-]\d\d):?(\d\d))$/.exec(text)
+  if (!parts) return null
+  const [, clock, hours, minutes] = parts
+  const at = Date.parse(`${clock}${hours === undefined ? 'Z' : `${hours}:${minutes}`}`)
+  return Number.isNaN(at) ? null : new Date(at).toISOString()
+}
+
+/** The fields whose change the customer does not show; none: the change has taken effect. */
+export function missingCustomerChanges(customer: Customer, changes: CustomerChanges): string[] {
+  const shown = {
+    name: customer.name,
+    level: customer.level as CustomerLevel | null,
+    industry: customer.industry,
+    phone: customer.phone,
+    email: customer.email,
+  }
+  return (Object.keys(shown) as (keyof typeof shown)[]).filter(
+    (field) => changes[field] !== undefined && (changes[field] || null) !== (shown[field] || null),
+  )
+}
+
+/** As for customers. */
+export function missingOpportunityChanges(record: Opportunity, changes: OpportunityChanges): string[] {
+  const { name, stage, closeDate, amount } = changes
+  return [
+    ...(name !== undefined && name !== record.name ? ['name'] : []),
+    ...(stage !== undefined && stage !== record.stage ? ['stage'] : []),
+    ...(closeDate !== undefined && closeDate !== record.closeDate ? ['closeDate'] : []),
+    ...(amount !== undefined &&
+    !(record.amount?.currency === amount.currency && sameNumber(record.amount.amount, amount.amount))
+      ? ['amount']
+      : []),
+  ]
+}
+
+const sameNumber = (a: string, b: string): boolean => bare(a) === bare(b)
+const bare = (text: string): string => (text.includes('.') ? text.replace(/\.?0+$/, '') : text)
+
+function readable<T>(what: string, raw: unknown, read: () => T): Outcome<T> {
+  try {
+    return ok(read())
+  } catch (error) {
+    if (!(error instanceof z.ZodError)) throw error
+    const key = textOf(fieldOf(raw, 'Id')) ?? 'without a key'
+    const detail = `${what} ${key}: ${z.prettifyError(error).replaceAll(/\s+/g, ' ')}`
+    return fail({ kind: 'invalid-response', detail })
+  }
+}

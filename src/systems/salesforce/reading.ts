@@ -1,0 +1,222 @@
+/** Reading accounts with their contacts, and opportunities: by key, by customer, in pages. */
+import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import type { AdapterContext, CallContext, ListPage, ListQuery, Lookup } from '../port.ts'
+import type { Key, Opportunity, RecordTypes } from '../records.ts'
+import type { Row, SalesforceClient } from './client.ts'
+import type { SalesforceConfig } from './config.ts'
+import { longId, type ObjectName } from './ids.ts'
+import { fieldOf, type Mapping, toDateTime } from './mapping.ts'
+import { behind, contains, type Place, soql, within } from './soql.ts'
+
+export type Held = 'customer' | 'opportunity'
+
+export interface Tools {
+  readonly config: SalesforceConfig
+  readonly client: SalesforceClient
+  readonly mapping: Mapping
+  readonly context: AdapterContext
+}
+
+export const OBJECTS = { customer: 'Account', opportunity: 'Opportunity' } as const satisfies Record<
+  Held,
+  ObjectName
+>
+
+export interface Reading {
+  readMany<T extends Held>(
+    type: T,
+    keys: readonly Key[],
+    context: CallContext,
+  ): Promise<Outcome<RecordTypes[T] | null>[]>
+  list<T extends Held>(type: T, query: ListQuery, context: CallContext): Promise<Outcome<ListPage<T>>>
+  readonly byCustomer: Lookup<'opportunity'>
+  /** Rows of accounts become customers with a second query for their contacts. @throws SourceError */
+  toRecords<T extends Held>(
+    type: T,
+    rows: readonly Row[],
+    context: CallContext,
+  ): Promise<Outcome<RecordTypes[T]>[]>
+  /** What cannot be read is left out, and said to the operator: one bad record must not hide the rest. */
+  readable<T extends Held>(type: T, records: readonly Outcome<RecordTypes[T]>[]): (RecordTypes[T] | null)[]
+}
+
+export function createReading({ config, client, mapping, context: { log } }: Tools): Reading {
+  const fieldsOf = (type: Held) => (type === 'customer' ? mapping.accountFields : mapping.opportunityFields)
+
+  /** Cut by number, and by length: 20 characters for each key, and the fields before them. */
+  const cut = (ids: readonly string[]): string[][] => {
+    const room = Math.max(1, Math.floor((config.maxQueryLength - 2_000) / 21))
+    const size = Math.min(config.batchLimit, room)
+    return Array.from({ length: Math.ceil(ids.length / size) }, (_, at) =>
+      ids.slice(at * size, (at + 1) * size),
+    )
+  }
+
+  const contactsQuery = (accounts: readonly string[]): string =>
+    soql({
+      object: 'Contact',
+      fields: mapping.contactFields,
+      where: [within('AccountId', accounts)],
+      order: 'CreatedDate, Id',
+    })
+
+  const customersOf = (
+    accounts: readonly Row[],
+    contacts: readonly Row[],
+  ): Outcome<RecordTypes['customer']>[] => {
+    const byAccount = new Map<string, Row[]>()
+    for (const contact of contacts) {
+      const account = longId(String(contact.AccountId ?? ''), 'Account') ?? ''
+      const list = byAccount.get(account) ?? []
+      list.push(contact)
+      byAccount.set(account, list)
+    }
+    return accounts.map((row) => mapping.customer(row, byAccount.get(idOf(row, 'Account') ?? '') ?? []))
+  }
+
+  /** Accounts and their contacts, or opportunities, by id: one call for each cut. */
+  const readBatch = async <T extends Held>(
+    type: T,
+    ids: readonly string[],
+    context: CallContext,
+  ): Promise<Map<string, Outcome<RecordTypes[T]>>> => {
+    const main = soql({ object: OBJECTS[type], fields: fieldsOf(type), where: [within('Id', ids)] })
+    const queries = type === 'customer' ? [main, contactsQuery(ids)] : [main]
+    const [rows = [], contacts = []] = await client.query(queries, context)
+    const records = (
+      type === 'customer' ? customersOf(rows, contacts) : rows.map(mapping.opportunity)
+    ) as Outcome<RecordTypes[T]>[]
+    const found = new Map<string, Outcome<RecordTypes[T]>>()
+    rows.forEach((row, at) => {
+      const record = records[at]
+      const id = idOf(row, OBJECTS[type])
+      if (!record) return
+      if (id !== null) found.set(id, record)
+      // A record without an id could be any of those that seem to be missing.
+      else for (const one of ids) if (!found.has(one)) found.set(one, record)
+    })
+    return found
+  }
+
+  const readMany: Reading['readMany'] = async (type, keys, context) => {
+    const ids = keys.map((key) => longId(key, OBJECTS[type]))
+    const distinct = [...new Set(ids.filter((id) => id !== null))]
+    const outcomes = new Map<string, Outcome<RecordTypes[typeof type] | null>>()
+    let refused: Outcome<never> | undefined
+    for (const batch of cut(distinct)) {
+      const found = refused ?? (await outcomeOf(() => readBatch(type, batch, context)))
+      for (const id of batch) outcomes.set(id, found.ok ? (found.value.get(id) ?? ok(null)) : found)
+      if (!found.ok && (found.failure.kind === 'unauthorized' || found.failure.kind === 'unavailable')) {
+        refused = found
+      }
+    }
+    return ids.map((id) => (id === null ? ok(null) : (outcomes.get(id) ?? ok(null))))
+  }
+
+  const toRecords: Reading['toRecords'] = async (type, rows, context) => {
+    if (type === 'opportunity') return rows.map(mapping.opportunity) as Outcome<RecordTypes[typeof type]>[]
+    const ids = rows.map((row) => idOf(row, 'Account')).filter((id) => id !== null)
+    const contacts = ids.length > 0 ? await client.query(cut(ids).map(contactsQuery), context) : []
+    return customersOf(rows, contacts.flat()) as Outcome<RecordTypes[typeof type]>[]
+  }
+
+  const readable: Reading['readable'] = (type, records) =>
+    records.map((record) => {
+      if (record.ok) return record.value
+      log.warn({ object: OBJECTS[type], failure: failureText(record.failure) }, 'a record cannot be read')
+      return null
+    })
+
+  const byCustomer: Lookup<'opportunity'> = {
+    batchLimit: config.batchLimit,
+    async read(keys, context) {
+      const ids = keys.map((key) => longId(key, 'Account'))
+      const outcomes = new Map<string, Outcome<readonly Opportunity[]>>()
+      for (const batch of cut([...new Set(ids.filter((id) => id !== null))])) {
+        const text = soql({
+          object: 'Opportunity',
+          fields: mapping.opportunityFields,
+          where: [within('AccountId', batch)],
+          order: 'CreatedDate DESC, Id DESC',
+        })
+        const rows = await outcomeOf(() => client.query([text], context))
+        if (!rows.ok) {
+          for (const id of batch) outcomes.set(id, rows)
+          continue
+        }
+        for (const row of rows.value.flat()) {
+          const account = longId(String(row.AccountId ?? ''), 'Account')
+          const record = mapping.opportunity(row)
+          // Half of a customer's opportunities would look like all of them.
+          for (const id of account === null ? batch : [account]) {
+            const list = outcomes.get(id) ?? ok([])
+            outcomes.set(id, !list.ok ? list : record.ok ? ok([...list.value, record.value]) : record)
+          }
+        }
+      }
+      return ids.map((id) => (id === null ? ok([]) : (outcomes.get(id) ?? ok([]))))
+    },
+  }
+
+  const list: Reading['list'] = async (type, { first, after, filter = {} }, context) => {
+    const place = after === undefined ? undefined : readPlace(after, OBJECTS[type])
+    if (place === null) {
+      return fail({ kind: 'rejected', code: 'POSITION', message: 'This is no place in this list.' })
+    }
+    const { customer, search } = filter
+    if (customer !== undefined && type === 'customer') {
+      const message = 'Customers cannot be listed by customer: read that one.'
+      return fail({ kind: 'unsupported', message })
+    }
+    const account = customer === undefined ? undefined : longId(customer, 'Account')
+    if (account === null) return ok({ items: [], hasMore: false })
+    const names = type === 'customer' && config.fields.code !== null ? ['Name', config.fields.code] : ['Name']
+    const text = soql({
+      object: OBJECTS[type],
+      fields: fieldsOf(type),
+      where: [
+        account === undefined ? undefined : within('AccountId', [account]),
+        search ? `(${names.map((name) => contains(name, search)).join(' OR ')})` : undefined,
+        place && behind('CreatedDate', place, '<'),
+      ],
+      order: 'CreatedDate DESC, Id DESC',
+      // One more tells whether there are more.
+      limit: first + 1,
+    })
+    return outcomeOf(async () => {
+      const rows = (await client.query([text], context)).flat()
+      const shown = rows.slice(0, first)
+      const records = readable(type, await toRecords(type, shown, context))
+      const items = records.flatMap((record, at) => {
+        const row = shown[at]
+        return record && row ? [{ record, position: placeText(row, 'CreatedDate', OBJECTS[type]) }] : []
+      })
+      return { items, hasMore: rows.length > first }
+    })
+  }
+
+  return { readMany, list, byCustomer, toRecords, readable }
+}
+
+export const idOf = (row: Row, object: ObjectName): string | null => {
+  const id = fieldOf(row, 'Id')
+  return typeof id === 'string' ? longId(id, object) : null
+}
+
+/** Where a row stands in an order by `time` and id. @throws SourceError */
+export function placeOf(row: Row, time: string, object: ObjectName): Place {
+  const at = toDateTime(String(fieldOf(row, time) ?? ''))
+  const id = idOf(row, object)
+  if (at !== null && id !== null) return { at, id }
+  throw new SourceError({ kind: 'invalid-response', detail: `${object}: a row without Id or ${time}` })
+}
+
+const placeText = (row: Row, time: string, object: ObjectName): string => {
+  const { at, id } = placeOf(row, time, object)
+  return `${at},${id}`
+}
+
+function readPlace(text: string, object: ObjectName): Place | null {
+  const [, at = '', id = ''] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z),(\w{18})$/.exec(text) ?? []
+  return toDateTime(at) !== null && longId(id, object) === id ? { at, id } : null
+}

@@ -1,0 +1,225 @@
+/** Changing accounts and opportunities; new opportunities by upsert, so that the same one twice is one. */
+import { z } from 'zod'
+import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import type {
+  ActionInput,
+  CallContext,
+  CustomerChanges,
+  OpportunityChanges,
+  OpportunityCreate,
+  UpdateOf,
+  VendorRequest,
+  Verdict,
+  WriteAction,
+  WriteContext,
+  WriteResult,
+} from '../port.ts'
+import type { Key, RecordTypes } from '../records.ts'
+import { longId } from './ids.ts'
+import { missingCustomerChanges, missingOpportunityChanges, toDateTime } from './mapping.ts'
+import { type Held, idOf, OBJECTS, type Reading, type Tools } from './reading.ts'
+import { quoted, soql } from './soql.ts'
+
+const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' }
+const NAMES = { customer: 'customer', opportunity: 'opportunity' } as const
+
+const upsertedSchema = z.object({ id: z.string(), success: z.literal(true) })
+
+export function createWrites({ config, client, mapping }: Tools, reading: Reading) {
+  const notFound = (type: Held, key: Key): Outcome<never> =>
+    fail({ kind: 'not-found', message: `There is no ${NAMES[type]} "${key}".` })
+
+  const readOne = async <T extends Held>(
+    type: T,
+    key: Key,
+    context: CallContext,
+  ): Promise<Outcome<RecordTypes[T] | null>> => (await reading.readMany(type, [key], context))[0] ?? ok(null)
+
+  /* ---- updates ---- */
+
+  interface Update<T extends Held, Changes> {
+    readonly type: T
+    readonly body: (changes: Changes) => Outcome<Record<string, unknown>>
+    readonly missing: (record: RecordTypes[T], changes: Changes) => string[]
+  }
+
+  const update = <T extends Held, Changes>({
+    type,
+    body,
+    missing,
+  }: Update<T, Changes>): WriteAction<UpdateOf<Changes>, T> => {
+    const preview = ({ key, expectedVersion, changes }: UpdateOf<Changes>): VendorRequest => {
+      const fields = body(changes)
+      return {
+        method: 'PATCH',
+        path: client.path(
+          `sobjects/${OBJECTS[type]}/${longId(key, OBJECTS[type]) ?? encodeURIComponent(key)}`,
+        ),
+        headers: { ...JSON_TYPE, ...unmodifiedSince(expectedVersion) },
+        body: fields.ok ? JSON.stringify(fields.value) : '{}',
+      }
+    }
+    return {
+      preview,
+
+      async send(input, _write, context): Promise<Outcome<WriteResult<T>>> {
+        const key = longId(input.key, OBJECTS[type])
+        if (key === null) return notFound(type, input.key)
+        const fields = body(input.changes)
+        if (!fields.ok) return fields
+        if (input.expectedVersion !== undefined) {
+          if (toDateTime(input.expectedVersion) !== input.expectedVersion) {
+            const message = `"${input.key}" never had the version that is expected.`
+            return fail({ kind: 'conflict', message })
+          }
+          // The header below counts in seconds: what changed within one is seen only here.
+          const current = await readOne(type, key, context)
+          if (!current.ok) return current
+          if (current.value === null) return notFound(type, input.key)
+          const { version } = current.value
+          if (version && version !== input.expectedVersion) {
+            const message = `"${input.key}" was changed by somebody else.`
+            return fail({ kind: 'conflict', message, currentVersion: version })
+          }
+        }
+        return outcomeOf(async () => {
+          await client.write(preview(input), context)
+          const record = await readOne(type, key, context)
+          // The change is done, whether or not it can be shown.
+          return { key, reached: 'effective', ...(record.ok && record.value ? { record: record.value } : {}) }
+        })
+      },
+
+      async verify({ key: given, expectedVersion, changes }, _write, context): Promise<Outcome<Verdict<T>>> {
+        const key = longId(given, OBJECTS[type])
+        if (key === null) return notFound(type, given)
+        const read = await readOne(type, key, context)
+        if (!read.ok) return read
+        const record = read.value
+        if (record === null) return notFound(type, given)
+        const differing = missing(record, changes)
+        if (differing.length === 0)
+          return ok({ effect: 'done', result: { key, record, reached: 'effective' } })
+        const differs = `${OBJECTS[type]} ${key} differs in ${differing.join(', ')}`
+        if (expectedVersion === undefined) {
+          // The same values set a second time change nothing more, and nobody asked to protect a version.
+          const evidence = `${differs}; setting the same values again does no harm`
+          return ok({ effect: 'none', proven: true, evidence })
+        }
+        if (record.version === expectedVersion) {
+          // Should the first one arrive after all, its condition lets only one of the two through.
+          return ok({ effect: 'none', proven: true, evidence: `${differs} and has not been changed since` })
+        }
+        const evidence = `${differs} and was changed at ${record.version ?? 'an unknown time'}, perhaps after this change`
+        return ok({ effect: 'none', proven: false, evidence })
+      },
+    }
+  }
+
+  const updateOpportunity = update<'opportunity', OpportunityChanges>({
+    type: 'opportunity',
+    body: mapping.opportunityBody,
+    missing: missingOpportunityChanges,
+  })
+
+  /** A named action is an update with one stage. */
+  const toStage = (stage: 'WON' | 'LOST'): WriteAction<ActionInput, 'opportunity'> => {
+    const as = (input: ActionInput): UpdateOf<OpportunityChanges> => ({ ...input, changes: { stage } })
+    return {
+      preview: (input, write) => updateOpportunity.preview(as(input), write),
+      send: (input, write, context) => updateOpportunity.send(as(input), write, context),
+      verify: (input, write, context) => updateOpportunity.verify(as(input), write, context),
+    }
+  }
+
+  /* ---- new opportunities ---- */
+
+  const { externalReference: referenceField } = config.fields
+
+  const bodyOf = (input: OpportunityCreate, write: WriteContext) =>
+    mapping.newOpportunity(input, write.onBehalfOf, new Date().toISOString().slice(0, 10))
+
+  /** Also one that somebody has deleted since: it was made. */
+  const findByReference = (reference: string, context: CallContext) =>
+    outcomeOf(async (): Promise<WriteResult<'opportunity'> | null> => {
+      const text = soql({
+        object: 'Opportunity',
+        fields: [...mapping.opportunityFields, 'IsDeleted'],
+        where: [`${referenceField} = ${quoted(reference)}`],
+        limit: 2,
+      })
+      const rows = (await client.query([text], context, true)).flat()
+      const row = rows.find((one) => one.IsDeleted !== true) ?? rows[0]
+      if (!row) return null
+      const key = idOf(row, 'Opportunity')
+      if (key === null)
+        throw new SourceError({ kind: 'invalid-response', detail: 'Opportunity: a row without Id' })
+      const record = mapping.opportunity(row)
+      const shown = record.ok && row.IsDeleted !== true ? { record: record.value } : {}
+      return { key, reached: 'effective', ...shown }
+    })
+
+  const createOpportunity: WriteAction<OpportunityCreate, 'opportunity'> = {
+    preview(input, write) {
+      const fields = bodyOf(input, write)
+      return {
+        method: 'PATCH',
+        path: client.path(
+          `sobjects/Opportunity/${referenceField}/${encodeURIComponent(write.externalReference)}`,
+        ),
+        headers: JSON_TYPE,
+        body: fields.ok ? JSON.stringify(fields.value) : '{}',
+      }
+    },
+
+    async send(input, write, context): Promise<Outcome<WriteResult<'opportunity'>>> {
+      const customer = longId(input.customer, 'Account')
+      if (customer === null) return notFound('customer', input.customer)
+      const fields = bodyOf({ ...input, customer }, write)
+      if (!fields.ok) return fields
+      const request = { ...createOpportunity.preview(input, write), body: JSON.stringify(fields.value) }
+      const sent = await outcomeOf(() => client.write(request, context))
+      if (!sent.ok) {
+        // Two of the same at once: the reference stands for this one write, so what has it is what was wanted.
+        const isTaken = sent.failure.kind === 'rejected' && sent.failure.code === 'DUPLICATE_VALUE'
+        const found = isTaken ? await findByReference(write.externalReference, context) : null
+        return found?.ok && found.value ? ok(found.value) : sent
+      }
+      const answer = upsertedSchema.safeParse(sent.value.body)
+      const key = answer.success ? longId(answer.data.id, 'Opportunity') : null
+      // 204 says only that it was there already.
+      const found = await findByReference(write.externalReference, context)
+      if (found.ok && found.value) return ok(found.value)
+      if (key !== null) return ok({ key, reached: 'effective' })
+      return fail({ kind: 'unknown-outcome', detail: 'upsert: done, but no id in the answer' })
+    },
+
+    async verify(_input, write, context): Promise<Outcome<Verdict<'opportunity'>>> {
+      const found = await findByReference(write.externalReference, context)
+      if (!found.ok) return found
+      if (found.value) return ok({ effect: 'done', result: found.value })
+      const evidence = config.uniqueExternalReference
+        ? 'no opportunity has the reference, and the org takes each reference only once'
+        : 'no opportunity has the reference yet'
+      return ok({ effect: 'none', proven: config.uniqueExternalReference, evidence })
+    },
+  }
+
+  return {
+    updateCustomer: update<'customer', CustomerChanges>({
+      type: 'customer',
+      body: mapping.accountBody,
+      missing: missingCustomerChanges,
+    }),
+    updateOpportunity,
+    createOpportunity,
+    win: toStage('WON'),
+    lose: toStage('LOST'),
+  }
+}
+
+/** @see REST API Developer Guide, "Conditional Request Headers": compared with the last modification, in seconds */
+function unmodifiedSince(version: string | undefined): Record<string, string> {
+  const at = version === undefined ? Number.NaN : Date.parse(version)
+  return Number.isNaN(at) ? {} : { 'if-unmodified-since': new Date(at).toUTCString() }
+}
