@@ -37,11 +37,21 @@ export interface OperationsOptions<TContext> {
 export function createOperations<TContext>(options: OperationsOptions<TContext>): Operations {
   const { engine, pipeline } = options
 
+  /** Who shares a result, and has the same to be added, shares what is made of it: transports write it once. */
+  const made = new WeakMap<ExecutionResult, Map<string, ExecutionResult>>()
   const markedFor =
     ({ contextValue }: OperationArgs) =>
     (result: ExecutionResult): ExecutionResult => {
-      const extensions = { ...result.extensions, ...options.extensionsOf(contextValue.context as TContext) }
-      return Object.keys(extensions).length > 0 ? { ...result, extensions } : result
+      const added = options.extensionsOf(contextValue.context as TContext)
+      if (Object.keys(added).length === 0) return result
+      const key = JSON.stringify(added)
+      const known = made.get(result)
+      const same = known?.get(key)
+      if (same) return same
+      const marked = { ...result, extensions: { ...result.extensions, ...added } }
+      if (known) known.set(key, marked)
+      else made.set(result, new Map([[key, marked]]))
+      return marked
     }
 
   return {

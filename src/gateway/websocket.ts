@@ -1,10 +1,10 @@
 /** Queries, mutations and subscriptions over WebSocket, protocol `graphql-transport-ws`. */
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { GraphQLError } from 'graphql'
-import { GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols, type ServerOptions } from 'graphql-ws'
+import { type ExecutionResult, GraphQLError } from 'graphql'
+import { GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols, MessageType, type ServerOptions } from 'graphql-ws'
 import { type Extra, useServer } from 'graphql-ws/use/ws'
-import { WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import type { Caller } from '../caller/caller.ts'
 import type { Operations } from './operations.ts'
 
@@ -37,9 +37,64 @@ export function serveWebSocket(server: Server, options: WebSocketOptions): Liste
       if (caller) return operations.prepare(payload, caller)
       return [new GraphQLError('Not authenticated.', { extensions: { code: 'UNAUTHENTICATED' } })]
     },
+    onOperation(context, id, _payload, _args, result) {
+      if (!(Symbol.asyncIterator in result)) return undefined
+      // What the library passes on here is what `subscribe` answered.
+      const results = result as AsyncIterableIterator<ExecutionResult>
+      return written(results, context.extra.socket, id)
+    },
     execute: operations.execute,
     subscribe: operations.subscribe,
   })
+}
+
+/** A socket that holds more than this unsent is waited for; what comes meanwhile waits in its bounded queue. */
+const UNSENT_BYTES = 16_384
+
+/**
+ * Sends the results of a stream by itself and tells the library of its end alone: the library would make each
+ * subscriber's message for itself, and to many who share a stream that is most of the work.
+ */
+function written(
+  results: AsyncIterableIterator<ExecutionResult>,
+  socket: WebSocket,
+  id: string,
+): AsyncIterableIterator<ExecutionResult, undefined> {
+  let over = false
+  return {
+    async next() {
+      for await (const result of results) {
+        if (over || socket.readyState !== socket.OPEN) break
+        const frame = frameOf(result, id)
+        if (socket.bufferedAmount <= UNSENT_BYTES) socket.send(frame, AS_TEXT)
+        else await new Promise<void>((resolve) => socket.send(frame, AS_TEXT, () => resolve()))
+      }
+      return { done: true, value: undefined }
+    },
+    async return() {
+      over = true
+      await results.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+const AS_TEXT = { binary: false }
+
+/** By result: its text, and the last message made of it. Clients of one library often number alike. */
+const texts = new WeakMap<ExecutionResult, { readonly text: string; id: string; frame: Buffer }>()
+
+function frameOf(result: ExecutionResult, id: string): Buffer {
+  const known = texts.get(result)
+  if (known?.id === id) return known.frame
+  const text = known?.text ?? JSON.stringify(result)
+  const frame = Buffer.from(`{"id":${JSON.stringify(id)},"type":"${MessageType.Next}","payload":${text}}`)
+  if (known) Object.assign(known, { id, frame })
+  else texts.set(result, { text, id, frame })
+  return frame
 }
 
 export interface Listening {
@@ -48,7 +103,7 @@ export interface Listening {
 
 export type ListenOptions = Pick<
   ServerOptions<Record<string, unknown>, Extra & Session>,
-  'onConnect' | 'onSubscribe' | 'execute' | 'subscribe'
+  'onConnect' | 'onSubscribe' | 'onOperation' | 'execute' | 'subscribe'
 > & { readonly path: string; readonly maxMessageBytes: number }
 
 /** Upgrades connections on `path` that speak the protocol, and refuses the others in words. */
