@@ -26,11 +26,11 @@ import {
   type Shape,
 } from '../../src/systems/soap-finance/contract.ts'
 import { readDate, readDateTime, readDecimal } from '../../src/systems/soap-finance/mapping.ts'
+import { passwordDigest, securityHeader } from '../../src/systems/soap-finance/security-header.ts'
 import {
   type SoapFinanceSimulatorOptions,
   startSoapFinanceSimulator,
 } from '../../src/systems/soap-finance/simulator.ts'
-import { passwordDigest, securityHeader } from '../../src/systems/soap-finance/username-token.ts'
 
 const context: CallContext = { caller: gatewayCaller }
 const WSDL = new URL('../../src/systems/soap-finance/finance.wsdl', import.meta.url).pathname
@@ -610,6 +610,34 @@ describe('credentials', () => {
     expect(value((await invoice.readMany(['INV-000001'], context))[0])?.key).toBe('INV-000001')
   })
 
+  it('go as the header element Authorization where the server knows no WS-Security', async () => {
+    const config = soapFinanceConfig.parse({
+      baseUrl: 'https://f.example',
+      username: 'erp',
+      password: 'secret',
+      security: { profile: 'authorization' },
+    })
+    // printf erp:secret | base64
+    expect(securityHeader(config, new Date(), Buffer.alloc(16))).toBe(
+      '<auth:Authorization xmlns:auth="http://schemas.xmlsoap.org/ws/2002/12/secext">Basic ZXJwOnNlY3JldA==</auth:Authorization>',
+    )
+    const security = { profile: 'authorization' }
+    const { invoice } = await start({ security, password: '<&>密' }, { basicHeader: true, password: '<&>密' })
+    expect(value((await invoice.readMany(['INV-000001'], context))[0])?.key).toBe('INV-000001')
+    const token = await start({}, { basicHeader: true })
+    expect(failure((await token.invoice.readMany(['INV-000001'], context))[0]).kind).toBe('unauthorized')
+    const wrong = await start({ security, password: 'wr0ng-Passw0rd' }, { basicHeader: true })
+    const refused = failure((await wrong.invoice.readMany(['INV-000001'], context))[0])
+    expect(refused).toMatchObject({ kind: 'unauthorized', detail: expect.stringContaining('Basic ***') })
+    expect(wrong.simulator.calls).toHaveLength(1)
+  })
+
+  it('are refused by the configuration where they would travel readable', () => {
+    const open = { baseUrl: 'http://f.example', username: 'erp', password: 'secret' }
+    const parsed = soapFinanceConfig.safeParse({ ...open, security: { profile: 'authorization' } })
+    expect(parsed.error?.issues[0]?.message).toContain('sends the password readable')
+  })
+
   it('that are refused are unauthorized, asked once, and named nowhere', async () => {
     const { invoice, payment, simulator, adapter } = await start({ password: 'wr0ng-Passw0rd' })
     const outcomes = await invoice.readMany(['INV-000001', 'INV-000002'], context)
@@ -753,6 +781,23 @@ describe('answers that are no answers', () => {
     ])
     expect(server.calls).toHaveLength(1)
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()
+  })
+
+  it('a closed period is told apart, by the codes that the configuration gives', async () => {
+    const { payment } = await start({}, { closedUpTo: '2026-05-31' })
+    const amount = { amount: '1', currency: 'CNY' }
+    const input = { customer: 'D-00003', date: '2026-05-31', amount, applications: [] }
+    const write = { externalReference: 'c'.repeat(32), onBehalfOf: '' }
+    const refused = { kind: 'rejected', code: 'PERIOD_CLOSED', reason: 'period-closed', field: 'PaymentDate' }
+    expect(failure(await payment.create?.send(input, write, context))).toMatchObject(refused)
+    expect(value(await payment.create?.send({ ...input, date: '2026-06-01' }, write, context)).key).toMatch(
+      /^PAY-/,
+    )
+    const { invoice } = await answering(fault('S:Server', 'Period 2026-02 is closed', rejected))
+    const told = failure((await invoice.readMany(['A'], context))[0])
+    expect(told).toMatchObject({ kind: 'rejected', code: 'GL-104', reason: 'period-closed' })
+    const other = await answering(fault('S:Server', '?', rejected), { periodClosedFaultCodes: ['X'] })
+    expect(failure((await other.invoice.readMany(['A'], context))[0])).not.toHaveProperty('reason')
   })
 
   it('a fault whose code is configured as temporary may be asked again', async () => {
@@ -926,7 +971,7 @@ describe('answers of real servers', () => {
       'utf8',
     )
     const samples = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml]) => parseYaml(yaml ?? ''))
-    expect(samples).toHaveLength(2)
+    expect(samples).toHaveLength(3)
     for (const sample of samples) {
       expect(() => soapFinanceConfig.parse({ ...samples[0], ...sample })).not.toThrow()
     }

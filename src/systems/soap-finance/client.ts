@@ -18,7 +18,7 @@ import {
   shapeOf,
   vendorName,
 } from './contract.ts'
-import { securityHeader } from './username-token.ts'
+import { basicOf, securityHeader } from './security-header.ts'
 
 const SOAP11 = 'http://schemas.xmlsoap.org/soap/envelope/'
 const SOAP12 = 'http://www.w3.org/2003/05/soap-envelope'
@@ -285,7 +285,8 @@ function describeFault(
   config: SoapFinanceConfig,
   writes: boolean,
 ): SourceFailure {
-  const clean = (text: string) => sanitise(text, config.password)
+  const secrets = [basicOf(config.username, config.password), config.password]
+  const clean = (text: string) => sanitise(text, secrets)
   const member = (name: string) => fault.children.find((child) => child.name === name)
   const code = clean(member('faultcode')?.text ?? '')
   const message = clean(member('faultstring')?.text ?? '') || 'no reason given'
@@ -304,6 +305,9 @@ function describeFault(
   const business = businessFaultOf(member('detail'), codec, clean)
   if (business && config.temporaryFaultCodes.includes(business.code)) {
     return { kind: 'unavailable', reason: 'overloaded', detail: `${detail} (${business.code})` }
+  }
+  if (business && config.periodClosedFaultCodes.includes(business.code)) {
+    return { kind: 'rejected', message, ...business, reason: 'period-closed' }
   }
   if (business) return { kind: 'rejected', message, ...business }
 
@@ -350,9 +354,9 @@ function businessFaultOf(
 }
 
 /** A server's words go to logs and to callers: on one line, of bounded length, and never with our password. */
-function sanitise(text: string, password: string): string {
-  const line = text
-    .replaceAll(password, '***')
+function sanitise(text: string, secrets: readonly string[]): string {
+  const line = secrets
+    .reduce((clean, secret) => clean.replaceAll(secret, '***'), text)
     .replace(/[\p{Cc}\s]+/gu, ' ')
     .trim()
   return line.length > 500 ? `${line.slice(0, 500)}…` : line

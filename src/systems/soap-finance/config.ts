@@ -5,6 +5,12 @@ const xmlName = /^[\p{L}_][\p{L}\p{N}_.-]*$/u
 
 const security = z
   .strictObject({
+    profile: z
+      .enum(['usernameToken', 'authorization'])
+      .default('usernameToken')
+      .describe(
+        'usernameToken: WS-Security. authorization: a header element with "Basic" and user and password in Base64; only over https, loopback excepted. The other settings here are for usernameToken.',
+      ),
     passwordType: z
       .enum(['digest', 'text'])
       .default('digest')
@@ -27,7 +33,7 @@ const security = z
       .describe('Mark the header with mustUnderstand="1": some servers need it, others fail on it.'),
   })
   .prefault({})
-  .describe('How the WS-Security UsernameToken is written.')
+  .describe('How the header says who we are.')
 
 /** Settings of one finance system behind `finance.wsdl`, or behind a service that differs from it in names only. */
 export const soapFinanceConfig = z
@@ -40,7 +46,7 @@ export const soapFinanceConfig = z
       .regex(/^\//, 'must start with "/"')
       .default('/webservice')
       .describe('Path of the service below baseUrl.'),
-    username: z.string().min(1).describe('User of the WS-Security UsernameToken.'),
+    username: z.string().min(1).describe('User of the finance system.'),
     password: z.string().min(1).meta({ secret: true }).describe('Password of that user.'),
     security,
     namespace: z
@@ -80,6 +86,10 @@ export const soapFinanceConfig = z
       .string()
       .default('DUPLICATE')
       .describe('Code of the business fault for a payment whose ExternalReference exists already.'),
+    periodClosedFaultCodes: z
+      .array(z.string())
+      .default(['PERIOD_CLOSED', 'GL-104'])
+      .describe('Codes of business faults for a date whose accounting period is closed.'),
     temporaryFaultCodes: z
       .array(z.string())
       .default([])
@@ -116,7 +126,16 @@ export const soapFinanceConfig = z
       .describe('Present where the finance system reports changes to us.'),
   })
   .superRefine((config, context) => {
-    if (config.security.passwordType === 'text' && !isPrivateTransport(config.baseUrl)) {
+    const { profile, passwordType } = config.security
+    const isPrivate = isPrivateTransport(config.baseUrl)
+    if (profile === 'authorization' && !isPrivate) {
+      context.addIssue({
+        code: 'custom',
+        path: ['security', 'profile'],
+        message: '"authorization" sends the password readable: use an https baseUrl, or "usernameToken"',
+      })
+    }
+    if (profile === 'usernameToken' && passwordType === 'text' && !isPrivate) {
       context.addIssue({
         code: 'custom',
         path: ['security', 'passwordType'],

@@ -25,6 +25,10 @@ export interface SoapFinanceSimulatorOptions {
   readonly password?: string
   /** The only one accepted; default `digest`. */
   readonly passwordType?: 'digest' | 'text'
+  /** Instead of WS-Security: the header element `Authorization` with user and password. */
+  readonly basicHeader?: boolean
+  /** The books are closed up to this day: nothing is posted on it or before. */
+  readonly closedUpTo?: string
   /** Rows of one answer, whatever limit was asked for; default 200. */
   readonly maxRows?: number
   /** Where changes of invoices and payments are reported. */
@@ -39,6 +43,7 @@ const XSD = 'http://www.w3.org/2001/XMLSchema'
 const WSS = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss'
 const WSSE = `${WSS}-wssecurity-secext-1.0.xsd`
 const WSU = `${WSS}-wssecurity-utility-1.0.xsd`
+const EARLY_SECEXT = 'http://schemas.xmlsoap.org/ws/2002/12/secext'
 
 /** The company is in China: its days are written with that zone, as some servers do. */
 const DAY_ZONE = '+08:00'
@@ -187,6 +192,12 @@ function createAuthentication(options: SoapFinanceSimulatorOptions) {
       if (must === '1' && element.namespaceURI !== WSSE) {
         throw new Fault('soap:MustUnderstand', `Header ${element.localName} is not understood`)
       }
+    }
+    if (options.basicHeader) {
+      const given = textOf(child(header, EARLY_SECEXT, 'Authorization')).trim()
+      const expected = `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`
+      if (!equal(given, expected)) throw new Fault('soap:Client.Authentication', `Not known: ${given}`)
+      return
     }
     const security = child(header, WSSE, 'Security')
     if (!security) throw new Fault('wsse:InvalidSecurity', 'The header wsse:Security is missing')
@@ -429,7 +440,7 @@ function createOperations(
       )
     },
 
-    WriteBackPayment: (request) => field('Payment', writeBack(world, request), true),
+    WriteBackPayment: (request) => field('Payment', writeBack(world, request, options.closedUpTo), true),
 
     GetReceivables: (request) => {
       const asOf = value(request, 'AsOf')?.slice(0, 10) ?? today()
@@ -480,7 +491,7 @@ function createOperations(
 }
 
 /** Posts a payment, or says why not. */
-function writeBack(world: World, request: Element): string {
+function writeBack(world: World, request: Element, closedUpTo: string | undefined): string {
   const need = (name: string) => value(request, name) ?? ''
   const [externalReference, customerNo, currency] = [
     need('ExternalReference'),
@@ -495,6 +506,10 @@ function writeBack(world: World, request: Element): string {
   }
   if (!world.get('financeCustomers', customerNo)) {
     throw business('UNKNOWN_CUSTOMER', `Customer ${customerNo} does not exist`, 'CustomerNo')
+  }
+  const day = need('PaymentDate').slice(0, 10)
+  if (closedUpTo !== undefined && day <= closedUpTo) {
+    throw business('PERIOD_CLOSED', `Period ${day.slice(0, 7)} is closed`, 'PaymentDate')
   }
   const readAmount = (element: Element, line?: number): Big => {
     const amount = new Big((value(element, 'Amount') ?? '').replace(/^\+/, ''))
@@ -547,7 +562,7 @@ function writeBack(world: World, request: Element): string {
   }
   const payment = pay(world, {
     customerNo,
-    date: need('PaymentDate').slice(0, 10),
+    date: day,
     amount: round(amount, currency),
     currency,
     method: need('Method'),

@@ -1,6 +1,7 @@
 /**
- * The WS-Security header with a UsernameToken. It speaks for one attempt only: servers remember nonces and refuse
- * what is older than about five minutes.
+ * Who we are, in the header. WS-Security's UsernameToken speaks for one attempt only: servers remember nonces and
+ * refuse what is older than about five minutes. The other profile is the one of the project's first integration
+ * sketch: one element, in a namespace of an early draft of WS-Security.
  * @see OASIS Web Services Security UsernameToken Profile 1.1.1
  */
 import { createHash } from 'node:crypto'
@@ -12,6 +13,8 @@ const WSSE = `${OASIS}-wssecurity-secext-1.0.xsd`
 const WSU = `${OASIS}-wssecurity-utility-1.0.xsd`
 const TOKEN_PROFILE = `${OASIS}-username-token-profile-1.0`
 const BASE64 = `${OASIS}-soap-message-security-1.0#Base64Binary`
+
+const AUTHORIZATION = 'http://schemas.xmlsoap.org/ws/2002/12/secext'
 
 /** Base64(SHA-1(nonce bytes + created + password)); what is not sent is not hashed. */
 export function passwordDigest(
@@ -27,13 +30,17 @@ export function passwordDigest(
 
 /**
  * @param nonce Fresh random bytes, never used before.
- * @returns The element `wsse:Security`; the prefix `soap` must be declared around it.
+ * @returns The element `wsse:Security` or `auth:Authorization`; the prefix `soap` must be declared around it.
  */
 export function securityHeader(
   { username, password, security }: Pick<SoapFinanceConfig, 'username' | 'password' | 'security'>,
   now: Date,
   nonce: Buffer,
 ): string {
+  if (security.profile === 'authorization') {
+    const basic = basicOf(username, password)
+    return `<auth:Authorization xmlns:auth="${AUTHORIZATION}">Basic ${basic}</auth:Authorization>`
+  }
   const created = xmlTime(now)
   const sentNonce = security.nonce ? nonce : undefined
   const sentCreated = security.created ? created : undefined
@@ -55,6 +62,10 @@ export function securityHeader(
     '</wsse:UsernameToken></wsse:Security>',
   ].join('')
 }
+
+/** User and password as one text; a server may repeat it in its errors. */
+export const basicOf = (username: string, password: string): string =>
+  Buffer.from(`${username}:${password}`, 'utf8').toString('base64')
 
 /** UTC with `Z` and without fractions, which some servers cannot read. */
 const xmlTime = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
