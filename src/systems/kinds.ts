@@ -38,6 +38,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./rest-crm/config.ts')).restCrmConfig,
     adapter: async () => (await import('./rest-crm/adapter.ts')).createRestCrm,
   },
+  'rest-erp': {
+    config: async () => (await import('./rest-erp/config.ts')).restErpConfig,
+    adapter: async () => (await import('./rest-erp/adapter.ts')).createRestErp,
+  },
   'rest-wms': {
     config: async () => (await import('./rest-wms/config.ts')).restWmsConfig,
     adapter: async () => (await import('./rest-wms/adapter.ts')).createRestWms,

@@ -4,6 +4,7 @@ import type { Outcome } from '../failure.ts'
 import type { CustomerChanges, OpportunityCreate } from '../port.ts'
 import type { Address, Contact, Customer, CustomerLevel, Opportunity, OpportunityStage } from '../records.ts'
 import {
+  contactsText,
   fieldOf,
   fieldText,
   given,
@@ -193,25 +194,13 @@ export function missingChanges(customer: Customer, changes: CustomerChanges): st
     industry: customer.industry,
     phone: customer.phone,
     email: customer.email,
-    contacts: comparable(customer.contacts ?? []),
+    contacts: contactsText(customer.contacts),
   }
   return (Object.keys(shown) as (keyof CustomerChanges)[]).filter((field) => {
-    const wanted = field === 'contacts' ? changes.contacts && comparable(changes.contacts) : changes[field]
+    const wanted = field === 'contacts' ? changes.contacts && contactsText(changes.contacts) : changes[field]
     return wanted !== undefined && (wanted || null) !== (shown[field] || null)
   })
 }
-
-/** Contacts as one text; what is absent, empty or false says the same. */
-const comparable = (contacts: readonly Contact[]): string =>
-  JSON.stringify(
-    contacts.map(({ name, title, phone, email, primary }) => [
-      name,
-      title || null,
-      phone || null,
-      email || null,
-      primary ?? false,
-    ]),
-  )
 
 const levelOf = (vendorLevel: string): CustomerLevel => {
   const level = vendorLevel.toUpperCase()

@@ -230,7 +230,7 @@ const envelopes = {
     .looseObject({
       code: z.string().regex(/^\d+$/),
       message: z.string().nullish(),
-      data: z.unknown(),
+      data: z.unknown().optional(),
       timestamp: milliseconds,
       details,
     })
@@ -247,7 +247,7 @@ const envelopes = {
   success: z
     .looseObject({
       success: z.boolean(),
-      data: z.unknown(),
+      data: z.unknown().optional(),
       timestamp: z.string().nullish(),
       error: z.looseObject({ code: z.string().nullish(), message: z.string().nullish(), details }).nullish(),
     })

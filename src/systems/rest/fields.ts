@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { fail, type Outcome } from '../failure.ts'
 import { isDecimal } from '../json.ts'
-import type { CustomFields, DateTimeText, Decimal, Quantity } from '../records.ts'
+import type { Contact, CustomFields, DateTimeText, Decimal, Quantity } from '../records.ts'
 
 /** One field of a raw record; dots lead inwards: `metadata.updatedAt`. `undefined` when it is not there. */
 export const fieldOf = (raw: unknown, name: string): unknown => {
@@ -146,3 +146,15 @@ export function readable<T>(what: string, name: string | undefined, read: () => 
     return fail({ kind: 'invalid-response', detail })
   }
 }
+
+/** Contacts as one text to compare; what is absent, empty or false says the same. */
+export const contactsText = (contacts: readonly Contact[] = []): string =>
+  JSON.stringify(
+    contacts.map(({ name, title, phone, email, primary }) => [
+      name,
+      title || null,
+      phone || null,
+      email || null,
+      primary ?? false,
+    ]),
+  )

@@ -1,6 +1,7 @@
 /** Lists, batches and changes of systems with a JSON REST interface. */
 import { z } from 'zod'
 import type { Log } from '../../observe/log.ts'
+import { readCheckpoint } from '../checkpoint.ts'
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type { CallContext, ChangePage, ListFilter, ListPage, ListQuery, Lookup } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
@@ -320,7 +321,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
       }
       return { records: [], checkpoint: JSON.stringify({ since: overlapped(at) }), hasMore: false }
     }
-    const from = checkpointSchema.parse(JSON.parse(checkpoint))
+    const from = readCheckpoint(checkpointSchema, checkpoint)
     const { items, hasMore, at } = await client.getPage(
       source.path,
       {

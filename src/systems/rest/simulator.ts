@@ -434,6 +434,8 @@ export const NO_DECIMALS: readonly string[] = ['JPY', 'KRW', 'VND']
 
 export interface Letter {
   readonly id: string
+  /** What happened, for boxes that take only some of it. */
+  readonly event?: string
   readonly body: string
 }
 
@@ -445,6 +447,8 @@ export interface LetterBox {
   readonly apiKey?: string
   /** Pauses before the second, third, … attempt; then it gives up. Default 200, 800, 3200. */
   readonly retryDelaysMs?: readonly number[]
+  /** Default: it takes everything. */
+  wants?(letter: Letter): boolean
 }
 
 export interface Letters {
@@ -497,7 +501,7 @@ function startPostman({ world, boxes, write }: Letters) {
     const letter = write(change)
     if (!letter) return
     last = letter
-    for (const box of boxes()) void deliver(letter, box)
+    for (const box of boxes()) if (box.wants?.(letter) ?? true) void deliver(letter, box)
   })
 
   return {

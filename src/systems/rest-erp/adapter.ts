@@ -1,0 +1,277 @@
+/** An ERP that speaks the standard interface of seed 002 §2.2, more than that, or only the little of seed 000. */
+import { z } from 'zod'
+import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import type {
+  CallContext,
+  CreateAdapter,
+  CustomerChanges,
+  Lookup,
+  OrderChanges,
+  OrderCreate,
+  RecordPort,
+  WebhookRegistration,
+} from '../port.ts'
+import { type InventoryLevel, type Key, type Order, splitKey } from '../records.ts'
+import { inBatches, isAddressable } from '../rest/batches.ts'
+import { createRestClient, queryOf, shaped } from '../rest/client.ts'
+import { fieldText } from '../rest/fields.ts'
+import { createReading, type Source, unsupported } from '../rest/reading.ts'
+import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
+import { createWriting } from '../rest/writing.ts'
+import { namesOf, type RestErpConfig } from './config.ts'
+import { createMapping } from './mapping.ts'
+
+/** How far each status is on the way; an action that led there has also happened when the order is further. */
+const PROGRESS: readonly Order['status'][] = ['CONFIRMED', 'IN_PROGRESS', 'SHIPPED', 'DELIVERED', 'CLOSED']
+
+const registrationSchema = z.looseObject({ id: z.string().min(1) })
+
+export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeoutMs }) => {
+  const { contract } = config
+  const { paths, fields } = namesOf(config)
+  const extended = contract === 'extended'
+  const client = createRestClient({
+    ...config,
+    called: 'ERP',
+    timeoutMs,
+    log,
+    envelope: contract === 'plain' ? 'none' : 'success',
+  })
+  const mapping = createMapping(config)
+  const reading = createReading(
+    client,
+    {
+      ...config,
+      keysIn: extended ? 'ids' : 'path',
+      paging: extended ? 'after' : 'page',
+      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
+    },
+    log,
+  )
+  const writing = createWriting(client, reading, {
+    ...config,
+    uniqueExternalRef: extended,
+    conditional: extended,
+    repeatableActions: extended,
+  })
+
+  const onlySearch = (what: string): Source<'customer'>['filter'] => {
+    return ({ customer, search }) => {
+      if (customer !== undefined) return unsupported(`${what} cannot be listed by customer.`)
+      return search && !extended ? unsupported('This ERP cannot search.') : ok(queryOf({ search }))
+    }
+  }
+  const customers: Source<'customer'> = {
+    type: 'customer',
+    path: paths.customers,
+    read: mapping.customer,
+    keyOf: (raw) => fieldText(raw, fields.customer.id),
+    place: [fields.customer.createdAt, fields.customer.id],
+    changed: [fields.customer.updatedAt, fields.customer.id],
+    filter: onlySearch('Customers'),
+  }
+  const products: Source<'product'> = {
+    type: 'product',
+    path: paths.products,
+    read: mapping.product,
+    keyOf: (raw) => fieldText(raw, fields.product.id),
+    place: [fields.product.createdAt, fields.product.id],
+    changed: [fields.product.updatedAt, fields.product.id],
+    filter: onlySearch('Products'),
+  }
+  const orders: Source<'order'> = {
+    type: 'order',
+    path: paths.orders,
+    read: mapping.order,
+    keyOf: (raw) => fieldText(raw, fields.order.id),
+    place: [fields.order.createdAt, fields.order.id],
+    changed: [fields.order.updatedAt, fields.order.id],
+    filter: ({ customer, search }) => ok(queryOf({ customerIds: customer, search })),
+  }
+
+  /* ---- timelines ---- */
+
+  /** An order whose timeline cannot be had is still an order. */
+  const withTimeline = async (
+    outcome: Outcome<Order | null>,
+    context: CallContext,
+  ): Promise<Outcome<Order | null>> => {
+    if (!outcome.ok || outcome.value === null || !config.timeline || contract === 'plain') return outcome
+    const order = outcome.value
+    const path = `${paths.orders}/${encodeURIComponent(order.key)}/status`
+    const asked = await outcomeOf(async () => (await client.get(path, {}, context)).data)
+    const timeline = asked.ok ? mapping.timeline(asked.value) : asked
+    if (timeline.ok) return ok({ ...order, timeline: timeline.value })
+    log.warn(
+      { path: `${paths.orders}/…/status`, failure: timeline.failure.kind },
+      'a timeline cannot be read',
+    )
+    return outcome
+  }
+
+  const orderReading = reading.port(orders)
+  const readOrders: RecordPort<'order'>['readMany'] = async (keys, context) => {
+    const outcomes = await orderReading.readMany(keys, context)
+    const distinct = new Map(keys.map((key, index) => [key, outcomes[index] ?? ok(null)]))
+    const told = new Map(
+      await Promise.all(
+        [...distinct].map(async ([key, outcome]) => [key, await withTimeline(outcome, context)] as const),
+      ),
+    )
+    return keys.map((key) => told.get(key) ?? ok(null))
+  }
+
+  /* ---- stock ---- */
+
+  const levelsOf = (skus: readonly Key[], context: CallContext) =>
+    inBatches<readonly InventoryLevel[]>(skus, 1, [], async ([product = '']) => {
+      const path = `${paths.products}/${encodeURIComponent(product)}/inventory`
+      const answer = await outcomeOf(() => client.get(path, {}, context))
+      if (!answer.ok && answer.failure.kind !== 'not-found') throw new SourceError(answer.failure)
+      return new Map([[product, answer.ok ? mapping.stock(product, answer.value.data) : ok([])]])
+    })
+
+  const stock: RecordPort<'inventoryLevel'> = {
+    batchLimit: 1,
+    async readMany(keys, context) {
+      const productOf = (key: Key): Key => splitKey(key)[0] ?? ''
+      const skus = [...new Set(keys.map(productOf))]
+      const read = await levelsOf(skus, context)
+      const levels = new Map(read.map((outcome, index) => [skus[index], outcome]))
+      return keys.map((key) => {
+        const ofProduct = levels.get(productOf(key)) ?? ok([])
+        return ofProduct.ok ? ok(ofProduct.value.find((level) => level.key === key) ?? null) : ofProduct
+      })
+    },
+    lookups: { byProduct: { batchLimit: 1, read: levelsOf } },
+  }
+
+  /* ---- orders ---- */
+
+  const byNumber: Lookup<'order'> = reading.lookup(
+    orders,
+    'orderNumbers',
+    ({ number }) => [number],
+    fields.order.number,
+  )
+  const byCustomer: Lookup<'order'> = reading.lookup(
+    orders,
+    'customerIds',
+    ({ customer }) => [customer],
+    fields.order.customer,
+  )
+  const statusAction = (code: string, reached: Order['status']) =>
+    writing.action<'order'>({
+      source: orders,
+      verb: 'status',
+      method: 'PUT',
+      body: { status: code },
+      isDone: ({ status }) =>
+        status === reached ||
+        (PROGRESS.includes(reached) && PROGRESS.indexOf(status) > PROGRESS.indexOf(reached)),
+    })
+
+  const { statusCodes } = config
+  const order: RecordPort<'order'> = {
+    batchLimit: orderReading.batchLimit,
+    readMany: readOrders,
+    ...(extended
+      ? {
+          lookups: { byNumber, byCustomer },
+          list: orderReading.list,
+          changes: reading.changes(orders),
+        }
+      : {}),
+    ...(contract === 'plain'
+      ? {}
+      : {
+          create: writing.create<OrderCreate, 'order'>({
+            source: orders,
+            externalRefField: fields.order.externalRef,
+            findBy: extended ? 'externalRef' : null,
+            duplicateDetail: 'externalId',
+            refuse: mapping.refuseOrder,
+            body: mapping.orderBody,
+          }),
+          update: writing.update<OrderChanges, 'order'>({
+            source: orders,
+            refuse: mapping.refuseChanges,
+            body: mapping.changesBody,
+            missing: mapping.missingInOrder,
+          }),
+          actions: {
+            confirm: statusAction(statusCodes.confirm, 'CONFIRMED'),
+            process: statusAction(statusCodes.process, 'IN_PROGRESS'),
+            ship: statusAction(statusCodes.ship, 'SHIPPED'),
+            deliver: statusAction(statusCodes.deliver, 'DELIVERED'),
+            cancel: statusAction(statusCodes.cancel, 'CANCELLED'),
+          },
+        }),
+  }
+
+  /* ---- being told ---- */
+
+  const registration: WebhookRegistration = {
+    register: ({ url, events, secret }, context) =>
+      outcomeOf(async () => {
+        const retryPolicy = { maxRetries: 5, retryDelay: 1_000, backoffMultiplier: 2 }
+        const request = {
+          method: 'POST',
+          path: paths.webhooks,
+          headers: { 'content-type': 'application/json; charset=utf-8' },
+          body: JSON.stringify({ url, events, secret, retryPolicy }),
+        }
+        return shaped(registrationSchema, await client.write(request, context), paths.webhooks).id
+      }),
+    async unregister(id, context) {
+      if (!isAddressable(id)) return fail({ kind: 'not-found', message: `There is no webhook "${id}".` })
+      const path = `${paths.webhooks}/${encodeURIComponent(id)}`
+      const gone = await outcomeOf(() => client.write({ method: 'DELETE', path }, context))
+      // Whoever took it away before us did what was wanted.
+      return gone.ok || gone.failure.kind === 'not-found' ? ok(undefined) : gone
+    },
+  }
+
+  const probe = contract === 'plain' ? 'orders' : 'customers'
+  return {
+    kind: 'rest-erp',
+    ports:
+      contract === 'plain'
+        ? { product: { batchLimit: 1, readMany: reading.port(products).readMany }, order }
+        : {
+            customer: {
+              ...reading.port(customers),
+              changes: reading.changes(customers),
+              update: writing.update<CustomerChanges, 'customer'>({
+                source: customers,
+                refuse: mapping.refuseCustomer,
+                body: mapping.customerBody,
+                missing: mapping.missingInCustomer,
+              }),
+            },
+            product: { ...reading.port(products), changes: reading.changes(products) },
+            inventoryLevel: stock,
+            order,
+          },
+    health: (context) =>
+      outcomeOf(async () => {
+        // The plain interface has no list: an order that is not there proves as much.
+        if (contract === 'plain') {
+          const read = await reading.readOne(orders, '0', context)
+          if (!read.ok) throw new SourceError(read.failure)
+        } else await client.getPage(paths.customers, { limit: '1' }, context)
+        return { detail: `REST ERP at ${new URL(config.baseUrl).host}: ${probe} can be read` }
+      }),
+    ...(config.webhook
+      ? {
+          webhook: createReceiver(config.webhook, (body, id) =>
+            readStandardEvent(body, id, ['customer', 'product', 'order'], mapping.toDateTime),
+          ),
+        }
+      : {}),
+    ...(contract === 'plain' ? {} : { registration }),
+    async close() {
+      client.close()
+    },
+  }
+}

@@ -1,0 +1,781 @@
+/**
+ * An ERP that keeps the standard interface of seed 002 strictly: it refuses what it does not know instead of ignoring
+ * it, and tells those who registered of every change. With `contract: 'standard'` it has only what the seed lists;
+ * with `plain` only the two paths of seed 000. Shares no code with the adapter.
+ */
+import { createHmac, randomUUID } from 'node:crypto'
+import Big from 'big.js'
+import type { SimulatedRequest } from '../../simulation/server.ts'
+import { cancelOrder, changeOrder, deliver, nowText, placeOrder } from '../../simulation/trade.ts'
+import type { ErpAccount, ErpItem, ErpOrder, World, WorldChange } from '../../simulation/world.ts'
+import {
+  type Answered,
+  actorOf,
+  attributes,
+  authenticate,
+  BadField,
+  type Check,
+  CURRENCY,
+  checkRevision,
+  contains,
+  type Digits,
+  day,
+  decimalNumber,
+  decodePath,
+  EMAIL,
+  ID,
+  type Letter,
+  type LetterBox,
+  listOf,
+  listParameter,
+  noSuchMethod,
+  noSuchPath,
+  notBlank,
+  number,
+  objectOf,
+  oneOf,
+  onlyWith,
+  REFERENCE,
+  Refusal,
+  readBody,
+  refuseParameters,
+  type Shown,
+  type SimulatorAuth,
+  type StrictSimulator,
+  startStrictSimulator,
+  TIMED_PAGE,
+  text,
+  timedPage,
+  truth,
+  type Wrapping,
+} from '../rest/simulator.ts'
+
+export interface RestErpSimulatorOptions {
+  /** Default 0: any free port. */
+  readonly port?: number
+  readonly auth: SimulatorAuth
+  /** Default `extended`. */
+  readonly contract?: 'extended' | 'standard' | 'plain'
+  /** Told besides those who register. */
+  readonly webhook?: LetterBox
+  /** Signs events in their body, too, with this secret. */
+  readonly bodySecret?: string
+  /** Most values in a list, most records in a page. Default 100. */
+  readonly limit?: number
+}
+
+/** `{success, data, error, timestamp}`; the seed says nothing of errors. */
+const WRAPPING: Wrapping = {
+  badFieldCode: 40001,
+  succeed: (data) => ({ success: true, data }),
+  refuse: ({ code, message, details }) => ({
+    success: false,
+    error: { code: String(code), message, ...(details ? { details } : {}) },
+  }),
+}
+
+const PLAIN_WRAPPING: Wrapping = {
+  badFieldCode: 40001,
+  succeed: (data) => data,
+  refuse: ({ code, message }) => ({ code: String(code), message }),
+}
+
+export async function startRestErpSimulator(
+  world: World,
+  { port, auth, contract = 'extended', webhook, bodySecret, limit = 100 }: RestErpSimulatorOptions,
+): Promise<StrictSimulator> {
+  const registered = new Map<string, LetterBox>()
+  const erp: Erp = {
+    world,
+    limit,
+    extended: contract === 'extended',
+    revisions: countRevisions(world),
+    registered,
+  }
+  const simulator = await startStrictSimulator({
+    port,
+    wrapping: contract === 'plain' ? PLAIN_WRAPPING : WRAPPING,
+    route(request) {
+      authenticate(auth, request)
+      return contract === 'plain' ? routePlain(world, request) : route(erp, request)
+    },
+    letters: {
+      world,
+      boxes: () => [...(webhook ? [webhook] : []), ...registered.values()],
+      write: (change) => letterOf(change, bodySecret),
+    },
+  })
+  return {
+    ...simulator,
+    get calls() {
+      return simulator.calls
+    },
+    async close() {
+      erp.revisions.stop()
+      await simulator.close()
+    },
+  }
+}
+
+interface Erp {
+  readonly world: World
+  readonly limit: number
+  readonly extended: boolean
+  readonly revisions: Revisions
+  readonly registered: Map<string, LetterBox>
+}
+
+/** The world counts no revisions of accounts and orders: every change here is one. */
+interface Revisions {
+  of(id: string): number
+  stop(): void
+}
+function countRevisions(world: World): Revisions {
+  const changes = new Map<string, number>()
+  const idOf = ({ collection, entity }: WorldChange): string | undefined => {
+    if (collection === 'erpOrders') return orderId(entity as ErpOrder)
+    return collection === 'erpAccounts' ? (entity as ErpAccount).cardCode : undefined
+  }
+  const stop = world.onChange((change) => {
+    const id = idOf(change)
+    if (id !== undefined) changes.set(id, (changes.get(id) ?? 0) + 1)
+  })
+  return { of: (id) => 1 + (changes.get(id) ?? 0), stop }
+}
+
+/* ---- what is shown ---- */
+
+const orderId = ({ docEntry }: ErpOrder): string => `SO-${docEntry}`
+
+function showCustomer({ revisions }: Erp, account: ErpAccount): Shown {
+  return {
+    externalId: account.cardCode,
+    name: account.name,
+    code: account.cardCode,
+    type: 'company',
+    contacts: contactsOf(account),
+    ...(account.taxNumber === null
+      ? {}
+      : {
+          companyInfo: {
+            legalName: account.name,
+            taxNumber: account.taxNumber,
+            industry: industries.get(account) ?? '',
+            registeredAddress: account.street,
+          },
+        }),
+    financialInfo: {
+      creditLimit: number(account.creditLimit),
+      paymentTerms: account.paymentTerms.name,
+      currency: account.currency,
+    },
+    addresses: account.street
+      ? [
+          {
+            type: 'billing',
+            address: account.street,
+            city: account.city,
+            province: '',
+            postalCode: account.zip,
+            country: account.country,
+            isDefault: true,
+          },
+        ]
+      : [],
+    metadata: {
+      createdAt: account.createdAt,
+      updatedAt: account.updatedAt,
+      status: account.frozen ? 'inactive' : 'active',
+      revision: String(revisions.of(account.cardCode)),
+    },
+  }
+}
+
+/** What the world has no place for. */
+const industries = new WeakMap<ErpAccount, string>()
+const contacts = new WeakMap<ErpAccount, readonly Shown[]>()
+const contactsOf = (account: ErpAccount): readonly Shown[] =>
+  contacts.get(account) ??
+  (account.phone || account.email
+    ? [{ name: account.name, phone: account.phone, email: account.email, isPrimary: true }]
+    : [])
+
+const stockOf = (world: World, item: ErpItem) => world.all('erpStock').filter((one) => one.item === item.code)
+const sum = (values: readonly string[]): string =>
+  values.reduce((all, one) => all.plus(one), new Big(0)).toFixed()
+
+function showProduct(world: World, item: ErpItem): Shown {
+  return {
+    externalId: item.code,
+    sku: item.code,
+    name: item.name,
+    description: item.foreignName,
+    barcode: item.barcode,
+    category: { id: String(item.group), name: `G${item.group}`, path: [`G${item.group}`] },
+    specifications: [],
+    pricing: { standardPrice: number(item.price), currency: world.companyCurrency, priceUnit: item.unit },
+    inventory: { quantity: number(sum(stockOf(world, item).map((one) => one.inStock))), unit: item.unit },
+    metadata: {
+      createdAt: item.createdAt,
+      updatedAt: item.updatedAt,
+      status: item.active ? 'active' : 'discontinued',
+    },
+  }
+}
+
+function showInventory(world: World, item: ErpItem): Shown {
+  const places = stockOf(world, item)
+  return {
+    quantity: number(sum(places.map((one) => one.inStock))),
+    unit: item.unit,
+    warehouses: places.map((one) => ({
+      id: one.warehouse,
+      name: world.get('erpWarehouses', one.warehouse)?.name ?? '',
+      quantity: number(one.inStock),
+    })),
+    updatedAt: item.updatedAt,
+  }
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  CREATED: '已创建',
+  CONFIRMED: '已确认',
+  PROCESSING: '处理中',
+  DELIVERED: '已交付',
+  CANCELLED: '已取消',
+}
+
+function statusOf(order: ErpOrder): string {
+  if (order.cancelled) return 'CANCELLED'
+  if (order.closed) return 'DELIVERED'
+  if (order.lines.some((line) => !new Big(line.open).eq(line.quantity))) return 'PROCESSING'
+  return order.confirmed ? 'CONFIRMED' : 'CREATED'
+}
+
+function showStatus(world: World, order: ErpOrder): Shown {
+  const code = statusOf(order)
+  const deliveries = world
+    .all('erpDeliveries')
+    .filter(({ lines }) => lines.some(({ baseEntry }) => baseEntry === order.docEntry))
+    .map(({ createdAt, docNum }) => ({
+      status: 'PROCESSING',
+      timestamp: createdAt,
+      notes: `出货单 ${docNum}`,
+    }))
+  const ended = { status: code, timestamp: order.updatedAt }
+  return {
+    status: { code, name: NAMES[code] ?? code, updatedAt: order.updatedAt },
+    timeline: [
+      { status: 'CREATED', timestamp: order.createdAt },
+      ...deliveries,
+      ...(code === 'CREATED' || code === 'PROCESSING' ? [] : [ended]),
+    ],
+  }
+}
+
+function showOrder({ world, revisions }: Erp, order: ErpOrder): Shown {
+  const { userFields } = order
+  const code = statusOf(order)
+  return {
+    externalId: orderId(order),
+    orderNumber: String(order.docNum),
+    orderType: 'sales',
+    customer: { id: order.cardCode, name: order.cardName, code: order.cardCode },
+    orderDate: order.docDate,
+    items: order.lines.map((line) => ({
+      lineNumber: line.lineNum + 1,
+      product: { id: line.item, sku: line.item, name: line.description },
+      quantity: number(line.quantity),
+      unit: world.get('erpItems', line.item)?.unit ?? '',
+      unitPrice: number(line.unitPrice),
+      discount: number(line.discountPercent),
+      taxRate: number(line.taxPercent),
+      subtotal: number(line.total),
+      warehouse: line.warehouse,
+    })),
+    amounts: {
+      subtotal: number(new Big(order.gross).minus(order.tax).toFixed()),
+      taxAmount: number(order.tax),
+      discountAmount: 0,
+      totalAmount: number(order.gross),
+      currency: order.currency,
+    },
+    delivery: { address: '', city: '', province: '', postalCode: '', expectedDate: order.dueDate },
+    status: { code, name: NAMES[code] ?? code, updatedAt: order.updatedAt },
+    references: { customerReference: order.numAtCard, externalRef: userFields.U_ExternalRef ?? null },
+    metadata: {
+      createdAt: order.createdAt,
+      updatedAt: order.updatedAt,
+      createdBy: userFields.U_CreatedBy ?? 'erp',
+      notes: order.comments,
+      customFields: Object.fromEntries(
+        Object.entries(userFields)
+          .filter(([name]) => name.startsWith('U_x_'))
+          .map(([name, value]) => [name.slice('U_x_'.length), value]),
+      ),
+      revision: String(revisions.of(orderId(order))),
+    },
+  }
+}
+
+/* ---- the standard interface ---- */
+
+function route(erp: Erp, request: SimulatedRequest): Answered {
+  const [, collection, id, below] =
+    /^\/erp\/(customers|products|orders|webhooks)(?:\/([^/]+)(?:\/(inventory|status))?)?$/.exec(
+      request.path,
+    ) ?? []
+  if (!collection) throw noSuchPath(request)
+  const operation = `${request.method} ${collection}${id === undefined ? '' : '/ID'}${below ? `/${below}` : ''}`
+  const key = decodePath(id)
+  switch (operation) {
+    case 'GET customers':
+      return { data: recordsOf(erp, request, 'customers') }
+    case 'GET customers/ID':
+      refuseParameters(request)
+      return { data: showCustomer(erp, findCustomer(erp, key)) }
+    case 'PUT customers/ID':
+      return updateCustomer(erp, findCustomer(erp, key), request)
+    case 'GET products':
+      return { data: recordsOf(erp, request, 'products') }
+    case 'GET products/ID':
+      refuseParameters(request)
+      return { data: showProduct(erp.world, findProduct(erp, key)) }
+    case 'GET products/ID/inventory':
+      refuseParameters(request)
+      return { data: showInventory(erp.world, findProduct(erp, key)) }
+    case 'GET orders':
+      if (!erp.extended) throw noSuchMethod(request, 'POST')
+      return { data: recordsOf(erp, request, 'orders') }
+    case 'POST orders':
+      return createOrder(erp, request)
+    case 'GET orders/ID':
+      refuseParameters(request)
+      return { data: showOrder(erp, findOrder(erp, key)) }
+    case 'PUT orders/ID':
+      return updateOrder(erp, findOrder(erp, key), request)
+    case 'GET orders/ID/status':
+      refuseParameters(request)
+      return { data: showStatus(erp.world, findOrder(erp, key)) }
+    case 'PUT orders/ID/status':
+      return setStatus(erp, findOrder(erp, key), request)
+    case 'POST webhooks':
+      return register(erp, request)
+    case 'DELETE webhooks/ID':
+      refuseParameters(request)
+      if (!erp.registered.delete(key)) throw new Refusal(40404, '回调不存在', { id: key })
+      return { data: null }
+    default:
+      throw noSuchMethod(request, 'GET')
+  }
+}
+
+function findCustomer({ world }: Erp, id: string): ErpAccount {
+  const found = world.get('erpAccounts', id)
+  if (!found) throw new Refusal(40401, '客户不存在', { externalId: id })
+  return found
+}
+
+function findProduct({ world }: Erp, id: string): ErpItem {
+  const found = world.get('erpItems', id)
+  if (!found) throw new Refusal(40402, '产品不存在', { externalId: id })
+  return found
+}
+
+function findOrder({ world }: Pick<Erp, 'world'>, id: string): ErpOrder {
+  const entry = /^SO-([1-9]\d*)$/.exec(id)?.[1]
+  const found = entry === undefined ? undefined : world.get('erpOrders', entry)
+  if (!found) throw new Refusal(40403, '订单不存在', { externalId: id })
+  return found
+}
+
+function recordsOf(erp: Erp, request: SimulatedRequest, what: 'customers' | 'products' | 'orders'): Shown {
+  const { world, limit, extended } = erp
+  const more = extended ? ['ids', 'search', 'after'] : []
+  const own = {
+    customers: ['status'],
+    products: ['status', 'category'],
+    orders: ['status', 'customerIds', 'orderNumbers', 'externalRef'],
+  }[what]
+  refuseParameters(request, [...TIMED_PAGE.filter((name) => name !== 'after'), ...own, ...more])
+  const rows: Row[] = {
+    customers: () => world.all('erpAccounts').map((one) => customerRow(erp, one)),
+    products: () => world.all('erpItems').map((one) => productRow(world, one)),
+    orders: () => world.all('erpOrders').map((one) => orderRow(erp, one)),
+  }[what]()
+  const ids = listParameter(request, 'ids', limit)
+  if (ids) {
+    onlyWith(request, 'ids')
+    // In no promised order: whoever asks by id can sort for themselves.
+    const found = rows.filter(({ id }) => ids.includes(id)).reverse()
+    return { items: found.map(({ show }) => show()) }
+  }
+  const customerIds = listParameter(request, 'customerIds', limit)
+  const orderNumbers = listParameter(request, 'orderNumbers', limit)
+  const { query } = request
+  const found = rows
+    .filter(({ status }) => [null, status].includes(query.get('status')))
+    .filter(({ category }) => [null, category].includes(query.get('category')))
+    .filter(({ texts }) => contains(texts, query.get('search')))
+    .filter(({ customer }) => !customerIds || customerIds.includes(customer ?? ''))
+    .filter(({ texts: [printed] }) => !orderNumbers || orderNumbers.includes(printed ?? ''))
+    .filter(({ reference }) => [null, reference].includes(query.get('externalRef')))
+  return timedPage(
+    request,
+    found,
+    (row) => row,
+    limit,
+    ({ show }) => show(),
+  )
+}
+
+interface Row {
+  readonly id: string
+  readonly createdAt: string
+  readonly updatedAt: string
+  readonly status: string
+  /** What a search looks at; the number that people use first. */
+  readonly texts: readonly (string | null)[]
+  readonly category?: string
+  readonly customer?: string
+  readonly reference?: string | null
+  show(): Shown
+}
+
+const customerRow = (erp: Erp, one: ErpAccount): Row => ({
+  id: one.cardCode,
+  createdAt: one.createdAt,
+  updatedAt: one.updatedAt,
+  status: one.frozen ? 'inactive' : 'active',
+  texts: [one.cardCode, one.name, one.taxNumber],
+  show: () => showCustomer(erp, one),
+})
+
+const productRow = (world: World, one: ErpItem): Row => ({
+  id: one.code,
+  createdAt: one.createdAt,
+  updatedAt: one.updatedAt,
+  status: one.active ? 'active' : 'discontinued',
+  texts: [one.code, one.name, one.barcode],
+  category: String(one.group),
+  show: () => showProduct(world, one),
+})
+
+const orderRow = (erp: Erp, one: ErpOrder): Row => ({
+  id: orderId(one),
+  createdAt: one.createdAt,
+  updatedAt: one.updatedAt,
+  status: statusOf(one),
+  texts: [String(one.docNum), one.cardName, one.numAtCard],
+  customer: one.cardCode,
+  reference: one.userFields.U_ExternalRef ?? null,
+  show: () => showOrder(erp, one),
+})
+
+/* ---- writes ---- */
+
+const CONTACT = objectOf(
+  { name: notBlank(100), title: text(100), phone: text(50), email: EMAIL, isPrimary: truth },
+  ['name', 'isPrimary'],
+)
+const CUSTOMER = objectOf({
+  name: notBlank(200),
+  companyInfo: objectOf({ industry: text(100) }),
+  contacts: listOf(CONTACT, 50, 0),
+})
+
+function updateCustomer(erp: Erp, account: ErpAccount, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const body = readBody(request)
+  actorOf(request)
+  CUSTOMER(body, '')
+  conditional(erp, request, account.cardCode)
+  const given = body as { name?: string; companyInfo?: { industry?: string }; contacts?: Shown[] }
+  const after = {
+    ...account,
+    ...(given.name === undefined ? {} : { name: given.name }),
+    updatedAt: nowText(),
+  }
+  const industry = given.companyInfo?.industry ?? industries.get(account)
+  if (industry !== undefined) industries.set(after, industry)
+  contacts.set(after, given.contacts ?? contactsOf(account))
+  erp.world.put('erpAccounts', after)
+  return { data: { externalId: after.cardCode, updatedAt: after.updatedAt } }
+}
+
+/** The standard interface knows no conditions: whoever sends one is told. */
+function conditional({ extended, revisions }: Erp, request: SimulatedRequest, id: string): void {
+  if (!extended && request.headers['if-match'] !== undefined)
+    throw new BadField('If-Match', 'If-Match is not supported.')
+  checkRevision(request, revisions.of(id), '数据已被他人修改')
+}
+
+const EXPECTED = objectOf({ expectedDate: day })
+const REFERENCES = objectOf({ customerReference: text(100), externalRef: REFERENCE })
+const METADATA = objectOf({ notes: text(500), customFields: attributes })
+const rate: Check = (value, field) => {
+  decimalNumber(false)(value, field)
+  if (new Big((value as Digits).text).gt(100)) throw new BadField(field, `"${field}" is a percentage.`)
+}
+const ITEM = objectOf(
+  {
+    lineNumber: decimalNumber(true),
+    product: objectOf({ id: ID }, ['id']),
+    quantity: decimalNumber(true),
+    unitPrice: decimalNumber(false),
+    discount: rate,
+    taxRate: rate,
+    warehouse: ID,
+  },
+  ['lineNumber', 'product', 'quantity'],
+)
+const NEW_ORDER = objectOf(
+  {
+    orderType: oneOf(['sales']),
+    customer: objectOf({ id: ID }, ['id']),
+    orderDate: day,
+    delivery: EXPECTED,
+    references: REFERENCES,
+    payment: objectOf({ method: text(40), terms: text(100) }),
+    amounts: objectOf({ currency: CURRENCY }),
+    metadata: METADATA,
+    items: listOf(ITEM, 200),
+  },
+  ['orderType', 'customer', 'items'],
+)
+const CHANGED_ORDER = objectOf({ delivery: EXPECTED, references: REFERENCES, metadata: METADATA })
+
+interface OrderBody {
+  customer: { id: string }
+  orderDate?: string
+  delivery?: { expectedDate?: string }
+  references?: { customerReference?: string; externalRef?: string }
+  amounts?: { currency: string }
+  metadata?: { notes?: string; customFields?: Record<string, string> }
+  items: {
+    product: { id: string }
+    quantity: Digits
+    unitPrice?: Digits
+    discount?: Digits
+    warehouse?: string
+  }[]
+}
+
+const customOf = (given: Readonly<Record<string, string>> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(given).map(([name, value]) => [`U_x_${name}`, value]))
+
+function createOrder(erp: Erp, request: SimulatedRequest): Answered {
+  const { world } = erp
+  refuseParameters(request)
+  const raw = readBody(request)
+  const actor = actorOf(request)
+  NEW_ORDER(raw, '')
+  const body = raw as OrderBody
+  const reference = body.references?.externalRef
+  // Said first, so that repeating a request gives the same answer whatever became of its customer since.
+  const earlier =
+    erp.extended && reference !== undefined
+      ? world.all('erpOrders').find((one) => one.userFields.U_ExternalRef === reference)
+      : undefined
+  if (earlier) {
+    const details = { field: 'references.externalRef', externalId: orderId(earlier) }
+    throw new Refusal(40901, '外部单号已存在', details)
+  }
+  const account = world.get('erpAccounts', body.customer.id)
+  if (!account) throw new BadField('customer.id', '客户不存在', { customer: body.customer.id })
+  if (account.frozen) throw new Refusal(40002, '客户已冻结', { customer: account.cardCode })
+  const currency = body.amounts?.currency ?? account.currency
+  if (currency !== account.currency)
+    throw new BadField('amounts.currency', '币种与客户不符', { currency: account.currency })
+  const lines = body.items.map(({ product, quantity, unitPrice, discount, warehouse = '01' }, index) => {
+    const at = { line: index + 1 }
+    const item = world.get('erpItems', product.id)
+    if (!item?.active)
+      throw new BadField(`items[${index}].product.id`, '产品不存在', { ...at, product: product.id })
+    if (!world.get('erpStock', `${item.code}@${warehouse}`))
+      throw new BadField(`items[${index}].warehouse`, '仓库无此产品', { ...at, warehouse })
+    return {
+      item: item.code,
+      quantity: quantity.text,
+      warehouse,
+      ...(unitPrice ? { price: unitPrice.text } : {}),
+      ...(discount ? { discountPercent: discount.text } : {}),
+    }
+  })
+  const today = nowText().slice(0, 10)
+  const order = placeOrder(world, {
+    cardCode: account.cardCode,
+    currency,
+    docDate: body.orderDate ?? today,
+    dueDate: body.delivery?.expectedDate ?? today,
+    numAtCard: body.references?.customerReference ?? null,
+    comments: body.metadata?.notes ?? null,
+    confirmed: false,
+    userFields: {
+      ...customOf(body.metadata?.customFields),
+      ...(reference === undefined ? {} : { U_ExternalRef: reference }),
+      ...(actor === undefined ? {} : { U_CreatedBy: actor }),
+    },
+    lines,
+  })
+  const data = { externalId: orderId(order), orderNumber: String(order.docNum), status: statusOf(order) }
+  return { data, status: 201 }
+}
+
+function updateOrder(erp: Erp, order: ErpOrder, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const raw = readBody(request)
+  actorOf(request)
+  CHANGED_ORDER(raw, '')
+  const { delivery, references, metadata } = raw as Partial<OrderBody>
+  if (references?.externalRef !== undefined) throw new BadField('references.externalRef', '外部单号不可修改')
+  conditional(erp, request, orderId(order))
+  if (order.closed) throw new Refusal(40902, '订单已关闭', { status: statusOf(order) })
+  const changed = changeOrder(erp.world, order, {
+    ...(delivery?.expectedDate === undefined ? {} : { dueDate: delivery.expectedDate }),
+    ...(references?.customerReference === undefined ? {} : { numAtCard: references.customerReference }),
+    ...(metadata?.notes === undefined ? {} : { comments: metadata.notes }),
+    userFields: { ...order.userFields, ...customOf(metadata?.customFields) },
+  })
+  return { data: { externalId: orderId(changed), updatedAt: changed.updatedAt } }
+}
+
+const STATUS = objectOf({ status: oneOf(['CONFIRMED', 'DELIVERED', 'CANCELLED']) }, ['status'])
+
+function setStatus(erp: Erp, order: ErpOrder, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const raw = readBody(request)
+  actorOf(request)
+  STATUS(raw, '')
+  const { status } = raw as { status: string }
+  const present = statusOf(order)
+  // What was asked for before changes nothing.
+  if (present === status) return { data: showStatus(erp.world, order) }
+  conditional(erp, request, orderId(order))
+  const possible: Readonly<Record<string, readonly string[]>> = {
+    CONFIRMED: ['CREATED'],
+    DELIVERED: ['CONFIRMED', 'PROCESSING'],
+    CANCELLED: ['CREATED', 'CONFIRMED'],
+  }
+  if (!possible[status]?.includes(present))
+    throw new Refusal(40902, '当前状态不允许该操作', { status: present, wanted: status })
+  if (status === 'CONFIRMED') changeOrder(erp.world, order, { confirmed: true })
+  else if (status === 'CANCELLED') cancelOrder(erp.world, order)
+  else deliver(erp.world, order)
+  return { data: showStatus(erp.world, findOrder(erp, orderId(order))) }
+}
+
+/* ---- webhooks ---- */
+
+const EVENTS = ['customer', 'product', 'order'].flatMap((one) => [`${one}.created`, `${one}.updated`])
+EVENTS.push('product.inventory.changed', 'order.status.changed', 'order.delivered', 'order.cancelled')
+
+const WEBHOOK = objectOf(
+  {
+    url: text(500, /^https?:\/\//, 'is no address'),
+    events: listOf(oneOf(EVENTS), 50),
+    secret: notBlank(200),
+    retryPolicy: objectOf({
+      maxRetries: decimalNumber(false),
+      retryDelay: decimalNumber(false),
+      backoffMultiplier: decimalNumber(false),
+    }),
+  },
+  ['url', 'events', 'secret'],
+)
+
+function register({ registered }: Erp, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const body = readBody(request)
+  WEBHOOK(body, '')
+  const { url, secret, events, retryPolicy } = body as {
+    url: string
+    secret: string
+    events: string[]
+    retryPolicy?: Record<string, Digits>
+  }
+  const id = `wh-${randomUUID()}`
+  const {
+    maxRetries = 3,
+    retryDelay = 200,
+    backoffMultiplier = 2,
+  } = Object.fromEntries(Object.entries(retryPolicy ?? {}).map(([name, { text }]) => [name, Number(text)]))
+  const retryDelaysMs = Array.from({ length: maxRetries }, (_, n) => retryDelay * backoffMultiplier ** n)
+  registered.set(id, { url, secret, retryDelaysMs, wants: ({ event }) => events.includes(event ?? '') })
+  return { data: { id }, status: 201 }
+}
+
+function letterOf({ collection, entity, before }: WorldChange, secret?: string): Letter | undefined {
+  const told = subjectOf({ collection, entity, before })
+  if (!told) return undefined
+  const [event, externalId] = told
+  const id = randomUUID()
+  const letter = { id, event, timestamp: nowText(), source: 'rest_erp', data: { externalId, changes: {} } }
+  const body = JSON.stringify(letter)
+  if (secret === undefined) return { id, event, body }
+  const signature = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`
+  return { id, event, body: JSON.stringify({ ...letter, signature }) }
+}
+
+function subjectOf({ collection, entity, before }: WorldChange): readonly [string, string] | undefined {
+  const happened = before ? 'updated' : 'created'
+  switch (collection) {
+    case 'erpAccounts':
+      return [`customer.${happened}`, (entity as ErpAccount).cardCode]
+    case 'erpItems':
+      return [`product.${happened}`, (entity as ErpItem).code]
+    case 'erpStock':
+      return ['product.inventory.changed', (entity as { item: string }).item]
+    case 'erpOrders': {
+      const order = entity as ErpOrder
+      const status = statusOf(order)
+      const same = !before || statusOf(before as ErpOrder) === status
+      const ending = { CANCELLED: 'cancelled', DELIVERED: 'delivered' }[status] ?? 'status.changed'
+      return [`order.${same ? happened : ending}`, orderId(order)]
+    }
+    default:
+      return undefined
+  }
+}
+
+/* ---- the plain interface of seed 000 ---- */
+
+function routePlain(world: World, request: SimulatedRequest): Answered {
+  const [, collection, id] = /^\/api\/(products|orders)\/([^/]+)$/.exec(request.path) ?? []
+  if (!collection) throw noSuchPath(request)
+  if (request.method !== 'GET') throw noSuchMethod(request, 'GET')
+  refuseParameters(request)
+  const key = decodePath(id)
+  if (collection === 'products') {
+    const item = world.get('erpItems', key)
+    if (!item) throw new Refusal(40402, '产品不存在')
+    return {
+      data: {
+        productId: item.code,
+        productName: item.name,
+        unit: item.unit,
+        status: item.active ? 'ACTIVE' : 'X',
+      },
+    }
+  }
+  const order = findOrder({ world }, key)
+  return {
+    data: {
+      orderId: orderId(order),
+      orderNo: String(order.docNum),
+      customerId: order.cardCode,
+      customerName: order.cardName,
+      createDate: order.createdAt,
+      totalAmount: number(order.gross),
+      status: statusOf(order),
+      orderItems: order.lines.map((line) => ({
+        itemId: `${order.docEntry}-${line.lineNum}`,
+        productId: line.item,
+        productName: line.description,
+        quantity: number(line.quantity),
+        unitPrice: number(line.price),
+        totalPrice: number(line.total),
+      })),
+    },
+  }
+}
