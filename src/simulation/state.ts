@@ -32,8 +32,26 @@ export interface CrmOpportunity {
   closeDate: string
   owner: string
   externalRef: string | null
+  /** What is to be sold; products under the ERP's codes. */
+  lines?: readonly {
+    readonly productCode: string
+    readonly quantity: string
+    readonly unitPrice: string | null
+  }[]
+  /** The order that it became. */
+  orderNumber?: string | null
   createdAt: string
   updatedAt: string
+}
+
+/** What somebody has written down about a customer. */
+export interface CrmNote {
+  readonly id: string
+  readonly customerId: string
+  readonly text: string
+  readonly author: string
+  readonly externalRef: string | null
+  readonly createdAt: string
 }
 
 /** A business partner of the ERP: one customer may have several, one per currency or branch. */
@@ -384,6 +402,7 @@ export type WmsEvent = { readonly seq: number; readonly eventId: string; readonl
 export interface Collections {
   crmCustomers: CrmCustomer
   crmOpportunities: CrmOpportunity
+  crmNotes: CrmNote
   erpAccounts: ErpAccount
   erpItems: ErpItem
   erpWarehouses: ErpWarehouse
@@ -409,6 +428,7 @@ export type CollectionName = keyof Collections
 const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => string } = {
   crmCustomers: (e) => e.id,
   crmOpportunities: (e) => e.id,
+  crmNotes: (e) => e.id,
   erpAccounts: (e) => e.cardCode,
   erpItems: (e) => e.code,
   erpWarehouses: (e) => e.code,

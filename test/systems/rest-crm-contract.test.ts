@@ -147,6 +147,24 @@ describe('the simulator answers as the contract says', () => {
         closeDate: null,
       },
     })
+    const lines = [{ productCode: 'A00003', quantity: '2', unitPrice: '9.90' }]
+    expect(
+      (await ask('POST', '/api/opportunities', { name: 'x', customerId: '70007', lines })).data,
+    ).toMatchObject({
+      lines,
+      orderNumber: null,
+    })
+    const linked = await ask('PUT', '/api/opportunities/OP-00009', { stage: 'WON', orderNumber: '1031' })
+    expect(linked.data).toMatchObject({ stage: 'WON', probability: 100, orderNumber: '1031' })
+    const note = { customerId: '70007', text: 'paid', externalRef: 'n-1' }
+    expect(await ask('POST', '/api/notes', note)).toMatchObject({ status: 201, data: { noteId: 'NT-00001' } })
+    expect(await ask('POST', '/api/notes', note)).toMatchObject({
+      status: 409,
+      details: { noteId: 'NT-00001' },
+    })
+    expect((await ask('GET', '/api/notes?externalRef=n-1')).data).toMatchObject({ items: [note] })
+    expect(await ask('PUT', '/api/opportunities/OP-00009', { amount: '1' })).toMatchObject({ code: 40001 })
+    expect(await ask('PUT', '/api/opportunities/OP-99999', { stage: 'WON' })).toMatchObject({ code: 40402 })
     const again = await ask('POST', '/api/opportunities', { ...opportunity, name: 'other' })
     expect(again).toMatchObject({ status: 409, code: 40901, details: { opportunityId: 'OP-00009' } })
   })

@@ -291,6 +291,8 @@ describe('opportunities are read', () => {
         probability: '50',
         closeDate: '2026-08-03',
         owner: 'zhang.wei',
+        lines: [],
+        orderNumber: null,
         externalReference: null,
         createdAt: '2024-11-11T09:00:00.000Z',
         updatedAt: '2026-04-07T09:00:00.000Z',
@@ -491,6 +493,60 @@ describe('a customer is updated', () => {
       effect: 'none',
       proven: false,
     })
+  })
+})
+
+describe('what a flow writes to a CRM', () => {
+  test('an opportunity shows its lines and, once told, the order that it became', async () => {
+    const { opportunity, world } = await start()
+    const won = world.get('crmOpportunities', 'OP-00003')
+    if (!won) throw new Error('the seed has no OP-00003')
+    world.put('crmOpportunities', {
+      ...won,
+      lines: [{ productCode: 'A00003', quantity: '2.5', unitPrice: null }],
+    })
+    const { update } = opportunity
+    if (!update) throw new Error('opportunities cannot be changed')
+    const change = { key: 'OP-00003', changes: { orderNumber: '1031' } }
+    expect(given(await update.verify(change, write, context))).toMatchObject({
+      effect: 'none',
+      proven: true,
+    })
+    expect(given(await update.send(change, write, context)).record).toMatchObject({
+      orderNumber: '1031',
+      lines: [{ product: 'A00003', quantity: '2.5', unitPrice: null }],
+    })
+    expect(world.get('crmOpportunities', 'OP-00003')?.orderNumber).toBe('1031')
+    expect(given(await update.verify(change, write, context))).toMatchObject({ effect: 'done' })
+  })
+
+  test.each(['drop-after', 'truncate'] as const)(
+    'a note is made once, though its answer is lost (%s)',
+    async (kind) => {
+      const { customer, crm, world } = await start()
+      const note = customer.actions?.addNote
+      if (!note) throw new Error('no notes')
+      crm.setFaults([{ kind, times: 1 }])
+      const input = { key: '70007', text: '到账 612.00 元 🤝' }
+      const lost = await note.send(input, write, context)
+      expect(lost).toMatchObject({ ok: false, failure: { kind: 'unknown-outcome' } })
+      expect(given(await note.verify(input, write, context))).toMatchObject({
+        effect: 'done',
+        result: { key: '70007' },
+      })
+      expect(given(await note.send(input, write, context))).toEqual({ key: '70007', reached: 'effective' })
+      expect(world.all('crmNotes')).toMatchObject([{ customerId: '70007', text: '到账 612.00 元 🤝' }])
+    },
+  )
+
+  test('a note without words is refused before anything is sent', async () => {
+    const { customer, crm } = await start()
+    const before = crm.calls.length
+    expect(await customer.actions?.addNote?.send({ key: '70007', text: ' ' }, write, context)).toMatchObject({
+      ok: false,
+      failure: { kind: 'unsupported' },
+    })
+    expect(crm.calls.length).toBe(before)
   })
 })
 

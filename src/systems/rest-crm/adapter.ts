@@ -1,13 +1,19 @@
 /** A CRM that follows the published contract (`openapi.yaml`), or one that can be described as a variant of it. */
-import { ok, outcomeOf } from '../failure.ts'
-import type { CreateAdapter, CustomerChanges, OpportunityCreate } from '../port.ts'
+import { fail, ok, outcomeOf } from '../failure.ts'
+import type {
+  ActionInput,
+  CreateAdapter,
+  CustomerChanges,
+  OpportunityChanges,
+  OpportunityCreate,
+} from '../port.ts'
 import { createRestClient, queryOf } from '../rest/client.ts'
 import { fieldText } from '../rest/fields.ts'
 import { createReading, type Source, unsupported } from '../rest/reading.ts'
 import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
 import { createWriting } from '../rest/writing.ts'
 import type { RestCrmConfig } from './config.ts'
-import { createMapping, missingChanges, timeReader } from './mapping.ts'
+import { createMapping, missingChanges, missingOpportunityChanges, timeReader } from './mapping.ts'
 
 export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeoutMs }) => {
   const { fields, paths, utcOffset } = config
@@ -51,6 +57,20 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     filter: ({ customer, search }) => ok(queryOf({ customerIds: customer, search })),
   }
 
+  // Opportunities of the contract have no revision.
+  const unversioned = createWriting(client, reading, {
+    ...config,
+    conditional: false,
+    repeatableActions: false,
+  })
+  /** A note is no record of ours: what was written to is its customer. */
+  const notes: Source<'customer'> = {
+    ...customers,
+    path: paths.notes,
+    read: () => fail({ kind: 'invalid-response', detail: 'a note is no customer' }),
+    keyOf: (raw) => fieldText(raw, fields.note.customer),
+  }
+
   return {
     kind: 'rest-crm',
     ports: {
@@ -62,6 +82,16 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
           body: mapping.customerBody,
           missing: missingChanges,
         }),
+        actions: {
+          addNote: writing.create<ActionInput, 'customer'>({
+            source: notes,
+            externalRefField: fields.note.externalRef,
+            duplicateDetail: 'customerId',
+            refuse: ({ text }) =>
+              text?.trim() ? undefined : { kind: 'unsupported', message: 'A note needs a text.' },
+            body: mapping.noteBody,
+          }),
+        },
       },
       opportunity: {
         ...reading.port(opportunities),
@@ -79,6 +109,11 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
           externalRefField: fields.opportunity.externalRef,
           duplicateDetail: 'opportunityId',
           body: mapping.opportunityBody,
+        }),
+        update: unversioned.update<OpportunityChanges, 'opportunity'>({
+          source: opportunities,
+          body: mapping.opportunityChanges,
+          missing: missingOpportunityChanges,
         }),
       },
     },

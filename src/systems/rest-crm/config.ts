@@ -43,10 +43,24 @@ const opportunityFields = z.strictObject({
   currency: name('currency', 'ISO 4217 code of the amount'),
   probability: name('probability', 'Per cent'),
   closeDate: name('closeDate', 'Expected day of the decision'),
+  lines: name('lines', 'What is to be sold'),
+  orderNumber: name('orderNumber', 'Number of the order that it became'),
   owner: name('owner', 'Who works on it'),
   externalRef: name('externalRef', 'Receives the reference by which a lost answer is looked up'),
   createdAt: name('createDate', 'Date and time of creation'),
   updatedAt: name('updateDate', 'Date and time of the last change'),
+})
+
+const lineFields = z.strictObject({
+  product: name('productCode', 'Product; as the ordering system or another one calls it'),
+  quantity: name('quantity', 'How many'),
+  unitPrice: name('unitPrice', 'Net price of one, in the currency of the opportunity'),
+})
+
+const noteFields = z.strictObject({
+  customer: name('customerId', 'Key of the customer'),
+  text: name('text', 'What is noted'),
+  externalRef: name('externalRef', 'Receives the reference by which a lost answer is looked up'),
 })
 
 /** What a CRM of the kind `rest-crm` needs to be told. The defaults are the contract in `openapi.yaml`. */
@@ -96,6 +110,7 @@ export const restCrmConfig = z.strictObject({
     .strictObject({
       customers: path('/api/customers', 'Customers; one of them is at /ID below it'),
       opportunities: path('/api/opportunities', 'Opportunities; one of them is at /ID below it'),
+      notes: path('/api/notes', 'Notes about customers'),
     })
     .prefault({})
     .describe('Where the CRM keeps what'),
@@ -105,6 +120,8 @@ export const restCrmConfig = z.strictObject({
       address: addressFields.prefault({}).describe('Names in an address'),
       contact: contactFields.prefault({}).describe('Names in a contact'),
       opportunity: opportunityFields.prefault({}).describe('Names in an opportunity'),
+      line: lineFields.prefault({}).describe('Names in a line of an opportunity'),
+      note: noteFields.prefault({}).describe('Names in a note about a customer'),
     })
     .prefault({})
     .describe('How the CRM names its fields'),

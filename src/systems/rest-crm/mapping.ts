@@ -1,10 +1,20 @@
 /** The CRM's customers and opportunities ⇄ our records. Pure; vendor field names come from the configuration. */
+import Big from 'big.js'
 import { z } from 'zod'
 import type { Outcome } from '../failure.ts'
-import type { CustomerChanges, OpportunityCreate } from '../port.ts'
-import type { Address, Contact, Customer, CustomerLevel, Opportunity, OpportunityStage } from '../records.ts'
+import type { ActionInput, CustomerChanges, OpportunityChanges, OpportunityCreate } from '../port.ts'
+import type {
+  Address,
+  Contact,
+  Customer,
+  CustomerLevel,
+  Opportunity,
+  OpportunityLine,
+  OpportunityStage,
+} from '../records.ts'
 import {
   contactsText,
+  decimal,
   fieldOf,
   fieldText,
   given,
@@ -76,10 +86,13 @@ const opportunitySchema = (utcOffset: string) =>
     probability: optionalDecimal,
     closeDate: optionalDay,
     owner: optionalText,
+    orderNumber: optionalText,
     externalRef: optionalText,
     createdAt: optionalTime(behind(utcOffset)),
     updatedAt: optionalTime(behind(utcOffset)),
   })
+
+const lineSchema = z.object({ product: z.string().min(1), quantity: decimal, unitPrice: optionalDecimal })
 
 export interface Mapping {
   /** @returns `invalid-response` when this one record cannot be read. */
@@ -88,6 +101,9 @@ export interface Mapping {
   opportunity(raw: unknown): Outcome<Opportunity>
   customerBody(changes: CustomerChanges): Record<string, unknown>
   opportunityBody(input: OpportunityCreate, externalReference: string): Record<string, unknown>
+  /** A field without a name here cannot be changed. */
+  opportunityChanges(changes: OpportunityChanges): Record<string, unknown>
+  noteBody(input: ActionInput, externalReference: string): Record<string, unknown>
 }
 
 /** @param utcOffset Offset of times that the CRM gives without one: `Z` or `+08:00`. */
@@ -106,6 +122,13 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
       .nullish()
       .parse(raw)
       ?.map((one) => contactSchema.parse(renamed(one, fields.contact))) ?? []
+
+  const linesOf = (raw: unknown): OpportunityLine[] =>
+    z
+      .array(z.unknown())
+      .nullish()
+      .parse(raw)
+      ?.map((one) => lineSchema.parse(renamed(one, fields.line))) ?? []
 
   return {
     customer: (raw) =>
@@ -143,6 +166,8 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
           probability: plain.probability,
           closeDate: plain.closeDate,
           owner: plain.owner,
+          lines: linesOf(fieldOf(raw, fields.opportunity.lines)),
+          orderNumber: plain.orderNumber,
           externalReference: plain.externalRef,
           createdAt: plain.createdAt,
           updatedAt: plain.updatedAt,
@@ -173,6 +198,24 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
         [names.externalRef]: externalReference,
       }
     },
+
+    opportunityChanges(changes) {
+      const names = fields.opportunity
+      return {
+        ...given(names.name, changes.name),
+        ...given(names.stage, changes.stage),
+        ...given(names.amount, changes.amount?.amount),
+        ...given(names.currency, changes.amount?.currency),
+        ...given(names.closeDate, changes.closeDate),
+        ...given(names.orderNumber, changes.orderNumber),
+      }
+    },
+
+    noteBody: ({ key, text }, externalReference) => ({
+      [fields.note.customer]: key,
+      [fields.note.text]: text ?? '',
+      [fields.note.externalRef]: externalReference,
+    }),
   }
 }
 
@@ -201,6 +244,21 @@ export function missingChanges(customer: Customer, changes: CustomerChanges): st
     return wanted !== undefined && (wanted || null) !== (shown[field] || null)
   })
 }
+
+/** The same for an opportunity. */
+export function missingOpportunityChanges(opportunity: Opportunity, changes: OpportunityChanges): string[] {
+  const fields = ['name', 'stage', 'closeDate', 'orderNumber'] as const
+  const missing: string[] = fields.filter(
+    (field) => changes[field] !== undefined && changes[field] !== opportunity[field],
+  )
+  const { amount } = changes
+  const { amount: shown } = opportunity
+  const differs =
+    amount && !(shown && amount.currency === shown.currency && sameNumber(amount.amount, shown.amount))
+  return differs ? [...missing, 'amount'] : missing
+}
+
+const sameNumber = (left: string, right: string): boolean => new Big(left).eq(right)
 
 const levelOf = (vendorLevel: string): CustomerLevel => {
   const level = vendorLevel.toUpperCase()

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { SimulatedRequest } from '../../simulation/server.ts'
 import { nowText } from '../../simulation/trade.ts'
-import type { CrmCustomer, CrmOpportunity, World, WorldChange } from '../../simulation/world.ts'
+import type { CrmCustomer, CrmNote, CrmOpportunity, World, WorldChange } from '../../simulation/world.ts'
 import {
   type Answered,
   actorOf,
@@ -114,6 +114,8 @@ function showOpportunity(opportunity: CrmOpportunity): Shown {
     probability: opportunity.probability,
     closeDate: opportunity.closeDate || null,
     owner: opportunity.owner,
+    lines: (opportunity.lines ?? []).map((line) => ({ ...line })),
+    orderNumber: opportunity.orderNumber ?? null,
     externalRef: opportunity.externalRef,
     createDate: opportunity.createdAt,
     updateDate: opportunity.updatedAt,
@@ -123,7 +125,7 @@ function showOpportunity(opportunity: CrmOpportunity): Shown {
 /* ---- requests ---- */
 
 function route(world: World, request: SimulatedRequest, limit: number): Answered {
-  const [, collection, id] = /^\/api\/(customers|opportunities)(?:\/([^/]+))?$/.exec(request.path) ?? []
+  const [, collection, id] = /^\/api\/(customers|opportunities|notes)(?:\/([^/]+))?$/.exec(request.path) ?? []
   if (!collection) throw noSuchPath(request)
   const operation = `${request.method} ${collection}${id === undefined ? '' : '/{id}'}`
   switch (operation) {
@@ -147,9 +149,15 @@ function route(world: World, request: SimulatedRequest, limit: number): Answered
     }
     case 'POST opportunities':
       return createOpportunity(world, request)
+    case 'PUT opportunities/{id}':
+      return updateOpportunity(world, decodePath(id), request)
+    case 'GET notes':
+      return succeed(findNotes(world, request))
+    case 'POST notes':
+      return createNote(world, request)
     default: {
-      const allow =
-        collection === 'customers' ? (id ? 'GET, PUT' : 'GET') : id === undefined ? 'GET, POST' : 'GET'
+      if (collection === 'notes' && id !== undefined) throw noSuchPath(request)
+      const allow = id ? 'GET, PUT' : collection === 'customers' ? 'GET' : 'GET, POST'
       throw noSuchMethod(request, allow)
     }
   }
@@ -285,19 +293,140 @@ function changedCustomer(customer: CrmCustomer, body: Record<string, unknown>): 
   }
 }
 
+const AMOUNT = text(20, /^(0|[1-9]\d{0,14})(\.\d{1,2})?$/, 'must be a decimal number, not negative, as text')
+
+/** Amount and currency say something together only. */
+function checkMoney(amount: string | undefined, currency: string | undefined): void {
+  if ((amount === undefined) !== (currency === undefined))
+    throw new BadField(amount === undefined ? 'amount' : 'currency', 'Amount and currency go together.')
+  if (currency && NO_DECIMALS.includes(currency) && amount?.includes('.'))
+    throw new BadField('amount', `Amounts in ${currency} have no decimals.`, { currency })
+}
+
 const OPPORTUNITY = objectOf(
   {
     name: notBlank(200),
     customerId: text(64, /^[A-Za-z0-9_-]+$/, 'is not an id'),
     stage: oneOf(STAGES),
-    amount: text(20, /^(0|[1-9]\d{0,14})(\.\d{1,2})?$/, 'must be a decimal number, not negative, as text'),
+    amount: AMOUNT,
     currency: CURRENCY,
     closeDate: day,
     owner: text(100),
+    lines: listOf(
+      objectOf(
+        {
+          productCode: notBlank(50),
+          quantity: text(
+            20,
+            /^(?=.*[1-9])(0|[1-9]\d{0,11})(\.\d{1,6})?$/,
+            'must be a decimal number above 0, as text',
+          ),
+          unitPrice: text(
+            20,
+            /^(0|[1-9]\d{0,14})(\.\d{1,4})?$/,
+            'must be a decimal number, not negative, as text',
+          ),
+        },
+        ['productCode', 'quantity'],
+      ),
+      200,
+      0,
+    ),
     externalRef: REFERENCE,
   },
   ['name', 'customerId'],
 )
+
+const OPPORTUNITY_CHANGES = objectOf({
+  name: notBlank(200),
+  stage: oneOf(STAGES),
+  amount: AMOUNT,
+  currency: CURRENCY,
+  closeDate: day,
+  orderNumber: notBlank(50),
+})
+
+function updateOpportunity(world: World, id: string, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const opportunity = world.get('crmOpportunities', id)
+  if (!opportunity) throw new Refusal(40402, 'There is no such opportunity.', { opportunityId: id })
+  const body = readBody(request) as Partial<CrmOpportunity>
+  actorOf(request)
+  OPPORTUNITY_CHANGES(body, '')
+  if (Object.keys(body).length === 0) throw new Refusal(40001, 'Nothing is to be changed.')
+  checkMoney(body.amount, body.currency)
+  if (request.headers['if-match'] !== undefined)
+    throw new BadField('If-Match', 'Opportunities have no revision.')
+  const probability = body.stage === undefined ? opportunity.probability : (PROBABILITY[body.stage] ?? 0)
+  const changed = { ...opportunity, ...body, probability }
+  const isChange = JSON.stringify(showOpportunity(changed)) !== JSON.stringify(showOpportunity(opportunity))
+  const after = isChange ? { ...changed, updatedAt: nowText() } : opportunity
+  if (isChange) world.put('crmOpportunities', after)
+  return succeed(showOpportunity(after))
+}
+
+/* ---- notes ---- */
+
+const NOTE = objectOf(
+  { customerId: text(64, /^[A-Za-z0-9_-]+$/, 'is not an id'), text: notBlank(2000), externalRef: REFERENCE },
+  ['customerId', 'text'],
+)
+
+const showNote = (note: CrmNote): Shown => ({
+  noteId: note.id,
+  customerId: note.customerId,
+  text: note.text,
+  author: note.author,
+  externalRef: note.externalRef,
+  createDate: note.createdAt,
+})
+
+function findNotes(world: World, request: SimulatedRequest): unknown {
+  refuseParameters(request, ['externalRef', 'customerId'])
+  const [reference, customer] = [request.query.get('externalRef'), request.query.get('customerId')]
+  if ((reference === null) === (customer === null))
+    throw new Refusal(40000, 'Give externalRef or customerId.', { field: 'customerId' })
+  const found = world
+    .all('crmNotes')
+    .filter((one) => (reference === null ? one.customerId === customer : one.externalRef === reference))
+  return { items: found.map(showNote) }
+}
+
+function createNote(world: World, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const body = readBody(request)
+  const actor = actorOf(request)
+  NOTE(body, '')
+  const {
+    customerId,
+    text: content,
+    externalRef,
+  } = body as {
+    customerId: string
+    text: string
+    externalRef?: string
+  }
+  const earlier =
+    externalRef === undefined
+      ? undefined
+      : world.all('crmNotes').find((one) => one.externalRef === externalRef)
+  if (earlier) {
+    const details = { field: 'externalRef', noteId: earlier.id, customerId: earlier.customerId }
+    throw new Refusal(40901, 'Another note has this external reference.', details)
+  }
+  if (!world.get('crmCustomers', customerId))
+    throw new BadField('customerId', 'There is no such customer.', { customerId })
+  const note: CrmNote = {
+    id: `NT-${String(world.count('crmNotes') + 1).padStart(5, '0')}`,
+    customerId,
+    text: content,
+    author: actor ?? 'api',
+    externalRef: externalRef ?? null,
+    createdAt: nowText(),
+  }
+  world.put('crmNotes', note)
+  return succeed(showNote(note), 201)
+}
 
 function createOpportunity(world: World, request: SimulatedRequest): Answered {
   refuseParameters(request)
@@ -305,6 +434,9 @@ function createOpportunity(world: World, request: SimulatedRequest): Answered {
   const actor = actorOf(request)
   OPPORTUNITY(body, '')
   const given = body as Readonly<Record<string, string | undefined>>
+  const { lines = [] } = body as {
+    lines?: readonly { productCode: string; quantity: string; unitPrice?: string }[]
+  }
   const { name = '', customerId = '', stage = 'PROSPECTING', amount, currency, externalRef } = given
   // Said first, so that repeating a request gives the same answer whatever became of its customer since.
   const earlier = externalRef === undefined ? undefined : byReference(world, externalRef)
@@ -314,10 +446,7 @@ function createOpportunity(world: World, request: SimulatedRequest): Answered {
   }
   if (!world.get('crmCustomers', customerId))
     throw new BadField('customerId', 'There is no such customer.', { customerId })
-  if ((amount === undefined) !== (currency === undefined))
-    throw new BadField(amount === undefined ? 'amount' : 'currency', 'Amount and currency go together.')
-  if (currency && NO_DECIMALS.includes(currency) && amount?.includes('.'))
-    throw new BadField('amount', `Amounts in ${currency} have no decimals.`, { currency })
+  checkMoney(amount, currency)
   const now = nowText()
   const opportunity: CrmOpportunity = {
     id: `OP-${String(world.count('crmOpportunities') + 1).padStart(5, '0')}`,
@@ -330,6 +459,7 @@ function createOpportunity(world: World, request: SimulatedRequest): Answered {
     closeDate: given.closeDate ?? '',
     owner: given.owner ?? actor ?? 'api',
     externalRef: externalRef ?? null,
+    lines: lines.map(({ unitPrice = null, ...line }) => ({ ...line, unitPrice })),
     createdAt: now,
     updatedAt: now,
   }
