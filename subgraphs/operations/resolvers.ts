@@ -26,6 +26,7 @@ import {
   systemOf,
 } from '../kit/records.ts'
 import { requireRole } from '../kit/writes.ts'
+import { brokerResolvers } from './brokers.ts'
 import { flowResolvers } from './flows.ts'
 import { operationsSubscriptions } from './subscriptions.ts'
 import { webhookResolvers } from './webhooks.ts'
@@ -69,11 +70,13 @@ export function operationsResolvers(rooms: Rooms) {
       : badInput(outcome.message, 'id')
   }
   const webhooks = webhookResolvers(rooms)
+  const brokers = brokerResolvers(rooms)
   const flows = flowResolvers(rooms, decidedBy)
 
   return {
     Query: {
       ...webhooks.Query,
+      ...brokers.Query,
       ...flows.Query,
       node(_: unknown, { id }: { id: string }) {
         const type = decodeId(id)?.type
@@ -190,6 +193,7 @@ export function operationsResolvers(rooms: Rooms) {
       },
 
       ...webhooks.Mutation,
+      ...brokers.Mutation,
       ...flows.Mutation,
       async linkExternalId(
         _: unknown,

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { changeOrder } from '../../src/simulation/trade.ts'
 import { signWebhook } from '../../src/systems/signature.ts'
-import { openTestGateway, type TestGateway, temporaryFolder } from '../e2e/kit.ts'
+import { openTestGateway, READER, type TestGateway, temporaryFolder } from '../e2e/kit.ts'
 import { BROKERS, type TestBroker } from './brokers.ts'
 
 const ORDERS = 'subscription { orderChanged { event changes { new } order { number } } }'
@@ -151,20 +151,39 @@ for (const { name, variable, address, open } of BROKERS) {
       ])
       const last = list.find(({ reason }) => reason.startsWith('its record'))
       expect(last).toMatchObject({ feed: 'orders', body: message, replayable: true })
-      expect(await feeds.replay(last?.id ?? '')).toBe('its record cannot be read now')
+      expect(await feeds.replay(last?.id ?? '')).toEqual({ reason: 'its record cannot be read now' })
       gateway.demo.simulators.erp.setFaults([])
-      expect(await feeds.replay(last?.id ?? '')).toBeNull()
+      expect(await feeds.replay(last?.id ?? '')).toEqual({ reason: null })
+      expect(await feeds.replay(last?.id ?? '')).toBe('gone')
       expect(commentsOf(await orders.payloads(2))).toEqual(['behind them', 'parked'])
       const long = list.find(({ reason }) => reason.startsWith('it has'))
       expect(long).toMatchObject({ body: ' '.repeat(4_096), replayable: false })
-      expect(await feeds.replay(long?.id ?? '')).toBe(long?.reason)
+      expect(await feeds.replay(long?.id ?? '')).toEqual({ reason: long?.reason })
       const words = list.find(({ body }) => body === 'this is no JSON')
-      expect(await feeds.replay(words?.id ?? '')).toBe('the body is no JSON')
+      expect(await feeds.replay(words?.id ?? '')).toEqual({ reason: 'the body is no JSON' })
       expect(await feeds.discard(words?.id ?? '')).toBe(true)
       expect(await feeds.discard(words?.id ?? '')).toBe(false)
       expect(await feeds.parked({ first: 10 })).toHaveLength(3)
       const [first, ...rest] = await feeds.parked({ first: 10 })
       expect(await feeds.parked({ first: 10, before: first?.id })).toEqual(rest)
+      // The same through the graph, page by page.
+      const graph = await gateway.data(`{
+        brokerFeeds { name connected received parked }
+        parkedMessages(first: 2) { nodes { id feed reason } pageInfo { hasNextPage endCursor } }
+      }`)
+      expect(graph.brokerFeeds).toMatchObject([{ name: 'orders', connected: true, received: 6, parked: 5 }])
+      const { nodes, pageInfo } = graph.parkedMessages
+      expect(pageInfo.hasNextPage).toBe(true)
+      const after = await gateway.data(
+        'query Next($after: String) { parkedMessages(after: $after) { nodes { id } pageInfo { hasNextPage } } }',
+        { after: pageInfo.endCursor },
+      )
+      const ids = [...nodes, ...after.parkedMessages.nodes].map(({ id }: { id: string }) => id)
+      expect(ids).toEqual([first, ...rest].map((one) => one?.id))
+      const discard = 'mutation Discard($id: ID!) { discardParkedMessage(id: $id) }'
+      expect(await gateway.data(discard, { id: ids[0] })).toEqual({ discardParkedMessage: true })
+      const asReader = await gateway.ask(discard, { id: ids[1] }, READER)
+      expect(asReader.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }])
     })
 
     it('is believed only where its messages are signed, if so configured', async () => {
@@ -239,8 +258,13 @@ for (const { name, variable, address, open } of BROKERS) {
         })
 
         // Everything once more, under the same ids.
-        expect(await sinks.backfill('bi', Number(sequence) - 1)).toBe(Number(sequence) - 1)
-        expect(await sinks.backfill('nobody', 0)).toBeNull()
+        const backfill = `mutation Again($name: String!, $after: String!) {
+          backfillSink(name: $name, after: $after) { name topic events } }`
+        expect(await gateway.data(backfill, { name: 'bi', after: String(Number(sequence) - 1) })).toEqual({
+          backfillSink: { name: 'bi', topic: topics.sink, events: ['order.*'] },
+        })
+        const unknown = await gateway.ask(backfill, { name: 'nobody', after: '0' })
+        expect(unknown.errors).toMatchObject([{ extensions: { code: 'NOT_FOUND' } }])
         await expect.poll(async () => (await sinks.list())[0]?.sent, { timeout: 20_000 }).toBe(8)
         const all = await broker.read(topics.sink, 14)
         expect(all).toHaveLength(14)

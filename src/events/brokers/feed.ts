@@ -22,8 +22,8 @@ export interface BrokerFeeds {
     before?: string | undefined
     feed?: string | undefined
   }): Promise<readonly Parked[]>
-  /** Tries again, as if it had just come. @returns Why it stays parked; null where it was taken, or is not there. */
-  replay(id: string): Promise<string | null>
+  /** Tries again, as if it had just come. @returns Why it stays parked: null where it does not. */
+  replay(id: string): Promise<{ readonly reason: string | null } | 'gone'>
   /** Forgets it. @returns Whether it was there. */
   discard(id: string): Promise<boolean>
   close(): Promise<void>
@@ -233,16 +233,16 @@ export function createBrokerFeeds(options: BrokerFeedOptions): BrokerFeeds {
 
     async replay(id) {
       const row = await store.read.selectFrom('parked').selectAll().where('id', '=', id).executeTakeFirst()
-      if (!row) return null
+      if (!row) return 'gone'
       const feed = feeds.get(row.feed)
-      if (!feed) return `the configuration has no feed "${row.feed}" any more`
+      if (!feed) return { reason: `the configuration has no feed "${row.feed}" any more` }
       const packed = JSON.parse(row.body) as Packed
-      if (packed.cut) return row.reason
+      if (packed.cut) return { reason: row.reason }
       const outcome = await process(feed, unpack(packed))
-      if (outcome.kind === 'poison') return outcome.reason
-      if (outcome.kind === 'postponed') return 'its record cannot be read now'
+      if (outcome.kind === 'poison') return { reason: outcome.reason }
+      if (outcome.kind === 'postponed') return { reason: 'its record cannot be read now' }
       await store.transact((tx) => tx.deleteFrom('parked').where('id', '=', id).execute())
-      return null
+      return { reason: null }
     },
 
     async discard(id) {
