@@ -17,6 +17,7 @@ import type {
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import { portOf, type System, type Systems } from '../systems/registry.ts'
 import type { Appended, EventLog, Loss, Sighting } from './log.ts'
+import { createStreams } from './streams.ts'
 
 export interface Feeds {
   /** Asks every system that can tell, until `close`. */
@@ -138,13 +139,18 @@ export function createFeeds(options: FeedOptions): Feeds {
     if (appended.length > 0 || lost > 0) await log.announce()
   }
 
-  const pollChanges = async <T extends RecordType>(system: System, type: T, port: RecordPort<T>) => {
+  /** @returns Whether all of it could be read. */
+  const pollChanges = async <T extends RecordType>(
+    system: System,
+    type: T,
+    port: RecordPort<T>,
+  ): Promise<boolean> => {
     const feed = `changes/${system.id}/${type}`
     const bornAfter = await baselineOf(system, type, port)
     for (;;) {
       const since = await checkpointOf(store, feed)
       const { changes } = port
-      if (!changes) return
+      if (!changes) return true
       const observed = door.observe()
       const page = await ask(system, (context) => changes.call(port, since, context))
       if (!page.ok) {
@@ -152,7 +158,7 @@ export function createFeeds(options: FeedOptions): Feeds {
           { system: system.id, record: type },
           `changes could not be read: ${failureText(page.failure)}`,
         )
-        return
+        return false
       }
       const { records, deleted = [], checkpoint, hasMore } = page.value
       await options.onRecords?.(system, type, records)
@@ -161,7 +167,7 @@ export function createFeeds(options: FeedOptions): Feeds {
         (key): Loss => ({ system: system.id, record: type, key, told: since !== null }),
       )
       await append(sightings, observed, { feed, value: checkpoint }, losses)
-      if (!hasMore || stop.signal.aborted) return
+      if (!hasMore || stop.signal.aborted) return !hasMore
     }
   }
 
@@ -227,15 +233,33 @@ export function createFeeds(options: FeedOptions): Feeds {
       await append([], door.observe(), { feed, value: new Date().toISOString() })
   }
 
-  const pollOnce = async (system: System) => {
-    if (door.away(system)) return
-    if (!(await takeLease(store, `poll/${system.id}`, options.owner, system.pollEveryMs + LEASE_MS))) return
+  const lease = (system: System) =>
+    takeLease(store, `poll/${system.id}`, options.owner, system.pollEveryMs + LEASE_MS)
+
+  const poll = async (system: System): Promise<boolean> => {
+    if (door.away(system)) return false
+    if (!(await lease(system))) return false
+    let isWhole = true
     for (const type of Object.keys(system.adapter.ports) as RecordType[]) {
       const port = portOf(system, type)
       if (!port || stop.signal.aborted) continue
-      if (port.changes) await pollChanges(system, type, port)
+      if (port.changes) isWhole = (await pollChanges(system, type, port)) && isWhole
       else if (type === 'inventoryLevel') await sweep(system, type, port)
     }
+    return isWhole
+  }
+
+  /** One after the other: what is asked for later must see what has happened until then. */
+  const turns = new Map<string, Promise<boolean>>()
+  const pollInTurn = (system: System): Promise<boolean> => {
+    const before = turns.get(system.id)?.catch(() => false)
+    const mine = before ? before.then(() => poll(system)) : poll(system)
+    turns.set(system.id, mine)
+    return mine
+  }
+
+  const pollOnce = async (system: System) => {
+    await pollInTurn(system)
   }
 
   const keepPolling = (system: System) => {
@@ -270,9 +294,10 @@ export function createFeeds(options: FeedOptions): Feeds {
   const take = async (
     system: System,
     notifications: readonly Notification[],
-    received: Received,
+    received: Received | undefined,
+    position?: { feed: string; value: string },
   ): Promise<Taken> => {
-    if (await isReceived(store, received)) return 'repeated'
+    if (received && (await isReceived(store, received))) return 'repeated'
     const sightings: Sighting[] = []
     const losses: Loss[] = []
     const observed = door.observe()
@@ -283,7 +308,7 @@ export function createFeeds(options: FeedOptions): Feeds {
       if (one.loss) losses.push(one.loss)
     }
     for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
-    await append(sightings, observed, undefined, losses, received)
+    await append(sightings, observed, position, losses, received)
     return 'taken'
   }
 
@@ -292,9 +317,20 @@ export function createFeeds(options: FeedOptions): Feeds {
     work.finally(() => running.delete(work))
   }
 
+  const streams = createStreams({
+    logger,
+    away: door.away,
+    lease,
+    position: (feed) => checkpointOf(store, feed),
+    take: async (system, notifications, position) =>
+      (await take(system, notifications, undefined, position)) === 'taken',
+    catchUp: pollInTurn,
+  })
+
   return {
     start() {
       for (const system of systems.all()) if (system.pollEveryMs > 0) keepPolling(system)
+      streams.start(systems.all())
     },
 
     pollOnce,
@@ -331,7 +367,7 @@ export function createFeeds(options: FeedOptions): Feeds {
     async close() {
       stop.abort()
       for (const timer of timers) clearTimeout(timer)
-      await Promise.allSettled([...running])
+      await Promise.allSettled([...running, streams.close()])
     },
   }
 }

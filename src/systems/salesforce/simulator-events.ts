@@ -25,12 +25,15 @@ export interface SimulatedEvents {
   /** The server forgets its sessions. */
   dropSessions(): void
   readonly subscribers: number
+  /** From where each subscription asked to be told, in order. */
+  readonly replays: readonly number[]
   close(): void
 }
 
 export function createEvents(channel: string, pollMs: number): SimulatedEvents {
   const kept: Kept[] = []
   const sessions = new Map<string, Session>()
+  const replays: number[] = []
   let closed = false
   // Neither 0 nor without gaps.
   let replayId = 8_123_455
@@ -52,6 +55,7 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
     if (message.subscription !== channel) return refuse(`403:denied_by_security_policy:create_denied`)
     const from = Object((message.ext as Json | undefined)?.replay)[channel]
     if (typeof from !== 'number') return refuse('400::The replayId is missing')
+    replays.push(from)
     if (from >= 0 && (from < oldest || from > replayId)) {
       return refuse(
         `400::The replayId {${from}} you provided was invalid.  Please provide a valid ID, -2 to replay all events, or -1 to replay only new events.`,
@@ -160,6 +164,8 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
       for (const session of sessions.values()) session.wake?.()
       sessions.clear()
     },
+
+    replays,
 
     get subscribers() {
       return [...sessions.values()].filter(({ isSubscribed }) => isSubscribed).length

@@ -158,6 +158,8 @@ export class SimulatedOrg {
   readonly #listeners = new Set<(event: OrgEvent) => void>()
   readonly #stop: () => void
   #lastContact = 0
+  /** Changes happen and no event tells of them. */
+  muted = false
 
   constructor(world: World, singleCurrency: boolean) {
     this.#world = world
@@ -411,6 +413,7 @@ export class SimulatedOrg {
   }
 
   #tell(event: OrgEvent): void {
+    if (this.muted) return
     for (const listener of this.#listeners) listener(event)
   }
 
