@@ -18,9 +18,16 @@ export function parseJson(text: string, what: string): unknown {
       value: unknown,
     ) => unknown)
   } catch {
-    const start = text.slice(0, 40).replaceAll(/\s+/g, ' ')
-    throw new SourceError({ kind: 'invalid-response', detail: `${what}: not JSON, starts with "${start}"` })
+    throw new SourceError({ kind: 'invalid-response', detail: `${what}: not JSON, but ${formOf(text)}` })
   }
+}
+
+/** Not the text itself: an error page may repeat the credentials that it was sent. */
+function formOf(text: string): string {
+  const start = text.trimStart()
+  const form =
+    start === '' ? 'nothing' : /^[[{"]/.test(start) ? 'a part of it' : /^</.test(start) ? 'markup' : 'text'
+  return `${form} of ${text.length} characters`
 }
 
 /** Writes a JSON number or decimal text without exponent and without a plus sign; keeps trailing zeros. */

@@ -205,6 +205,10 @@ export function createSystemClient(
     let unreadable: { readonly kind: 'invalid-response'; readonly detail: string } | undefined
     try {
       body = readBody(request.format, http.text, what)
+      // Silence or a single word would pass for "there is no such record".
+      if (!writes && success && status !== 204 && (typeof body !== 'object' || body === null)) {
+        throw new SourceError({ kind: 'invalid-response', detail: `${what}: HTTP ${status}, no data` })
+      }
     } catch (error) {
       if (!(error instanceof SourceError)) throw error
       const detail = `${what}: HTTP ${status}, neither ${request.format} nor empty; starts with "${clean(http.text.slice(0, 2_000)).slice(0, 40)}"`
@@ -255,6 +259,11 @@ export function createSystemClient(
     const code = await said(rules.code)
     const detail = `${what}: HTTP ${answer.status}${code === undefined ? '' : `, code ${clean(code).slice(0, 60)}`}`
     const message = clean((await said(rules.message)) ?? '')
+    // "Success" without a word of what is wrong: no refusal of this system looks like that.
+    if (answer.status < 300 && code === undefined && message === '') {
+      const odd = `${detail}: neither a success nor a refusal`
+      return writes ? unknown(odd) : { kind: 'invalid-response', detail: odd }
+    }
     const known = byCode(code, detail, message, http)
     if (known) return known
     const status = byStatus(detail, writes, http, codesMissing)

@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import type { Log } from '../../observe/log.ts'
+import { readCheckpoint } from '../checkpoint.ts'
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type { CallContext } from '../port.ts'
 import type { Key } from '../records.ts'
@@ -215,10 +216,13 @@ export function list<R>(
     }
     const [place, index, key] = parsed.data as unknown as [Place, number, string]
     let expected: { page: Page; skip: number } | undefined
+    let next: Place | null = place
     for (const by of [0, 1, 2, -1]) {
-      const candidate = pages.neighbour(place, by)
+      // Where pages cannot be counted, each names the next one.
+      const candidate: Place | null = pages.neighbour(place, by) ?? (by > 0 ? next : null)
       if (!candidate) continue
-      const page = await pages.read(candidate, input, { ...context, writes: false })
+      const page: Page = await pages.read(candidate, input, { ...context, writes: false })
+      next = page.next
       const at = (await mapAll(page.items, mapping)).findIndex((read) => read.key === key)
       if (at >= 0) return { page, skip: at + 1 }
       // The record is gone, or moved further: rather repeat records than omit some.
@@ -295,10 +299,12 @@ export interface Changed<R> {
 }
 
 /** Everything since a time, and inside one sweep the page in it and when it began; or everything since a mark. */
-const checkpointSchema = z.union([
-  z.strictObject({ since: z.number(), until: z.number().optional(), place: z.looseObject({}).optional() }),
-  z.strictObject({ token: z.string().nullable() }),
-])
+const timeCheckpoint = z.strictObject({
+  since: z.number(),
+  until: z.number().optional(),
+  place: z.looseObject({}).optional(),
+})
+const tokenCheckpoint = z.strictObject({ token: z.string().nullable() })
 
 export function changes<R>(config: ChangesConfig, mapping: Mapping<R>, tools: Tools) {
   const { client, vocabulary } = tools
@@ -354,15 +360,14 @@ export function changes<R>(config: ChangesConfig, mapping: Mapping<R>, tools: To
         const since = (await clockOf(page.answer)) - overlap
         return { records: [], deleted: [], checkpoint: JSON.stringify({ since }), hasMore: false }
       }
-      const from = checkpointSchema.parse(JSON.parse(checkpoint))
-      if (!('since' in from)) throw new Error('a checkpoint of another way to follow changes')
+      const from = readCheckpoint(timeCheckpoint, checkpoint)
       const page = await pages.read(
         (from.place as Place | undefined) ?? pages.first,
         inputFor(from.since),
         options,
       )
       const until = from.until ?? (await clockOf(page.answer))
-      const following = async (): Promise<z.infer<typeof checkpointSchema>> => {
+      const following = async (): Promise<z.infer<typeof timeCheckpoint>> => {
         if (!page.next) return { since: until - overlap }
         const last =
           changedAt && page.items.length > 0
@@ -390,8 +395,7 @@ export function changes<R>(config: ChangesConfig, mapping: Mapping<R>, tools: To
         if (token === undefined) throw noToken(config)
         return { records: [], deleted: [], checkpoint: JSON.stringify({ token }), hasMore: false }
       }
-      const from = checkpoint === null ? { token: null } : checkpointSchema.parse(JSON.parse(checkpoint))
-      if (!('token' in from)) throw new Error('a checkpoint of another way to follow changes')
+      const from = checkpoint === null ? { token: null } : readCheckpoint(tokenCheckpoint, checkpoint)
       const records: R[] = []
       const gone: Key[] = []
       let token = from.token

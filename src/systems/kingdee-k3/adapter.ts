@@ -1,6 +1,6 @@
 /** The ports of one organisation in a K/3 Cloud data centre. */
 import { createClock } from '../clock.ts'
-import { failureText, type Outcome, ok, outcomeOf } from '../failure.ts'
+import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type { Adapter, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Customer,
@@ -222,8 +222,11 @@ function inventoryPort(
     },
 
     /** Product by product, warehouse by warehouse. The last level of a full page may go on behind it. */
-    list({ first, after }, context) {
+    list({ first, after, filter }, context) {
       return outcomeOf(async () => {
+        if (filter?.customer !== undefined || filter?.search !== undefined) {
+          throw new SourceError({ kind: 'unsupported', message: 'Stock can be listed, but not searched.' })
+        }
         const levels: [string, Outcome<InventoryLevel>][] = []
         let from = after
         let limit = Math.min(first + 20, config.pageLimit)

@@ -4,10 +4,11 @@
  * @see K/3 Cloud WebAPI: DynamicFormService
  */
 import { z } from 'zod'
-import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
+import { SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext, CallContext, VendorRequest } from '../port.ts'
+import { createWords } from '../words.ts'
 import type { KingdeeK3Config } from './config.ts'
 import { createLogin, secretsOf, servicePath, type Tidy } from './login.ts'
 
@@ -67,8 +68,9 @@ export function createWebApi(config: KingdeeK3Config, context: AdapterContext): 
     timeoutMs: context.timeoutMs,
     maxSockets: config.maxConnections,
   })
-  const tidy = createTidy(secretsOf(config))
-  const login = createLogin(config, context, tidy)
+  const words = createWords(secretsOf(config), 300)
+  const { tidy } = words
+  const login = createLogin(config, context, words)
 
   const requestOf = (call: Call): { path: string; body: string } => ({
     path: servicePath(config, `${FORM_SERVICE}.${call.operation}`),
@@ -331,13 +333,4 @@ function describe(answer: HttpAnswer, tidy: Tidy): string {
   const status = statusIn(answer)
   const said = status?.Errors?.map((error) => error.Message ?? '').join('; ')
   return `HTTP ${answer.status} ${status ? `MsgCode ${status.MsgCode ?? ''} ` : ''}${tidy(said ?? answer.text)}`
-}
-
-/** One line without secrets, short enough for a log. */
-function createTidy(secrets: readonly string[]): Tidy {
-  return (text) => {
-    let clean = text
-    for (const secret of secrets) clean = clean.replaceAll(secret, '***')
-    return oneLine(clean, 300)
-  }
 }

@@ -10,6 +10,7 @@ import { SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext } from '../port.ts'
+import type { Words } from '../words.ts'
 import type { KingdeeK3Config } from './config.ts'
 
 export interface Session {
@@ -49,8 +50,9 @@ export function secretsOf({ login }: KingdeeK3Config): string[] {
   ]
 }
 
-export function createLogin(config: KingdeeK3Config, context: AdapterContext, tidy: Tidy): Login {
+export function createLogin(config: KingdeeK3Config, context: AdapterContext, words: Words): Login {
   const { login } = config
+  const { tidy } = words
   if (login.method === 'signedHeaders') {
     const session: Session = {
       headers: (path) => signedHeaders({ ...login, language: config.language, path, now: Date.now() }),
@@ -84,6 +86,9 @@ export function createLogin(config: KingdeeK3Config, context: AdapterContext, ti
     })
     try {
       const session = login.method === 'token' ? readToken(answer, tidy) : readSession(answer, tidy)
+      const { cookie = '', authorization = '' } = session.headers('')
+      words.hideCookies(cookie)
+      words.hide(authorization.replace(/^Bearer /, ''))
       context.log.debug({ system: context.systemId }, 'logged in')
       refusal = undefined
       return session
@@ -134,8 +139,7 @@ export function createLogin(config: KingdeeK3Config, context: AdapterContext, ti
   }
 }
 
-/** One line for an operator, without secrets. */
-export type Tidy = (text: string) => string
+export type Tidy = Words['tidy']
 
 const aborted = (detail: string): SourceFailure => ({ kind: 'unavailable', reason: 'aborted', detail })
 

@@ -1,5 +1,6 @@
 /** Forms read as records: by key, page by page, by what changed. */
 import { z } from 'zod'
+import { readCheckpoint } from '../checkpoint.ts'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type { CallContext, ListQuery } from '../port.ts'
 import type { Key } from '../records.ts'
@@ -44,18 +45,6 @@ const checkpointSchema = z.strictObject({
   after: z.string().optional(),
 })
 
-function readCheckpoint(text: string): z.infer<typeof checkpointSchema> {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    json = undefined
-  }
-  const checkpoint = checkpointSchema.safeParse(json)
-  if (checkpoint.success) return checkpoint.data
-  throw new SourceError({ kind: 'unsupported', message: 'The checkpoint is not one that this kind gave.' })
-}
-
 export function createReader<R extends { key: Key; version?: string | null }>(
   source: Source,
   form: Form,
@@ -87,6 +76,12 @@ export function createReader<R extends { key: Key; version?: string | null }>(
         if (key === undefined || !before) continue
         const isSecond = !before.ok || before.value !== null
         found.set(key, isSecond ? fail(twice(form, key)) : read(document))
+      }
+      // A row that does not say which record it is may be any of those that seem to be missing.
+      const nameless = documents.value.find((document) => keyOf(document) === undefined)
+      for (const key of nameless ? batch : []) {
+        const before = found.get(key)
+        if (before?.ok && before.value === null) found.set(key, fail(unnamed(form)))
       }
     }
     return keys.map((key) => found.get(key) ?? ok(null))
@@ -197,7 +192,7 @@ export function createReader<R extends { key: Key; version?: string | null }>(
         if (checkpoint === null) {
           return { records: [], checkpoint: JSON.stringify({ since: await newest(context) }), hasMore: false }
         }
-        const { since, until, after } = readCheckpoint(checkpoint)
+        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
         const from = minus(since, config.overlapSeconds)
         const terms = where(
           modifiedField && `${modifiedField} >= ${literal(from.replace('T', ' '))}`,
@@ -329,6 +324,11 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 function minus(stamp: string, seconds: number): string {
   return new Date(Date.parse(`${stamp.slice(0, 19)}Z`) - seconds * 1000).toISOString().slice(0, 19)
 }
+
+const unnamed = (form: Form): SourceFailure => ({
+  kind: 'invalid-response',
+  detail: `${form.form}: a row without a number`,
+})
 
 const twice = (form: Form, key: string): SourceFailure => ({
   kind: 'invalid-response',

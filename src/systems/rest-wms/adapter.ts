@@ -1,5 +1,6 @@
 /** A warehouse system that follows the published contract (`openapi.yaml`), or one with other paths and names. */
 import { z } from 'zod'
+import { readCheckpoint } from '../checkpoint.ts'
 import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type {
   CallContext,
@@ -157,7 +158,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
             hasMore: false,
           }
         }
-        const { cursor, walk } = checkpointSchema.parse(JSON.parse(checkpoint))
+        const { cursor, walk } = readCheckpoint(checkpointSchema, checkpoint)
         const limit = String(config.pageLimit)
 
         if (walk !== undefined) {

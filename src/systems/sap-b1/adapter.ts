@@ -1,5 +1,6 @@
 /** The ports of a SAP Business One company. */
 import { z } from 'zod'
+import { readCheckpoint } from '../checkpoint.ts'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type {
   Adapter,
@@ -38,6 +39,7 @@ import {
   WAREHOUSE_FIELDS,
 } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
+import { partnerUpdate } from './partner-writes.ts'
 
 export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapter => {
   const client = createServiceLayer(config, context)
@@ -93,7 +95,10 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
   return {
     kind: 'sap-b1',
     ports: {
-      customer: readable<'customer'>(customers),
+      customer: {
+        ...readable<'customer'>(customers),
+        update: partnerUpdate({ client, map, reread: customers.readOne }),
+      },
       product: readable<'product'>(products),
       warehouse: { batchLimit: config.batchLimit, readMany: warehouses.readMany, list: warehouses.list },
       inventoryLevel: inventoryPort(source, map.inventoryLevels),
@@ -206,18 +211,6 @@ const checkpointSchema = z.strictObject({
   until: z.string().optional(),
   after: z.string().optional(),
 })
-
-function readCheckpoint(text: string): z.infer<typeof checkpointSchema> {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    json = undefined
-  }
-  const checkpoint = checkpointSchema.safeParse(json)
-  if (checkpoint.success) return checkpoint.data
-  throw new SourceError({ kind: 'unsupported', message: 'The checkpoint is not one that this kind gave.' })
-}
 
 function entity<R extends { key: Key; version?: string | null }>(
   source: Source,
@@ -342,7 +335,7 @@ function entity<R extends { key: Key; version?: string | null }>(
           const since = await newest(context)
           return { records: [], checkpoint: JSON.stringify({ since }), hasMore: false }
         }
-        const { since, until, after } = readCheckpoint(checkpoint)
+        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
         const read = await options.read(context)
         const terms = where(
           changedSince(stampMinus(since, config.overlapSeconds), options.created),
@@ -481,8 +474,11 @@ function inventoryPort(
     },
 
     /** Item by item, warehouse by warehouse. Goes on inside an item: its levels may not have fitted the page. */
-    list({ first, after }, context) {
+    list({ first, after, filter }, context) {
       return outcomeOf(async () => {
+        if (filter?.customer !== undefined || filter?.search !== undefined) {
+          throw new SourceError({ kind: 'unsupported', message: 'Stock can be listed, but not searched.' })
+        }
         const [lastItem, lastWarehouse = ''] = after === undefined ? [] : splitKey(after)
         const collected: InventoryLevel[] = []
         // `ge`: the item at which the last page ended comes again, for what was left of it.

@@ -3,10 +3,11 @@
  * @see Working with SAP Business One Service Layer (user manual 1.26)
  */
 import { z } from 'zod'
-import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
+import { type Rejection, SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
+import { createWords, type Words } from '../words.ts'
 import type { SapB1Config } from './config.ts'
 import { type Session, SessionPool } from './sessions.ts'
 
@@ -66,7 +67,8 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
   })
   const loginHttp = createHttpClient({ ...connection, timeoutMs: config.loginTimeoutSeconds * 1000 })
   const logoutHttp = createHttpClient({ ...connection, timeoutMs: LOGOUT_MS })
-  const tidy = createTidy([config.password])
+  const words = createWords([config.password], 500)
+  const tidy = createTidy(words)
 
   const sessions = new SessionPool({
     max: config.maxSessions,
@@ -88,7 +90,9 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       })
       if (answer.status !== 200) throw new SourceError(loginFailure(answer, tidy))
       context.log.debug({ system: context.systemId }, 'logged in')
-      return readSession(answer)
+      const session = readSession(answer)
+      words.hideCookies(session.cookie)
+      return session
     },
     async logout(session) {
       const request: HttpRequest = {
@@ -211,7 +215,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       })
     },
 
-    writeFailure: (answer) => writeFailure(answer, tidy),
+    writeFailure: (answer) => writeFailure(answer, tidy, config.periodClosedCodes),
     async connect({ signal }) {
       sessions.release(await sessions.acquire(signal))
     },
@@ -292,16 +296,11 @@ export function vendorError(answer: HttpAnswer): VendorError | undefined {
   }
 }
 
-/** One line without secrets, short enough for a log. */
+/** What the answer says, fit to be told. */
 type Tidy = (answer: HttpAnswer) => string
 
-function createTidy(secrets: readonly string[]): Tidy {
-  return (answer) => {
-    const error = vendorError(answer)
-    let text = error ? error.message : `HTTP ${answer.status}`
-    for (const secret of secrets) text = text.replaceAll(secret, '***')
-    return oneLine(text, 500)
-  }
+function createTidy(words: Words): Tidy {
+  return (answer) => words.tidy(vendorError(answer)?.message ?? `HTTP ${answer.status}`)
 }
 
 /** 401 with code 301; other codes concern the user's rights, and another login would change nothing. */
@@ -336,7 +335,11 @@ function readFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
   return { kind: 'invalid-response', detail }
 }
 
-function writeFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
+/** Under one of the general codes: `Posting period locked; enter another date  [ORDR.DocDate]`. */
+const PERIOD_CLOSED =
+  /(posting )?period (is )?(locked|closed)|deviates from (the )?permissible range|过账期间.{0,4}(锁定|关闭)/i
+
+function writeFailure(answer: HttpAnswer, tidy: Tidy, periodClosed: readonly string[]): SourceFailure {
   const error = vendorError(answer)
   const detail = `HTTP ${answer.status} ${error?.code ?? ''} ${tidy(answer)}`
   if (answer.status === 429)
@@ -346,14 +349,16 @@ function writeFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
   if (answer.status >= 500 || !error) return { kind: 'unknown-outcome', detail }
   if (answer.status === 412 || error.code === '-2039') return { kind: 'conflict', message: tidy(answer) }
   if (answer.status === 404) return { kind: 'not-found', message: tidy(answer) }
-  return rejection(error, tidy(answer))
+  const refused = rejection(error, tidy(answer))
+  const isPeriod = periodClosed.includes(error.code) || PERIOD_CLOSED.test(error.message)
+  return isPeriod ? { ...refused, reason: 'period-closed' } : refused
 }
 
 /**
  * A business answer. The vendor names the place inside the message, as in
  * `10001069 - Quantity falls into negative inventory  [RDR1.ItemCode][line: 2]`.
  */
-function rejection(error: VendorError, message: string): SourceFailure {
+function rejection(error: VendorError, message: string): Rejection {
   const line = /\[line:\s*(\d+)\]/i.exec(message)?.[1]
   const field = /\[[A-Z0-9]{3,8}\.(\w+)\]/.exec(message)?.[1]
   return {

@@ -1,6 +1,14 @@
 /** The ports of an S/4HANA system. */
 import { createClock } from '../clock.ts'
-import { failureText, type Outcome, ok, outcomeOf } from '../failure.ts'
+import {
+  fail,
+  failureText,
+  type Outcome,
+  ok,
+  outcomeOf,
+  SourceError,
+  type SourceFailure,
+} from '../failure.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Customer,
@@ -225,6 +233,8 @@ function byItem<T extends 'delivery' | 'invoice'>(
 
 /* ---- stock ---- */
 
+const unsupported = (message: string): SourceFailure => ({ kind: 'unsupported', message })
+
 /** Of the configuration: a storage location has a name in the system, but no service tells it. */
 function warehousePort({ batchLimit, warehouses }: SapS4Config): RecordPort<'warehouse'> {
   const all = new Map(Object.entries(warehouses).map(([key, name]) => [key, { key, name }]))
@@ -233,6 +243,7 @@ function warehousePort({ batchLimit, warehouses }: SapS4Config): RecordPort<'war
     batchLimit,
     readMany: async (keys) => keys.map((key) => ok(all.get(key) ?? null)),
     async list({ first, after, filter }) {
+      if (filter?.customer !== undefined) return fail(unsupported('Warehouses do not belong to customers.'))
       const search = filter?.search
       const rest = sorted.filter(
         ({ key, name }) =>
@@ -303,8 +314,11 @@ function inventoryPort(source: Source, map: Mapping): RecordPort<'inventoryLevel
     },
 
     /** Material by material. The last material of a full page may go on behind it and is left to the next. */
-    list({ first, after }, context) {
+    list({ first, after, filter }, context) {
       return outcomeOf(async () => {
+        if (filter?.customer !== undefined || filter?.search !== undefined) {
+          throw new SourceError(unsupported('Stock can be listed, but not searched.'))
+        }
         const [product, warehouse = ''] = after === undefined ? [] : splitKey(after)
         // `ge`: the material at which the last page ended comes again, for what was left of it.
         let from = product === undefined ? undefined : `Material ge ${literal(product)}`

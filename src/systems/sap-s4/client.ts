@@ -8,6 +8,7 @@ import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } fr
 import { createHttpClient, type HttpAnswer } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
+import { createWords } from '../words.ts'
 import type { SapS4Config } from './config.ts'
 import { createErrors, NO_DATA, vendorError } from './errors.ts'
 import { createLogin, orAborted } from './login.ts'
@@ -72,11 +73,11 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
     maxSockets: config.maxConnections,
     verifyCertificate: config.verifyCertificate,
   })
-  const login = createLogin(config, context)
-  const errors = createErrors([
-    config.auth.method === 'basic' ? config.auth.password : config.auth.clientSecret,
-    config.events?.password ?? '',
-  ])
+  const { auth, events } = config
+  const secret = auth.method === 'basic' ? auth.password : auth.clientSecret
+  const words = createWords([secret, events?.password ?? ''], 500)
+  const login = createLogin(config, context, words)
+  const errors = createErrors(words)
   const sessions = new Map<string, Session>()
   const fetching = new Map<string, Promise<Session>>()
 
@@ -94,6 +95,8 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
   ): Promise<HttpAnswer> => {
     for (let renewed = false; ; renewed = true) {
       const authorization = await login.header(signal)
+      const cookie = session && session.cookies.size > 0 ? cookieHeader(session) : undefined
+      if (cookie !== undefined) words.hideCookies(cookie)
       const answer = await http.request({
         method: call.method,
         path: call.path,
@@ -101,7 +104,7 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
           ...JSON_HEADERS,
           'accept-language': config.language,
           authorization,
-          ...(session && session.cookies.size > 0 ? { cookie: cookieHeader(session) } : {}),
+          ...(cookie === undefined ? {} : { cookie }),
           ...call.headers,
         },
         ...(call.body === undefined ? {} : { body: call.body }),

@@ -1,8 +1,9 @@
 /** What the Gateway says when it says no, in JSON or, on some services and from its outer layers, in XML. */
 import { z } from 'zod'
-import { oneLine, type SourceFailure } from '../failure.ts'
+import type { SourceFailure } from '../failure.ts'
 import { type HttpAnswer, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
+import type { Words } from '../words.ts'
 import { readXml } from '../xml.ts'
 
 const SERVICE_NOT_ACTIVE = '/IWFND/MED/170'
@@ -67,14 +68,7 @@ export interface Errors {
   warnings(answer: HttpAnswer): string | undefined
 }
 
-/** @param secrets Never appear in what is told, should the vendor repeat them. */
-export function createErrors(secrets: readonly string[]): Errors {
-  const tidy = (text: string): string => {
-    let clean = text
-    for (const secret of secrets) if (secret !== '') clean = clean.replaceAll(secret, '***')
-    return oneLine(clean, 500)
-  }
-
+export function createErrors({ tidy }: Words): Errors {
   /** What means the same to reads and to writes: nothing was done. */
   const common = (
     answer: HttpAnswer,

@@ -4,6 +4,7 @@ import { SourceError } from '../failure.ts'
 import { createHttpClient, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { AdapterContext } from '../port.ts'
+import type { Words } from '../words.ts'
 import type { SapS4Config } from './config.ts'
 
 export interface Login {
@@ -25,10 +26,11 @@ const tokenSchema = z.object({
   expires_in: z.coerce.number().optional(),
 })
 
-export function createLogin(config: SapS4Config, context: AdapterContext): Login {
+export function createLogin(config: SapS4Config, context: AdapterContext, words: Pick<Words, 'hide'>): Login {
   const { auth } = config
   if (auth.method === 'basic') {
     const header = basic(auth.username, auth.password)
+    words.hide(header.slice('Basic '.length))
     let blockedUntil = 0
     return {
       async header() {
@@ -51,6 +53,8 @@ export function createLogin(config: SapS4Config, context: AdapterContext): Login
   let token: { header: string; until: number } | undefined
   let failed: { error: SourceError; until: number } | undefined
   let fetching: Promise<string> | undefined
+  const client = basic(encodeURIComponent(auth.clientId), encodeURIComponent(auth.clientSecret))
+  words.hide(client.slice('Basic '.length))
 
   const fetchToken = async (): Promise<string> => {
     const form = new URLSearchParams({ grant_type: 'client_credentials' })
@@ -59,7 +63,7 @@ export function createLogin(config: SapS4Config, context: AdapterContext): Login
       method: 'POST',
       path: address.pathname + address.search,
       headers: {
-        authorization: basic(encodeURIComponent(auth.clientId), encodeURIComponent(auth.clientSecret)),
+        authorization: client,
         'content-type': 'application/x-www-form-urlencoded',
         accept: 'application/json',
       },
@@ -91,6 +95,7 @@ export function createLogin(config: SapS4Config, context: AdapterContext): Login
     }
     const life = (read.data.expires_in ?? DEFAULT_LIFE_S) * 1000
     const header = `Bearer ${read.data.access_token}`
+    words.hide(read.data.access_token)
     token = { header, until: Date.now() + Math.max(life - MARGIN_MS, life / 2) }
     context.log.debug({ system: context.systemId }, 'a new token')
     return header

@@ -1,5 +1,6 @@
 /** Entity sets read as records: by key, page by page, by what changed. */
 import { z } from 'zod'
+import { readCheckpoint } from '../checkpoint.ts'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type { CallContext, ListQuery } from '../port.ts'
 import type { Key } from '../records.ts'
@@ -68,18 +69,6 @@ const checkpointSchema = z.strictObject({
   until: z.string().optional(),
   after: z.string().optional(),
 })
-
-function readCheckpoint(text: string): z.infer<typeof checkpointSchema> {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    json = undefined
-  }
-  const checkpoint = checkpointSchema.safeParse(json)
-  if (checkpoint.success) return checkpoint.data
-  throw new SourceError({ kind: 'unsupported', message: 'The checkpoint is not one that this kind gave.' })
-}
 
 export function createReader<R extends { key: Key }>(source: Source, options: EntityOptions<R>): Reader<R> {
   const { client, config, skip } = source
@@ -183,7 +172,7 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
         if (checkpoint === null) {
           return { records: [], checkpoint: JSON.stringify({ since: await newest(context) }), hasMore: false }
         }
-        const { since, until, after } = readCheckpoint(checkpoint)
+        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
         if (since.includes('T') !== (options.changed === 'instant')) {
           throw new SourceError({
             kind: 'unsupported',

@@ -30,7 +30,9 @@ export const createYonyouU8: CreateAdapter<YonyouU8Config> = (config, context): 
     ...archive('inventory', config.productFields.code),
     read: map.product,
   }
-  const warehouses: Source<'warehouse'> = { ...archive('warehouse', 'code'), read: map.warehouse }
+  // The interface tells no row versions of warehouses.
+  const { changesFrom: _, ...warehouse } = archive('warehouse', 'code')
+  const warehouses: Source<'warehouse'> = { ...warehouse, read: map.warehouse }
   const orders = createOrders({ client, config, clock: createClock(config.timeZone), read: map.order, skip })
 
   return {

@@ -409,15 +409,14 @@ function statusFailure(
   const { status } = answer
   // Not the answer's text: an error page may repeat the address, and the address holds the token.
   const detail = `${what}: HTTP ${status}${envelope ? '' : ', no JSON with an errcode'}`
-  if (status === 429) {
-    const after = retryAfterMs(answer.headers)
-    return { ...unavailable('busy', detail), ...(after === undefined ? {} : { retryAfterMs: after }) }
-  }
+  const after = retryAfterMs(answer.headers)
+  const later = after === undefined ? {} : { retryAfterMs: after }
+  if (status === 429) return { ...unavailable('busy', detail), ...later }
   if (status === 401 || status === 403) return { kind: 'unauthorized', detail }
   if (status >= 500) {
     return writes
       ? { kind: 'unknown-outcome', detail }
-      : { kind: 'unavailable', reason: 'overloaded', detail }
+      : { kind: 'unavailable', reason: 'overloaded', detail, ...later }
   }
   if (envelope) return null
   return writes ? { kind: 'unknown-outcome', detail } : { kind: 'invalid-response', detail }

@@ -1,0 +1,34 @@
+/** Who is held to the contract. Adding a kind is adding its file and a line here. */
+
+import type { Subject } from '../subject.ts'
+import http from './http.ts'
+import kingdeeK3 from './kingdee-k3.ts'
+import restCrm from './rest-crm.ts'
+import restWms from './rest-wms.ts'
+import sapB1 from './sap-b1.ts'
+import sapS4 from './sap-s4.ts'
+import soapFinance from './soap-finance.ts'
+import yonyouU8 from './yonyou-u8.ts'
+
+export const subjects: Readonly<Record<string, Subject>> = {
+  'sap-b1': sapB1,
+  'sap-s4': sapS4,
+  'kingdee-k3': kingdeeK3,
+  'yonyou-u8': yonyouU8,
+  'rest-crm': restCrm,
+  'rest-wms': restWms,
+  'soap-finance': soapFinance,
+  http,
+}
+
+/** Kinds that are being written. To do: an entry above for each as it arrives, then this list goes. */
+export const todo: readonly string[] = [
+  'yonyou-nc',
+  'rest-erp',
+  'rest-finance',
+  'rest-tms',
+  'salesforce',
+  'jushuitan',
+  'wangdiantong',
+  'kuaidi100',
+]
