@@ -98,6 +98,15 @@ async function checkSystem(
   const rest = schema.safeParse(own)
   if (!rest.success)
     problems.push(...problemsOf(rest.error, own, schema, path, Object.keys(systemSchema.shape)))
+  const most = rest.success && kind.callsSetting ? asRecord(rest.data)[kind.callsSetting] : undefined
+  const atOnce = asRecord(settings.writing).concurrency
+  if (typeof most === 'number' && typeof atOnce === 'number' && atOnce > most) {
+    problems.push({
+      path: `systems.${id}.writing.concurrency`,
+      message: `is ${atOnce}, but ${kind.callsSetting} lets only ${most} calls be under way`,
+      hint: `Lower it, or raise ${kind.callsSetting} as far as the system's licences allow.`,
+    })
+  }
   return base.success && rest.success ? { ...base.data, settings: rest.data } : null
 }
 

@@ -7,12 +7,15 @@ export interface Kind {
   /** Checks the settings that belong to this kind alone. */
   config(): Promise<z.ZodType>
   adapter(): Promise<CreateAdapter<never>>
+  /** The setting that says how many calls it can have under way: more writes at once would only wait inside. */
+  readonly callsSetting?: string
 }
 
 export const kinds: Readonly<Record<string, Kind>> = {
   'sap-b1': {
     config: async () => (await import('./sap-b1/config.ts')).sapB1Config,
     adapter: async () => (await import('./sap-b1/adapter.ts')).createSapB1,
+    callsSetting: 'maxSessions',
   },
   'sap-s4': {
     config: async () => (await import('./sap-s4/config.ts')).sapS4Config,
@@ -49,6 +52,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
   kuaidi100: {
     config: async () => (await import('./kuaidi100/config.ts')).kuaidi100Config,
     adapter: async () => (await import('./kuaidi100/adapter.ts')).createKuaidi100,
+  },
+  'rest-finance': {
+    config: async () => (await import('./rest-finance/config.ts')).restFinanceConfig,
+    adapter: async () => (await import('./rest-finance/adapter.ts')).createRestFinance,
   },
   'soap-finance': {
     config: async () => (await import('./soap-finance/config.ts')).soapFinanceConfig,

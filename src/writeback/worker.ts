@@ -127,7 +127,10 @@ export function createWorker(options: WorkerOptions): Worker {
   let heard: number | undefined
 
   const newLease = () => leaseOf(membership.owner, leases++)
-  const freeHands = (system: System) => settings(system.id).concurrency - (busy.get(system.id) ?? 0)
+  const freeHands = (system: System) => {
+    const { concurrency } = settings(system.id)
+    return Math.min(concurrency, system.adapter.concurrency ?? concurrency) - (busy.get(system.id) ?? 0)
+  }
   const occupy = (system: string, by: 1 | -1) => busy.set(system, (busy.get(system) ?? 0) + by)
   const announce = (writeback: Writeback) => {
     // Those who watch writebacks are not waited for.

@@ -125,6 +125,13 @@ describe('a configuration', () => {
     ])
   })
 
+  it('says that more writes at once than sessions would only wait', async () => {
+    const wanted = { maxSessions: 2, writing: { concurrency: 3 } }
+    expect(await problemsOf((raw) => Object.assign(system(raw, 'erp'), wanted))).toEqual([
+      "systems.erp.writing.concurrency: is 3, but maxSessions lets only 2 calls be under way — Lower it, or raise maxSessions as far as the system's licences allow.",
+    ])
+  })
+
   it('must name systems that there are', async () => {
     expect(await problemsOf((raw) => Object.assign(system(raw, 'crm'), { orderNumbersFrom: 'sap' }))).toEqual(
       ['systems.crm.orderNumbersFrom: names no system: "sap" — Systems: erp, crm.'],

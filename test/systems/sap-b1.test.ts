@@ -1105,3 +1105,90 @@ describe('the simulator is as strict as the vendor', () => {
     })
   })
 })
+
+describe('writing customers', () => {
+  const changes = { name: '上海晨光 🏭', phone: '+86 21 1', email: '' }
+
+  test('changes the fields of the business partner, and nothing else', async () => {
+    const { world, customer } = await setUp()
+    const sent = value(await customer.update?.send({ key: 'C20001', changes }, write, call))
+    expect(sent).toMatchObject({
+      key: 'C20001',
+      record: { name: '上海晨光 🏭', phone: '+86 21 1', email: null },
+    })
+    expect(world.get('erpAccounts', 'C20001')).toMatchObject({
+      name: '上海晨光 🏭',
+      email: '',
+      taxNumber: '91310001MA1K007919',
+    })
+    expect(value(await customer.update?.verify({ key: 'C20001', changes }, write, call))).toMatchObject({
+      effect: 'done',
+    })
+  })
+
+  test('a customer that somebody else has changed since is a conflict', async () => {
+    const { world, customer } = await setUp()
+    const before = value((await customer.readMany(['C20001'], call))[0])
+    const account = world.get('erpAccounts', 'C20001')
+    if (!account || !before?.version) throw new Error('seed')
+    world.put('erpAccounts', { ...account, phone: '2', updatedAt: '2026-07-01T00:00:00.000Z' })
+    const input = { key: 'C20001', changes, expectedVersion: before.version }
+    expect(failure(await customer.update?.send(input, write, call))).toEqual({
+      kind: 'conflict',
+      message: 'Customer C20001 has been changed since it was read.',
+      currentVersion: '2026-07-01T08:00:00',
+    })
+    const after = { ...input, expectedVersion: '2026-07-01T08:00:00' }
+    expect(value(await customer.update?.send(after, write, call)).record?.phone).toBe('+86 21 1')
+  })
+
+  test('a change between the comparison and the write is refused by the vendor', async () => {
+    const { world, customer, simulator } = await setUp()
+    const before = value((await customer.readMany(['C20001'], call))[0])
+    const account = world.get('erpAccounts', 'C20001')
+    if (!account || !before?.version) throw new Error('seed')
+    simulator.setFaults([{ match: 'PATCH', kind: 'delay', ms: 150, times: 1 }])
+    const input = { key: 'C20001', changes, expectedVersion: before.version }
+    const sending = customer.update?.send(input, write, call)
+    while (!simulator.calls.some((line) => line.startsWith('PATCH'))) await delay(5)
+    world.put('erpAccounts', { ...account, phone: '3' })
+    expect(failure(await sending).kind).toBe('conflict')
+    expect(world.get('erpAccounts', 'C20001')?.phone).toBe('3')
+  })
+
+  test('a lost answer is cleared up by reading; what the vendor has no place for is refused', async () => {
+    const { customer, simulator, called } = await setUp()
+    simulator.setFaults([{ match: 'PATCH', kind: 'drop-after', times: 1 }])
+    const input = { key: 'C20001', changes }
+    expect(failure(await customer.update?.send(input, write, call)).kind).toBe('unknown-outcome')
+    expect(value(await customer.update?.verify(input, write, call))).toMatchObject({ effect: 'done' })
+    const other = { key: 'C20001', changes: { phone: '9' } }
+    expect(value(await customer.update?.verify(other, write, call))).toMatchObject({
+      effect: 'none',
+      proven: false,
+    })
+    simulator.clearCalls()
+    const level = { key: 'C20001', changes: { level: 'VIP' as const } }
+    expect(failure(await customer.update?.send(level, write, call)).kind).toBe('unsupported')
+    for (const key of ['V10001', "no'body"]) {
+      expect(failure(await customer.update?.send({ key, changes }, write, call)).kind).toBe('not-found')
+    }
+    expect(called(/PATCH/)).toEqual([])
+  })
+})
+
+test('an order in a locked posting period is told apart, by words or by configured codes', async () => {
+  const { order, open, simulator } = await setUp({ simulator: { closedUpTo: '2026-06-30' } })
+  const late = { ...newOrder, orderDate: '2026-06-15' }
+  expect(failure(await order.create?.send(late, write, call))).toMatchObject({
+    kind: 'rejected',
+    code: '-5002',
+    field: 'DocDate',
+    reason: 'period-closed',
+  })
+  const body = '{"error":{"code":"-4711","message":"nein"}}'
+  simulator.setFaults([{ match: 'POST .*/Orders', kind: 'status', status: 400, body }])
+  expect(failure(await order.create?.send(newOrder, write, call))).not.toHaveProperty('reason')
+  const own = open({ periodClosedCodes: ['-4711'] }).order
+  expect(failure(await own.create?.send(newOrder, write, call))).toMatchObject({ reason: 'period-closed' })
+})

@@ -88,6 +88,12 @@ export const sapB1Config = z.strictObject({
     .max(86_400)
     .default(120)
     .describe('Polling looks back this far, for documents that were stamped before they became visible'),
+  periodClosedCodes: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      "Codes with which this release refuses a date in a closed posting period; besides the vendor's words for it",
+    ),
   externalReferenceField: z
     .union([z.literal('NumAtCard'), userField])
     .default('U_TributaryRef')

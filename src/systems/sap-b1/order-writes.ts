@@ -14,7 +14,7 @@ import type {
   WriteResult,
 } from '../port.ts'
 import type { Key, Order } from '../records.ts'
-import { literal, SERVICE_ROOT, type ServiceLayer, vendorError, type WriteRequest } from './client.ts'
+import { literal, type ServiceLayer, vendorError, type WriteRequest } from './client.ts'
 import type { SapB1Config } from './config.ts'
 import {
   DOCUMENT_FIELDS,
@@ -26,6 +26,7 @@ import {
   readDraft,
   rowKey,
 } from './mapping.ts'
+import { etagHeader, finish, illegible, nothingDone, preview, type Subject, unchanged } from './writing.ts'
 
 export interface OrderWritesOptions {
   readonly client: ServiceLayer
@@ -150,18 +151,15 @@ const refusedDraft = (draft: Key): SourceFailure => ({
 
 /* ---- update ---- */
 
-function updateAction({
-  client,
-  config,
-  map,
-  reread,
-}: OrderWritesOptions): WriteAction<UpdateOf<OrderChanges>, 'order'> {
+function updateAction(options: OrderWritesOptions): WriteAction<UpdateOf<OrderChanges>, 'order'> {
+  const { config, reread } = options
   const request = (input: UpdateOf<OrderChanges>, etag?: string): WriteRequest => ({
     method: 'PATCH',
     path: `Orders(${input.key})`,
     body: JSON.stringify(orderChanges(input.changes)),
-    ...(etag === undefined ? {} : { headers: { 'if-match': etag } }),
+    ...etagHeader(etag),
   })
+  const subject = orderSubject(options)
   return {
     preview: (input) => preview(request(input)),
 
@@ -169,9 +167,9 @@ function updateAction({
       const unstorable = cannotStore(config, input.changes.customerReference)
       if (unstorable) return fail(unstorable)
       if (!isEntry(input.key)) return fail(noOrder(input.key))
-      const before = await unchanged(input, client, map, context)
+      const before = await unchanged(subject, input, context)
       if (!before.ok) return before
-      return finish(input.key, request(input, before.value), client, reread, context)
+      return finish(subject, input.key, request(input, before.value), context)
     },
 
     async verify(input, _write, context): Promise<Checked> {
@@ -190,7 +188,9 @@ function updateAction({
 
 /* ---- cancel ---- */
 
-function cancelAction({ client, map, reread }: OrderWritesOptions): WriteAction<ActionInput, 'order'> {
+function cancelAction(options: OrderWritesOptions): WriteAction<ActionInput, 'order'> {
+  const { reread } = options
+  const subject = orderSubject(options)
   const request = (input: ActionInput): WriteRequest => ({
     method: 'POST',
     path: `Orders(${input.key})/Cancel`,
@@ -201,9 +201,9 @@ function cancelAction({ client, map, reread }: OrderWritesOptions): WriteAction<
     async send(input, _write, context): Promise<Result> {
       if (!isEntry(input.key)) return fail(noOrder(input.key))
       // If-Match is documented for changes of entities only; the comparison before must do.
-      const before = await unchanged(input, client, map, context)
+      const before = await unchanged(subject, input, context)
       if (!before.ok) return before
-      return finish(input.key, request(input), client, reread, context)
+      return finish(subject, input.key, request(input), context)
     },
 
     async verify(input, _write, context): Promise<Checked> {
@@ -216,50 +216,6 @@ function cancelAction({ client, map, reread }: OrderWritesOptions): WriteAction<
   }
 }
 
-/* ---- both ---- */
-
-/**
- * Compares the version that the caller knows with the present one, and answers the ETag that keeps it so until
- * the change arrives. Without an expected version nothing is asked.
- */
-async function unchanged(
-  input: ActionInput,
-  client: ServiceLayer,
-  map: Mapping,
-  context: CallContext,
-): Promise<Outcome<string | undefined>> {
-  if (input.expectedVersion === undefined) return ok(undefined)
-  const whole = await outcomeOf(() => client.whole(`Orders(${input.key})`, context))
-  if (!whole.ok) return whole
-  if (whole.value === null) return fail(noOrder(input.key))
-  const order = map.order(whole.value.row)
-  if (!order.ok) return order
-  const { version } = order.value
-  if (version === input.expectedVersion) return ok(whole.value.etag)
-  return fail({
-    kind: 'conflict',
-    message: `Order ${order.value.number} has been changed since it was read.`,
-    ...(version ? { currentVersion: version } : {}),
-  })
-}
-
-/** Sends a change that is answered without a body, and reads the order again. */
-async function finish(
-  key: Key,
-  request: WriteRequest,
-  client: ServiceLayer,
-  reread: OrderWritesOptions['reread'],
-  context: CallContext,
-): Promise<Result> {
-  const sent = await outcomeOf(() => client.write(request, context))
-  if (!sent.ok) return sent
-  if (sent.value.status >= 300) return fail(client.writeFailure(sent.value))
-  // 204 without content is the vendor's yes; a page from a proxy in between has content.
-  if (sent.value.status !== 204) return fail(illegible(`HTTP ${sent.value.status} instead of 204`))
-  const order = await reread(key, context)
-  return ok({ key, reached: 'effective', ...(order.ok && order.value ? { record: order.value } : {}) })
-}
-
 /** Our reference and the customer's cannot both be in NumAtCard; dropping one silently would be worse than no. */
 function cannotStore(config: SapB1Config, customerReference: string | undefined): SourceFailure | undefined {
   if (config.externalReferenceField !== 'NumAtCard' || customerReference === undefined) return undefined
@@ -269,6 +225,15 @@ function cannotStore(config: SapB1Config, customerReference: string | undefined)
   }
 }
 
+const orderSubject = ({ client, map, reread }: OrderWritesOptions): Subject<'order'> => ({
+  client,
+  reread,
+  path: (key) => `Orders(${key})`,
+  read: map.order,
+  nameOf: (order) => `Order ${order.number}`,
+  missing: noOrder,
+})
+
 const isEntry = (key: Key): boolean => /^\d{1,10}$/.test(key)
 
 const noOrder = (key: Key): SourceFailure => ({
@@ -276,24 +241,10 @@ const noOrder = (key: Key): SourceFailure => ({
   message: `There is no order with the key ${key}.`,
 })
 
-const nothingDone = (evidence: string, proven: boolean): Checked => ok({ effect: 'none', proven, evidence })
-
-const illegible = (detail: string): SourceFailure => ({ kind: 'unknown-outcome', detail })
-
 function parsed(answer: HttpAnswer): unknown {
   try {
     return parseJson(answer.text, 'Orders')
   } catch {
     return undefined
-  }
-}
-
-function preview(request: WriteRequest) {
-  return {
-    method: request.method,
-    path: `${SERVICE_ROOT}/${request.path}`,
-    ...(request.body === undefined
-      ? {}
-      : { headers: { 'content-type': 'application/json' }, body: request.body }),
   }
 }

@@ -11,7 +11,7 @@ import {
   type Simulator,
   startSimulatorServer,
 } from '../../simulation/server.ts'
-import { cancelOrder, changeOrder, moveStock, placeOrder, rateOf } from '../../simulation/trade.ts'
+import { cancelOrder, changeOrder, moveStock, nowText, placeOrder, rateOf } from '../../simulation/trade.ts'
 import type { ErpAccount, ErpDelivery, ErpItem, ErpOrder, World } from '../../simulation/world.ts'
 import {
   type Fields,
@@ -46,6 +46,8 @@ export interface SapB1SimulatorOptions {
   readonly userFields?: readonly string[]
   /** Orders whose gross total in company currency is above become drafts that wait for approval. */
   readonly approvalAbove?: string
+  /** The posting periods up to this day are locked. */
+  readonly closedUpTo?: string
   /** Rows that were never changed have no UpdateDate, as in some releases. Default false: it is that of creation. */
   readonly emptyUpdateDates?: boolean
 }
@@ -342,6 +344,9 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     const row = set.find(keyText(key))
     if (!row) throw new Refusal(404, '-2028', 'No matching records found (ODBC -2028)')
     if (request.method === 'GET' && !action) return single(name, set, row, request)
+    if (request.method === 'PATCH' && !action && name === 'BusinessPartners') {
+      return patchPartner(row, request)
+    }
     if (name !== 'Orders') throw new Refusal(405, -1, 'Method not allowed')
     const order = world.get('erpOrders', keyText(key)) as ErpOrder
     if (request.method === 'PATCH' && !action) return patch(order, row, request)
@@ -354,6 +359,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
 
   const post = (request: SimulatedRequest): SimulatedResponse => {
     const order = readNewOrder(bodyOf(request), world, document, userFields)
+    mustBeOpenPeriod(order.docDate, 'ORDR')
     const quiet = /return-no-content/.test(String(request.headers.prefer ?? ''))
     if (options.approvalAbove !== undefined && grossOf(order, world).gt(options.approvalAbove)) {
       drafts.push({ entry: 900 + drafts.length, order, status: 'dasPending' })
@@ -368,13 +374,30 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     return json(201, { '@odata.context': `${ROOT}/$metadata#Orders/$entity`, ...row }, location)
   }
 
-  const patch = (order: ErpOrder, row: Row, request: SimulatedRequest): SimulatedResponse => {
-    const match = request.headers['if-match']
-    if (match !== undefined && match !== '*' && match !== etagOf(row)) {
-      const message =
-        'Another user or another operation modified data; to continue, open the window again (ODBC -2039)'
-      throw new Refusal(412, '-2039', message)
+  const mustBeOpenPeriod = (day: string, table: string): void => {
+    if (options.closedUpTo === undefined || day > options.closedUpTo) return
+    throw new Refusal(400, -5002, `Posting period locked; enter another date  [${table}.DocDate]`)
+  }
+
+  const patchPartner = (row: Row, request: SimulatedRequest): SimulatedResponse => {
+    mustMatch(row, request)
+    const account = world.get('erpAccounts', String(row.CardCode))
+    if (!account) throw new Refusal(400, -5002, 'Suppliers are kept by purchasing  [OCRD.CardType]')
+    const changes: Partial<ErpAccount> = {}
+    for (const [name, value] of Object.entries(bodyOf(request))) {
+      fieldsOf('BusinessPartner', PARTNER)(name)
+      if (name === 'CardName') changes.name = textIn(value, name) ?? ''
+      else if (name === 'Phone1') changes.phone = textIn(value, name) ?? ''
+      else if (name === 'EmailAddress') changes.email = textIn(value, name) ?? ''
+      else throw new Refusal(400, '-1029', `Field cannot be updated (ODBC -1029)  [OCRD.${name}]`)
     }
+    if ((changes.name ?? '').length > 100) throw new Refusal(400, -1013, 'Value too long  [OCRD.CardName]')
+    world.put('erpAccounts', { ...account, ...changes, updatedAt: nowText() })
+    return { status: 204 }
+  }
+
+  const patch = (order: ErpOrder, row: Row, request: SimulatedRequest): SimulatedResponse => {
+    mustMatch(row, request)
     if (order.cancelled) {
       throw new Refusal(400, -5002, 'The document is cancelled and cannot be changed  [ORDR.CANCELED]')
     }
@@ -424,6 +447,14 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
   }
 
   return { serve, decide }
+}
+
+function mustMatch(row: Row, request: SimulatedRequest): void {
+  const match = request.headers['if-match']
+  if (match === undefined || match === '*' || match === etagOf(row)) return
+  const message =
+    'Another user or another operation modified data; to continue, open the window again (ODBC -2039)'
+  throw new Refusal(412, '-2039', message)
 }
 
 const shown = <T>(entity: T | undefined, show: (entity: T) => Row): Row | undefined =>
