@@ -245,6 +245,7 @@ export async function openSystem(id: string, config: SystemConfig, logger: Log):
     pollEveryMs: config.pollEvery,
     commitDelayMs: config.commitDelay,
     orderNumbersFrom: config.orderNumbersFrom,
+    deliveryNumbersFrom: config.deliveryNumbersFrom,
     writeMode: (record, action) => modeOf(config.writes, record, action),
   }
 }

@@ -8,9 +8,10 @@ import { financeResolvers } from './finance/resolvers.ts'
 import type { Rooms } from './kit/context.ts'
 import { scalars } from './kit/scalars.ts'
 import { operationsResolvers } from './operations/resolvers.ts'
+import { tmsResolvers } from './tms/resolvers.ts'
 import { wmsResolvers } from './wms/resolvers.ts'
 
-export const SUBGRAPHS = ['crm', 'erp', 'wms', 'finance', 'operations'] as const
+export const SUBGRAPHS = ['crm', 'erp', 'wms', 'finance', 'operations', 'tms'] as const
 export type SubgraphName = (typeof SUBGRAPHS)[number]
 
 /** Where a subgraph listens as a process of its own, unless told otherwise; also the address in the supergraph. */
@@ -22,6 +23,7 @@ const resolversOf: Readonly<Record<SubgraphName, (rooms: Rooms) => object>> = {
   wms: wmsResolvers,
   finance: financeResolvers,
   operations: operationsResolvers,
+  tms: tmsResolvers,
 }
 
 const file = (name: string): string =>

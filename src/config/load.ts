@@ -126,14 +126,13 @@ function mixedEnvironments(systems: Record<string, unknown>): Problem[] {
 function disagreements(systems: Readonly<Record<string, SystemConfig>>): Problem[] {
   const problems: Problem[] = []
   const entries = Object.entries(systems)
-  for (const [id, { orderNumbersFrom }] of entries) {
-    if (orderNumbersFrom === undefined || orderNumbersFrom in systems) continue
-    const hint = `Systems: ${Object.keys(systems).join(', ')}.`
-    problems.push({
-      path: `systems.${id}.orderNumbersFrom`,
-      message: `names no system: "${orderNumbersFrom}"`,
-      hint,
-    })
+  for (const [id, settings] of entries) {
+    for (const field of ['orderNumbersFrom', 'deliveryNumbersFrom'] as const) {
+      const named = settings[field]
+      if (named === undefined || named in systems) continue
+      const hint = `Systems: ${Object.keys(systems).join(', ')}.`
+      problems.push({ path: `systems.${id}.${field}`, message: `names no system: "${named}"`, hint })
+    }
   }
   return problems
 }

@@ -129,6 +129,12 @@ export const systemSchema = z.strictObject({
     .describe(
       'The system whose order numbers stand on the invoices of this one; default: the only one with orders',
     ),
+  deliveryNumbersFrom: z
+    .string()
+    .optional()
+    .describe(
+      'The system whose delivery numbers stand on the shipments of this one; default: the only one with deliveries',
+    ),
   limits,
   breaker,
   retry,
@@ -275,7 +281,7 @@ export const configSchema = z.strictObject({
     .describe('Broker topics that are told of all changes, by a name of yours'),
   subgraphs: z
     .partialRecord(
-      z.enum(['crm', 'erp', 'wms', 'finance', 'operations']),
+      z.enum(['crm', 'erp', 'wms', 'finance', 'operations', 'tms']),
       z.strictObject({ url: z.url({ protocol: /^https?$/, error: 'is an http or https address' }) }),
     )
     .default({})

@@ -110,7 +110,8 @@ export function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): 
         number: shipment.trackingNumber,
         carrier: shipment.carrier ?? null,
         status: shipment.status,
-        order: shipment.orderNumbers[0] ?? null,
+        // One in a line.
+        orders: shipment.orderNumbers.join('\n'),
       }
     }
     default:

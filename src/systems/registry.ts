@@ -15,6 +15,8 @@ export interface System {
   readonly commitDelayMs: number
   /** The system whose order numbers this one prints on its documents. */
   readonly orderNumbersFrom: string | undefined
+  /** The same for numbers of deliveries. */
+  readonly deliveryNumbersFrom?: string | undefined
   /** @param action `create`, `update`, or a named action. */
   writeMode(record: RecordType, action: string): WriteMode
 }

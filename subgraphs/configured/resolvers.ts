@@ -45,6 +45,7 @@ const ENTITIES: Readonly<Record<string, RecordType>> = {
   Delivery: 'delivery',
   Opportunity: 'opportunity',
   Payment: 'payment',
+  Shipment: 'shipment',
 }
 const isIdentity = (type: RecordType): type is IdentityType => type === 'customer' || type === 'product'
 

@@ -5,6 +5,7 @@ import type { Money, PaymentApplication } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
+import { numbersOf, placesNaming } from '../kit/numbers.ts'
 import {
   gathered,
   identityOf,
@@ -49,14 +50,6 @@ interface RecordPaymentInput {
 
 export function financeResolvers(rooms: Rooms) {
   const { systems } = rooms
-
-  /** The system whose order numbers stand on the invoices of `finance`. */
-  const orderSystemOf = (finance: System): System | undefined => {
-    if (finance.orderNumbersFrom !== undefined) return systems.get(finance.orderNumbersFrom)
-    if (portOf(finance, 'order')) return finance
-    const holders = systems.holding('order')
-    return holders.length === 1 ? holders[0] : undefined
-  }
 
   const customerRef = async (
     context: SubgraphContext,
@@ -171,17 +164,9 @@ export function financeResolvers(rooms: Rooms) {
 
     Order: {
       invoices({ system, number }: OrderNode, _: unknown, context: SubgraphContext) {
-        const billing = systems
-          .holding('invoice')
-          .filter(
-            (one) => portOf(one, 'invoice')?.lookups?.byOrderNumber && orderSystemOf(one)?.id === system.id,
-          )
-        return lookupAll(
-          context,
-          'invoice',
-          'byOrderNumber',
-          billing.map((one) => ({ system: one, key: number })),
-        )
+        const named = { type: 'order', system: system.id, number } as const
+        const places = placesNaming(systems, 'invoice', 'byOrderNumber', named)
+        return lookupAll(context, 'invoice', 'byOrderNumber', places)
       },
     },
 
@@ -203,7 +188,7 @@ export function financeResolvers(rooms: Rooms) {
       customer: ({ system, record }: Located<'invoice'>, _: unknown, context: SubgraphContext) =>
         record.customer ? customerRef(context, system, record.customer) : null,
       orders({ system, record }: Located<'invoice'>): OrderNode[] {
-        const orderSystem = orderSystemOf(system)
+        const orderSystem = numbersOf(systems, 'order', system)
         return orderSystem ? record.orderNumbers.map((number) => ({ system: orderSystem, number })) : []
       },
       payments: ({ system, record }: Located<'invoice'>, _: unknown, context: SubgraphContext) =>

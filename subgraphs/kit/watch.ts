@@ -1,12 +1,14 @@
 /** Subscriptions over the log of change events. */
 import type { Place } from '../../src/events/cursor.ts'
-import type { ChangeEvent } from '../../src/events/event.ts'
+import { factsOf } from '../../src/events/diff.ts'
+import type { ChangeEvent, Facts } from '../../src/events/event.ts'
 import type { EventFilter } from '../../src/events/log.ts'
+import type { Identity } from '../../src/identity/registry.ts'
 import type { Key, RecordType } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from './context.ts'
 import { failureError, graphError } from './errors.ts'
-import { type Located, loadByKey, locatedFrom, systemOf } from './records.ts'
+import { identityOf, type Located, loadByKey, located, locatedFrom, systemOf } from './records.ts'
 
 /** The arguments that all subscriptions over the log have. */
 export interface WatchArguments {
@@ -150,6 +152,79 @@ export async function presentOne<T extends RecordType>(
   const read = await context.reader.load(system, type, key)
   if (!read.ok) return [failureError(system.id, read.failure)]
   return read.value ? locatedFrom(system, read.from, [read.value]) : []
+}
+
+type Document = 'order' | 'invoice' | 'shipment'
+
+/** The arguments of subscriptions to documents: each narrows what is sent. */
+export interface DocumentArguments extends WatchArguments {
+  readonly id?: string | null
+  readonly customerId?: string | null
+  /** Of these after the event. */
+  readonly status?: readonly string[] | null
+  readonly system?: string | null
+}
+
+export interface DocumentWatch<T extends Document> {
+  readonly field: string
+  readonly record: T
+  /** Those of a customer that there are now; only asked where the field has `customerId`. */
+  ofCustomer?(customer: Identity): Promise<(Located<T> | Error)[]>
+  /** What the field narrows by besides, told by the facts that an event carries. */
+  also?: {
+    matches(facts: Facts, system: string): boolean
+    /** Where what matches is found without looking through everything; not given: as without it. */
+    candidates?(): Promise<(Located<T> | Error)[]>
+  }
+}
+
+/** What is sent of orders, invoices and shipments: the status before and after, and the record under its own name. */
+export async function watchDocuments<T extends Document>(
+  rooms: Rooms,
+  context: SubgraphContext,
+  args: DocumentArguments,
+  { field, record: type, ofCustomer, also }: DocumentWatch<T>,
+): Promise<AsyncIterableIterator<unknown>> {
+  const { systems } = rooms
+  const one = args.id == null ? null : located(systems, type, args.id)
+  const customer =
+    args.customerId == null ? null : await identityOf(systems, context, 'customer', args.customerId)
+  if (args.system != null) systemOf(systems, args.system)
+  const status = args.status == null ? null : new Set<string | null | undefined>(args.status)
+
+  const fits = (system: string, key: Key, facts: Facts) =>
+    (args.system == null || system === args.system) &&
+    (!one || (one.system.id === system && one.key === key)) &&
+    (!status || status.has(facts.status)) &&
+    (!also || also.matches(facts, system)) &&
+    (!customer || customer.keys.some((known) => known.system === system && known.key === facts.customer))
+
+  const candidates = () => {
+    if (one) return presentOne(context, one.system, type, one.key)
+    if (customer && ofCustomer) return ofCustomer(customer)
+    return also?.candidates?.() ?? present(rooms, context, type, args.system)
+  }
+
+  return watchLog(rooms, context, args, {
+    field,
+    filter: { record: type, matches: ({ system, key, data }) => fits(system, key, data.facts) },
+    of: async (event) => ({
+      statusBefore: event.data.before?.status ?? null,
+      statusAfter: event.type === `${type}.deleted` ? null : (event.data.facts.status ?? null),
+      [type]: await recordOf(rooms, context, type, event),
+    }),
+    now: async () =>
+      (await candidates())
+        .filter(
+          (found) =>
+            found instanceof Error || fits(found.system.id, found.record.key, factsOf(type, found.record)),
+        )
+        .slice(0, INITIAL)
+        .map((found) => ({
+          statusAfter: found instanceof Error ? null : found.record.status,
+          [type]: found,
+        })),
+  })
 }
 
 /** The record that an event tells of, as it is now; null where it is gone. */

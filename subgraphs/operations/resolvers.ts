@@ -45,6 +45,7 @@ const NODE_TYPES: Partial<Record<RecordType, string>> = {
   delivery: 'Delivery',
   invoice: 'Invoice',
   payment: 'Payment',
+  shipment: 'Shipment',
 }
 
 const stateName = (state: StateName): string => state.replaceAll('-', '_').toUpperCase()

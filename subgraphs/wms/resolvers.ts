@@ -2,6 +2,7 @@
 import type { DeliveryLine } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import { deliveriesOf, orderRefs } from '../kit/numbers.ts'
 import {
   identityOf,
   idOf,
@@ -18,6 +19,12 @@ import { inventorySubscriptions } from './subscriptions.ts'
 interface WarehouseNode {
   readonly system: System
   readonly key: string
+}
+
+/** What the gateway brings along from the subgraph that owns it. */
+interface OrderNode {
+  readonly id: string
+  readonly number: string
 }
 
 interface DeliveryLineNode {
@@ -56,10 +63,9 @@ export function wmsResolvers(rooms: Rooms) {
     },
 
     Order: {
-      async deliveries({ id }: { id: string }, _: unknown, context: SubgraphContext) {
-        const { system, key } = located(systems, 'order', id)
-        const keepsDeliveries = portOf(system, 'delivery')?.lookups?.byOrder
-        return keepsDeliveries ? lookupAll(context, 'delivery', 'byOrder', [{ system, key }]) : []
+      deliveries(order: OrderNode, _: unknown, context: SubgraphContext) {
+        const { system, key } = located(systems, 'order', order.id)
+        return deliveriesOf(systems, context, { system, key, number: order.number })
       },
     },
 
@@ -87,7 +93,26 @@ export function wmsResolvers(rooms: Rooms) {
     Delivery: {
       __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
         loadById(systems, context, 'delivery', id),
-      ...recordFields('delivery', ['number', 'date', 'status', 'vendorStatus', 'updatedAt']),
+      ...recordFields('delivery', [
+        'number',
+        'direction',
+        'date',
+        'status',
+        'vendorStatus',
+        'carrier',
+        'externalReference',
+        'createdAt',
+        'updatedAt',
+      ]),
+      trackingNumbers: ({ record }: Located<'delivery'>) => record.trackingNumbers ?? [],
+      async customer({ system, record }: Located<'delivery'>, _: unknown, context: SubgraphContext) {
+        if (!record.customer) return null
+        return { id: (await context.identities.byKey('customer', system.id, record.customer)).id }
+      },
+      async orders({ system, record }: Located<'delivery'>, _: unknown, context: SubgraphContext) {
+        const own = record.orders.map((key) => ({ id: idOf('order', system, key) }))
+        return [...own, ...(await orderRefs(systems, context, system, record.orderNumbers ?? []))]
+      },
       lines: ({ system, record }: Located<'delivery'>) =>
         record.lines.map((line): DeliveryLineNode => ({ system, line })),
     },
@@ -98,6 +123,8 @@ export function wmsResolvers(rooms: Rooms) {
         line.product ? productRef(context, system, line.product) : null,
       description: ({ line }: DeliveryLineNode) => line.description ?? null,
       quantity: ({ line }: DeliveryLineNode) => line.quantity,
+      warehouse: ({ system, line }: DeliveryLineNode): WarehouseNode | null =>
+        line.warehouse ? { system, key: line.warehouse } : null,
     },
   }
 }

@@ -113,7 +113,7 @@ export const createKuaidi100: CreateAdapter<Kuaidi100Config> = (config, { timeou
   /* ---- following ---- */
 
   /** The parcel to follow, or why that cannot be. @throws SourceError */
-  const parcelFrom = async (input: ShipmentTrack, context: CallContext | null) => {
+  const parcelFrom = async (input: ShipmentTrack, context: CallContext) => {
     const { trackingNumber: number } = input
     if (!NUMBER.test(number))
       return refused('NUMBER', `"${number.slice(0, 40)}" is no tracking number.`, 'trackingNumber')
@@ -125,8 +125,7 @@ export const createKuaidi100: CreateAdapter<Kuaidi100Config> = (config, { timeou
         `"${input.carrier.slice(0, 40)}" is no carrier that is known here.`,
         'carrier',
       )
-    const carrier =
-      named ?? (context ? await carrierOf(number, context) : (carriers.ofNumber(number) ?? null))
+    const carrier = named ?? (await carrierOf(number, context))
     if (carrier === null)
       return refused('CARRIER', `Whose number "${number}" is cannot be told: name the carrier.`, 'carrier')
     const given = input.phone?.replaceAll(/[^\d-]/g, '')
