@@ -19,6 +19,10 @@ export interface GroupOptions {
   begin(connection: Database): Promise<void>
   /** In the transaction, when all works are done. */
   beforeCommit?(connection: Database): Promise<void>
+  /** What the database leaves to its host: nobody is answered before. An error is told to everybody who wrote. */
+  afterCommit?(): Promise<void>
+  /** When the group is over, whatever became of it. */
+  end?(): void
 }
 
 interface Waiting {
@@ -90,10 +94,13 @@ async function commitGroup(
     }
     await options.beforeCommit?.(connection)
     await sql`commit`.execute(connection)
+    await options.afterCommit?.()
   } catch (error) {
     await sql`rollback`.execute(connection).catch(() => {})
     for (const { reject } of group) reject(error)
     return
+  } finally {
+    options.end?.()
   }
   for (const settle of settled) settle()
 }
