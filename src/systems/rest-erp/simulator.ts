@@ -3,7 +3,7 @@
  * it, and tells those who registered of every change. With `contract: 'standard'` it has only what the seed lists;
  * with `plain` only the two paths of seed 000. Shares no code with the adapter.
  */
-import { createHmac, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import Big from 'big.js'
 import type { SimulatedRequest } from '../../simulation/server.ts'
 import { cancelOrder, changeOrder, deliver, nowText, placeOrder } from '../../simulation/trade.ts'
@@ -42,6 +42,7 @@ import {
   type Shown,
   type SimulatorAuth,
   type StrictSimulator,
+  standardLetter,
   startStrictSimulator,
   TIMED_PAGE,
   text,
@@ -709,12 +710,7 @@ function letterOf({ collection, entity, before }: WorldChange, secret?: string):
   const told = subjectOf({ collection, entity, before })
   if (!told) return undefined
   const [event, externalId] = told
-  const id = randomUUID()
-  const letter = { id, event, timestamp: nowText(), source: 'rest_erp', data: { externalId, changes: {} } }
-  const body = JSON.stringify(letter)
-  if (secret === undefined) return { id, event, body }
-  const signature = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`
-  return { id, event, body: JSON.stringify({ ...letter, signature }) }
+  return standardLetter(event, externalId, { source: 'rest_erp', secret })
 }
 
 function subjectOf({ collection, entity, before }: WorldChange): readonly [string, string] | undefined {

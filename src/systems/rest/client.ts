@@ -27,6 +27,8 @@ export interface RestClientOptions {
   readonly log: Log
   /** Default `coded`. */
   readonly envelope?: EnvelopeStyle
+  /** Codes that say that a period is closed. */
+  readonly periodClosedCodes?: readonly string[]
 }
 
 /**
@@ -114,7 +116,15 @@ export function createRestClient(options: RestClientOptions): RestClient {
       return { data: envelope.data, at: envelope.at ?? clockOf(answer, options.envelope) }
     }
     const status = statusOf(answer, envelope)
-    const failure = failureOf({ what, called, writes: request.writes, status, answer, envelope, clean })
+    const failure = failureOf({
+      what,
+      writes: request.writes,
+      status,
+      answer,
+      said: envelope,
+      clean,
+      ...options,
+    })
     const { kind } = failure
     log.debug({ what, status: answer.status, code: envelope?.code, failure: kind }, `the ${called} said no`)
     throw new RestRefusal(failure, status)
@@ -303,12 +313,14 @@ interface Ending {
   readonly writes: boolean
   readonly status: number
   readonly answer: HttpAnswer
-  readonly envelope: Envelope | null
+  readonly said: Envelope | null
   readonly clean: (text: string) => string
+  readonly periodClosedCodes?: readonly string[]
 }
 
 /** What an answer that is no success means. */
-function failureOf({ what, called, writes, status, answer, envelope, clean }: Ending): SourceFailure {
+function failureOf(ending: Ending): SourceFailure {
+  const { what, called, writes, status, answer, said: envelope, clean } = ending
   const beginning = () => clean(answer.text.slice(0, 2_000)).slice(0, 40)
   const says = envelope
     ? `code ${clean(envelope.code) || 'none'}`
@@ -330,7 +342,7 @@ function failureOf({ what, called, writes, status, answer, envelope, clean }: En
     if (writes && status < 400) return { kind: 'unknown-outcome', detail }
     return { kind: 'invalid-response', detail }
   }
-  const rejection = rejectionOf(envelope, called, status, clean)
+  const rejection = rejectionOf(envelope, ending)
   // 40400 is a path that the system does not have: a matter of configuration, not a missing record.
   if (status === 404 && envelope.code === '40400') return { kind: 'invalid-response', detail }
   if (status === 404) return { kind: 'not-found', message: rejection.message }
@@ -357,9 +369,7 @@ function unavailable(
 /** With the line, the field and the details (required 10, available 5) that the system names. */
 function rejectionOf(
   envelope: Envelope,
-  called: string,
-  status: number,
-  clean: (text: string) => string,
+  { called, status, clean, periodClosedCodes = [] }: Ending,
 ): Rejection {
   const details: Record<string, string | number | boolean | null> = {}
   for (const [name, value] of Object.entries(envelope.details ?? {}).slice(0, 20)) {
@@ -372,6 +382,7 @@ function rejectionOf(
     kind: 'rejected',
     code,
     message: clean(envelope.message ?? '') || `The ${called} answered with code ${code}.`,
+    ...(periodClosedCodes.includes(code) ? { reason: 'period-closed' as const } : {}),
     ...(typeof line === 'string' ? { line } : {}),
     ...(typeof field === 'string' ? { field } : {}),
     ...(Object.keys(details).length === 0 ? {} : { details }),

@@ -2,7 +2,7 @@
  * What strict simulators of JSON REST systems share: refusing whatever the contract does not know, pages, revisions,
  * and letters to those who want to be told. No adapter uses this, and it uses nothing of theirs.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import Big from 'big.js'
 import {
@@ -11,6 +11,7 @@ import {
   type Simulator,
   startSimulatorServer,
 } from '../../simulation/server.ts'
+import { nowText } from '../../simulation/trade.ts'
 import type { World, WorldChange } from '../../simulation/world.ts'
 
 export type Shown = Readonly<Record<string, unknown>>
@@ -437,6 +438,20 @@ export interface Letter {
   /** What happened, for boxes that take only some of it. */
   readonly event?: string
   readonly body: string
+}
+
+/** An event as seed 002 §2.3.2 writes it. @param secret Signs it in its body: `signature` covers what stands before. */
+export function standardLetter(
+  event: string,
+  externalId: string,
+  { source, secret }: { readonly source: string; readonly secret?: string | undefined },
+): Letter {
+  const id = randomUUID()
+  const letter = { id, event, timestamp: nowText(), source, data: { externalId, changes: {} } }
+  const body = JSON.stringify(letter)
+  if (secret === undefined) return { id, event, body }
+  const signature = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`
+  return { id, event, body: JSON.stringify({ ...letter, signature }) }
 }
 
 export interface LetterBox {

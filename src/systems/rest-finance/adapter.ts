@@ -1,0 +1,148 @@
+/** A finance system behind a JSON REST interface: invoices, payments, and what customers owe. */
+import { ok, outcomeOf } from '../failure.ts'
+import type { CreateAdapter, PaymentCreate } from '../port.ts'
+import type { RecordType } from '../records.ts'
+import { createRestClient, queryOf } from '../rest/client.ts'
+import { fieldText } from '../rest/fields.ts'
+import { createReading, type Source, unsupported } from '../rest/reading.ts'
+import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
+import { createWriting } from '../rest/writing.ts'
+import type { RestFinanceConfig } from './config.ts'
+import { createMapping } from './mapping.ts'
+
+export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, { log, timeoutMs }) => {
+  const { fields, paths } = config
+  const client = createRestClient({ ...config, called: 'finance system', timeoutMs, log })
+  const mapping = createMapping(config)
+  const reading = createReading(
+    client,
+    {
+      ...config,
+      keysIn: config.batchLimit > 1 ? 'ids' : 'path',
+      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
+    },
+    log,
+  )
+  const writing = createWriting(client, reading, {
+    ...config,
+    conditional: false,
+    repeatableActions: false,
+  })
+
+  /** Where a record stands in lists and among changes. */
+  const places = (names: {
+    readonly id: string
+    readonly createdAt: string
+    readonly updatedAt: string
+  }) => ({
+    keyOf: (raw: unknown) => fieldText(raw, names.id),
+    place: [names.createdAt, names.id],
+    changed: [names.updatedAt, names.id],
+  })
+  const ofCustomer: Source<RecordType>['filter'] = ({ customer, search }) =>
+    ok(queryOf({ customerIds: customer, search }))
+
+  const customers: Source<'customer'> = {
+    type: 'customer',
+    path: paths.customers,
+    read: mapping.customer,
+    ...places(fields.customer),
+    filter: ({ customer, search }) =>
+      customer === undefined
+        ? ok(queryOf({ search }))
+        : unsupported('Customers cannot be listed by customer: read that one.'),
+  }
+  const invoices: Source<'invoice'> = {
+    type: 'invoice',
+    path: paths.invoices,
+    read: mapping.invoice,
+    ...places(fields.invoice),
+    filter: ofCustomer,
+  }
+  const payments: Source<'payment'> = {
+    type: 'payment',
+    path: paths.payments,
+    read: mapping.payment,
+    ...places(fields.payment),
+    filter: ofCustomer,
+  }
+  const receivables: Source<'receivable'> = {
+    type: 'receivable',
+    path: paths.receivables,
+    read: mapping.receivable,
+    keyOf: (raw) => fieldText(raw, fields.receivable.customer),
+    place: [fields.receivable.customer],
+    filter: () => unsupported('What customers owe cannot be listed: ask for a customer.'),
+  }
+
+  return {
+    kind: 'rest-finance',
+    ports: {
+      customer: { ...reading.port(customers), changes: reading.changes(customers) },
+      invoice: {
+        ...reading.port(invoices),
+        changes: reading.changes(invoices),
+        lookups: {
+          byOrderNumber: reading.lookup(
+            invoices,
+            'orderNos',
+            ({ orderNumbers }) => orderNumbers,
+            fields.invoice.orderNumbers,
+          ),
+          byCustomer: reading.lookup(
+            invoices,
+            'customerIds',
+            ({ customer }) => [customer],
+            fields.invoice.customer,
+          ),
+        },
+      },
+      payment: {
+        ...reading.port(payments),
+        changes: reading.changes(payments),
+        lookups: {
+          byInvoice: reading.lookup(
+            payments,
+            'invoiceIds',
+            ({ applications }) => applications.map(({ invoice }) => invoice),
+            '', // one that cannot be read may belong to any of them
+          ),
+          byCustomer: reading.lookup(
+            payments,
+            'customerIds',
+            ({ customer }) => [customer],
+            fields.payment.customer,
+          ),
+        },
+        create: writing.create<PaymentCreate, 'payment'>({
+          source: payments,
+          path: paths.writeback,
+          externalRefField: fields.payment.externalRef,
+          findBy: config.findPayments ? 'externalRef' : null,
+          duplicateDetail: 'paymentId',
+          refuse: mapping.refuse,
+          body: mapping.paymentBody,
+        }),
+      },
+      receivable: {
+        batchLimit: reading.port(receivables).batchLimit,
+        readMany: reading.port(receivables).readMany,
+      },
+    },
+    health: (context) =>
+      outcomeOf(async () => {
+        await client.getPage(paths.invoices, { limit: '1' }, context)
+        return { detail: `REST finance system at ${new URL(config.baseUrl).host}: invoices can be read` }
+      }),
+    ...(config.webhook
+      ? {
+          webhook: createReceiver(config.webhook, (body, id) =>
+            readStandardEvent(body, id, ['customer', 'invoice', 'payment'], mapping.toDateTime),
+          ),
+        }
+      : {}),
+    async close() {
+      client.close()
+    },
+  }
+}
