@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Client, createClient } from 'graphql-ws'
@@ -16,8 +17,10 @@ import { createRandom } from '../../src/simulation/random.ts'
 import { changeOrder, deliver } from '../../src/simulation/trade.ts'
 import { openPostgresStore } from '../../src/store/postgres.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
+import type { Store } from '../../src/store/store.ts'
 import { signWebhook } from '../../src/systems/signature.ts'
 import { KEY, type Running, simulateSystems } from '../e2e/processes.ts'
+import { type NatsUnderTest, startNats } from './nats.ts'
 
 export interface EventCampaignOptions {
   readonly seed: number
@@ -27,6 +30,8 @@ export interface EventCampaignOptions {
   readonly gateways: number
   /** Address of a PostgreSQL server; not given: SQLite, one gateway. */
   readonly postgres?: string | undefined
+  /** Whether a NATS server tells of changes and is told of events too, and is killed and started again. */
+  readonly nats?: boolean | undefined
   readonly say?: (line: string) => void
 }
 
@@ -40,7 +45,17 @@ export interface EventCampaignReport {
   readonly events: number
   readonly deliveries: number
   readonly gaps: number
-  readonly forgeries: { readonly sent: number; readonly refused: number }
+  /** By what was wrong with them; those that were not answered, as a gateway was killed, do not count. */
+  readonly forgeries: Readonly<Record<string, { readonly sent: number; readonly refused: number }>>
+  /** Null where no broker took part. */
+  readonly broker: {
+    readonly restarts: number
+    readonly messages: number
+    readonly poison: number
+    readonly parked: number
+    readonly told: number
+    readonly toldTwice: number
+  } | null
   /** What is wrong, one line each; empty where the campaign has passed. */
   readonly misses: readonly string[]
 }
@@ -63,9 +78,14 @@ export async function runEventCampaign(options: EventCampaignOptions): Promise<E
   const chance = (share: number) => random.next() < share
   const say = options.say ?? (() => {})
   const schema = `faults_${process.pid}_${Date.now() % 1_000_000}`
+  await using nats = options.nats ? await startNats() : null
   await using systems = await simulateSystems({
     configure(file) {
-      Object.assign(file, options.postgres ? { store: { postgres: options.postgres, schema } } : {})
+      Object.assign(
+        file,
+        nats?.config,
+        options.postgres ? { store: { postgres: options.postgres, schema } } : {},
+      )
       Object.assign(file.systems.erp ?? {}, {
         notify: { profile: 'standard', secret: SECRET },
         pollEvery: '400ms',
@@ -82,7 +102,10 @@ export async function runEventCampaign(options: EventCampaignOptions): Promise<E
   let kills = 0
   let cuts = 0
   let webhooks = 0
-  const forgeries = { sent: 0, refused: 0 }
+  let restarts = 0
+  const forgeries: Record<string, { sent: number; refused: number }> = {}
+  const messages: Promise<void>[] = []
+  let poison = 0
   const misses: string[] = []
 
   // Everybody begins at the same place of the log.
@@ -138,6 +161,8 @@ export async function runEventCampaign(options: EventCampaignOptions): Promise<E
       // Some changes are told twice, late, or not at all: then only polling finds them.
       const times = chance(0.2) ? 0 : chance(0.3) ? 3 : 1
       const body = noticeOf(entry)
+      if (nats && chance(0.5)) messages.push(nats.tell(String(body)))
+      if (nats && chance(0.02)) messages.push(nats.tell(`no JSON ${poison++}`))
       for (let time = 0; time < times; time++) {
         webhooks++
         void delay(chance(0.3) ? random.next() * 800 : 0).then(() =>
@@ -172,30 +197,47 @@ export async function runEventCampaign(options: EventCampaignOptions): Promise<E
     while (running) {
       await delay(200)
       const body = noticeOf(1)
-      const attempts: readonly (() => Promise<number>)[] = [
-        () => post(body, OTHERS_SECRET),
-        () => post(body, SECRET, 301),
+      const attempts: readonly (readonly [kind: string, post: () => Promise<number>])[] = [
+        ['the secret of another system', () => post(body, OTHERS_SECRET)],
+        ['too old', () => post(body, SECRET, 301)],
         // Far enough: it must not become right on its way.
-        () => post(body, SECRET, -400),
-        () => post(Buffer.from('{"id": 1'), SECRET),
-        () => post(Buffer.from(JSON.stringify({ id: 'x', event: 'order.updated', data: {} })), SECRET),
-        () => post(Buffer.alloc(5_000_000, 0x20), SECRET),
+        ['from the future', () => post(body, SECRET, -400)],
+        ['no JSON', () => post(Buffer.from('{"id": 1'), SECRET)],
+        [
+          'of no record',
+          () => post(Buffer.from(JSON.stringify({ id: 'x', event: 'order.updated', data: {} }))),
+        ],
+        ['5 MB', () => post(Buffer.alloc(5_000_000, 0x20), SECRET)],
+        ['100 MB', () => flood(any().url)],
       ]
-      const status = await attempts[Math.floor(random.next() * attempts.length)]?.()
+      const [kind, send] = attempts[Math.floor(random.next() * attempts.length)] ?? []
+      const status = await send?.()
       // Nothing was answered where a gateway was just killed.
-      if (!status) continue
-      forgeries.sent++
-      if (status >= 400 && status < 500) forgeries.refused++
-      else misses.push(`a forgery was answered with ${status}`)
+      if (!status || kind === undefined) continue
+      forgeries[kind] ??= { sent: 0, refused: 0 }
+      forgeries[kind].sent++
+      if (status >= 400 && status < 500) forgeries[kind].refused++
+      else misses.push(`a forgery (${kind}) was answered with ${status}`)
     }
   }
 
-  const actors = [changes(), cutting(), killing(), forging()]
+  const restarting = async (server: NatsUnderTest) => {
+    while (running) {
+      await delay(1_500 + random.next() * 1_500)
+      if (!running) return
+      say('restarts the broker')
+      await server.restart()
+      restarts++
+    }
+  }
+
+  const actors = [changes(), cutting(), killing(), forging(), ...(nats ? [restarting(nats)] : [])]
   await delay(options.seconds * 1_000)
   running = false
   await Promise.all(actors)
   // Late deliveries.
   await delay(1_000)
+  await Promise.all(messages)
 
   const file = parse(readFileSync(systems.configFile, 'utf8')) as { dataDir: string }
   const store = options.postgres
@@ -251,6 +293,12 @@ export async function runEventCampaign(options: EventCampaignOptions): Promise<E
       )
     if (one.gaps > 0) misses.push(`subscriber ${at} was told of a gap, and the log is whole`)
   }
+  const broker = nats && {
+    restarts,
+    messages: messages.length,
+    poison,
+    ...(await compareWithBroker(nats, store, poison, misses)),
+  }
   await store.close()
   if (log.length === 0) misses.push('nothing happened')
   return {
@@ -264,8 +312,77 @@ export async function runEventCampaign(options: EventCampaignOptions): Promise<E
     deliveries,
     gaps,
     forgeries,
+    broker,
     misses,
   }
+}
+
+/**
+ * The sink's subject must have every event of orders, each record's in the log's order; what it has twice is allowed.
+ * Everything that the feed's subject had must be acknowledged, and what nobody can read parked, each once.
+ */
+async function compareWithBroker(nats: NatsUnderTest, store: Store, poison: number, misses: string[]) {
+  const until = async (isDone: () => Promise<boolean>) => {
+    for (const deadline = Date.now() + SETTLE_MS; !(await isDone()) && Date.now() < deadline; )
+      await delay(200)
+  }
+  await until(async () => (await nats.unsettled()) === 0)
+  const left = await nats.unsettled()
+  if (left > 0) misses.push(`the broker still has ${left} messages that were not acknowledged`)
+  const parkedOnes = await store.read.selectFrom('parked').select('body').execute()
+  if (new Set(parkedOnes.map(({ body }) => JSON.parse(body).text)).size !== poison)
+    misses.push(`${poison} messages could not be read, and ${parkedOnes.length} are parked`)
+
+  const rows = await store.read
+    .selectFrom('event')
+    .select(['position', 'system', 'record', 'key'])
+    .where('type', 'like', 'order.%')
+    .orderBy('position')
+    .execute()
+  const expected = Map.groupBy(rows, ({ system, record, key }) => `${system}/${record}/${key}`)
+  let told = await nats.told()
+  await until(async () => {
+    told = await nats.told()
+    return new Set(told.map(({ sequence }) => sequence)).size >= rows.length
+  })
+  const found = Map.groupBy(told, ({ key }) => decodeURIComponent(key))
+  for (const [key, events] of expected) {
+    const firsts = [...new Set(found.get(key)?.map(({ sequence }) => sequence))]
+    const wanted = events.map(({ position }) => Number(position))
+    if (firsts.join() !== wanted.join())
+      misses.push(`the broker was told of ${key}: ${firsts.join(' ')}; the log has ${wanted.join(' ')}`)
+  }
+  const toldTwice = told.length - new Set(told.map(({ sequence }) => sequence)).size
+  return { parked: parkedOnes.length, told: told.length, toldTwice }
+}
+
+const FLOOD = 100_000_000
+
+/** A body of 100 MB, sent for as long as nobody says no. @returns The status; 0 without an answer. */
+function flood(gateway: string): Promise<number> {
+  return new Promise((resolve) => {
+    const post = request(`${gateway}/webhooks/erp`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-length': FLOOD },
+    })
+    const chunk = Buffer.alloc(1_000_000, 0x20)
+    let left = FLOOD
+    const write = () => {
+      while (left > 0) {
+        left -= chunk.length
+        if (!post.write(chunk)) return void post.once('drain', write)
+      }
+      post.end()
+    }
+    post.on('response', (answer) => {
+      resolve(answer.statusCode ?? 0)
+      answer.resume()
+      left = 0
+      post.destroy()
+    })
+    post.on('error', () => resolve(0))
+    write()
+  })
 }
 
 /** The test may look into what clients must not: `version.epoch.position.time.signature`. */

@@ -1,5 +1,6 @@
 /** `npm run faults NAME -- OPTIONS` runs the campaign NAME; its exit code says whether anything was missed. */
 import { parseArgs } from 'node:util'
+import type { EventCampaignOptions } from './events.ts'
 import type { CampaignOptions } from './write.ts'
 
 const { values, positionals } = parseArgs({
@@ -10,12 +11,14 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string', default: '32' },
     gateways: { type: 'string' },
     postgres: { type: 'string' },
+    nats: { type: 'boolean', default: false },
   },
 })
-const campaigns: Readonly<Record<string, () => Promise<(options: CampaignOptions) => Promise<Report>>>> = {
+const campaigns: Readonly<Record<string, () => Promise<(options: Options) => Promise<Report>>>> = {
   write: async () => (await import('./write.ts')).runWriteCampaign,
   events: async () => (await import('./events.ts')).runEventCampaign,
 }
+type Options = CampaignOptions & Pick<EventCampaignOptions, 'nats'>
 type Report = { readonly misses: readonly string[] }
 
 const campaign = campaigns[positionals[0] ?? '']
@@ -30,6 +33,7 @@ const report = await run({
   clients: Number(values.clients),
   gateways: Number(values.gateways ?? (values.postgres ? 2 : 1)),
   postgres: values.postgres,
+  nats: values.nats,
   say: (line) => process.stderr.write(`${line}\n`),
 })
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)

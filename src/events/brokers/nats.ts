@@ -8,12 +8,15 @@ import { AckPolicy, JetStreamApiError, type JsMsg, jetstream, jetstreamManager }
 import { connect, credsAuthenticator, headers, type NatsConnection, nanos } from '@nats-io/transport-node'
 import type { Log } from '../../observe/log.ts'
 import type { NatsSettings } from './config.ts'
-import { type Broker, CONCURRENT, IN_HAND_MS, type Message, type Verdict } from './port.ts'
+import { type Broker, CONCURRENT, type Message, type Verdict } from './port.ts'
 
 const CONNECT_MS = 5_000
 /** A server that is silent for twice as long is taken for gone. */
 const PING_MS = 10_000
 const PUBLISH_MS = 5_000
+/** Without a sign from us a message comes again after this: soon after we, or an acknowledgement, were lost. */
+const ACK_WAIT_MS = 15_000
+const SIGN_EVERY_MS = 5_000
 
 export function createNatsBroker(settings: NatsSettings, logger: Log): Broker {
   let connection: Promise<NatsConnection> | undefined
@@ -50,7 +53,7 @@ export function createNatsBroker(settings: NatsSettings, logger: Log): Broker {
           durable_name: group,
           filter_subject: topic,
           ack_policy: AckPolicy.Explicit,
-          ack_wait: nanos(IN_HAND_MS),
+          ack_wait: nanos(ACK_WAIT_MS),
           max_ack_pending: 10 * CONCURRENT,
         })
       })
@@ -59,7 +62,10 @@ export function createNatsBroker(settings: NatsSettings, logger: Log): Broker {
       const stop = () => messages.stop()
       signal.addEventListener('abort', stop)
       if (signal.aborted) stop()
-      const inHand = new Set<Promise<void>>()
+      const inHand = new Map<JsMsg, Promise<void>>()
+      const signs = setInterval(() => {
+        for (const message of inHand.keys()) message.working()
+      }, SIGN_EVERY_MS)
       try {
         onReady()
         for await (const message of messages) {
@@ -73,13 +79,14 @@ export function createNatsBroker(settings: NatsSettings, logger: Log): Broker {
             .catch((error: unknown) =>
               logger.error({ err: error }, 'a message was not settled; it comes again'),
             )
-            .finally(() => inHand.delete(work))
-          inHand.add(work)
-          if (inHand.size >= CONCURRENT) await Promise.race(inHand)
+            .finally(() => inHand.delete(message))
+          inHand.set(message, work)
+          if (inHand.size >= CONCURRENT) await Promise.race(inHand.values())
         }
       } finally {
         signal.removeEventListener('abort', stop)
-        await Promise.allSettled(inHand)
+        await Promise.allSettled(inHand.values())
+        clearInterval(signs)
       }
       if (!signal.aborted) throw new Error('the consumer ended: was it, or its stream, deleted?')
     },

@@ -52,8 +52,6 @@ export interface Outgoing {
 
 /** Messages in hand of one feed. */
 export const CONCURRENT = 64
-/** A message in hand for longer comes again: much longer than a read with its retries. */
-export const IN_HAND_MS = 60_000
 
 /** Loads the broker's library: only who configures a broker pays for it. */
 export async function openBroker(settings: BrokerSettings, logger: Log): Promise<Broker> {

@@ -8,10 +8,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type MessageView, Producer, SimpleConsumer } from 'rocketmq-client-nodejs'
 import type { Log } from '../../observe/log.ts'
 import type { RocketMqSettings } from './config.ts'
-import { type Broker, CONCURRENT, IN_HAND_MS, type Message, type Verdict } from './port.ts'
+import { type Broker, CONCURRENT, type Message, type Verdict } from './port.ts'
 
 /** The shortest that the proxy allows. */
 const AWAIT_MS = 5_000
+/** A message in hand for longer comes again: much longer than a read with its retries. */
+const IN_HAND_MS = 60_000
 const NOT_NOW: Verdict = { taken: false, againMs: 0 }
 /** Of one receive: the proxy gives 32 at most. */
 const BATCH = 32
