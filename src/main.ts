@@ -9,6 +9,7 @@ const USAGE = `Usage: npm start -- [options]              the gateway with all s
        npm run check -- [options]          is the configuration right, can the systems be reached?
        npm run ask -- [--url URL] [OPERATION]  sends one operation, also from standard input
        npm run watch -- [--url URL] [SUBSCRIPTION]  prints what changes, as it changes
+       npm run kinds -- [--check]          writes which kind of system offers what into README.md, or checks it
        npm run compose -- [--check]        writes schema/supergraph.graphql from the subgraphs, or checks it
 
 Options: --config FILE   the configuration (or TRIBUTARY_CONFIG)
@@ -41,6 +42,7 @@ const commands: Readonly<Record<string, (args: string[], flags: Flags) => Promis
   check: async (_args, flags) => (await import('./commands/check.ts')).check(flags),
   watch: async (args, flags) => (await import('./commands/watch.ts')).watch(args, flags),
   ask: async (args, flags) => (await import('./commands/ask.ts')).ask(args, flags),
+  kinds: async (_args, flags) => (await import('./commands/kinds.ts')).kindsCommand(flags),
   compose: async (_args, flags) => (await import('./commands/compose.ts')).compose(flags),
 }
 
