@@ -61,6 +61,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./soap-finance/config.ts')).soapFinanceConfig,
     adapter: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,
   },
+  wangdiantong: {
+    config: async () => (await import('./wangdiantong/config.ts')).wangdiantongConfig,
+    adapter: async () => (await import('./wangdiantong/adapter.ts')).createWangdiantong,
+  },
   jushuitan: {
     config: async () => (await import('./jushuitan/config.ts')).jushuitanConfig,
     adapter: async () => (await import('./jushuitan/adapter.ts')).createJushuitan,

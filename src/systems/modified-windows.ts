@@ -6,6 +6,7 @@
  * from the last to the first, as the vendors advise: what moves up is then met again, not missed.
  */
 import { z } from 'zod'
+import { readCheckpoint } from './checkpoint.ts'
 import { SourceError } from './failure.ts'
 import { joinKey, splitKey } from './records.ts'
 
@@ -75,7 +76,7 @@ export async function modifiedSince(
   const at = (ms: number) => JSON.stringify({ from: new Date(floor(ms)).toISOString() })
   const today = floor(now)
   if (checkpoint === null) return { rows: [], checkpoint: at(today - overlapMs), hasMore: false }
-  const begin = Math.min(floor(parseCheckpoint(checkpoint)), today)
+  const begin = Math.min(floor(Date.parse(readCheckpoint(checkpointSchema, checkpoint).from)), today)
   for (let end = Math.min(begin + windows.widestMs, today); ; ) {
     const rows = await wholeWindow(windows, begin, end)
     if (rows === null) {
@@ -85,18 +86,6 @@ export async function modifiedSince(
     const hasMore = end < today
     return { rows, checkpoint: at(hasMore ? end + SECOND : today - overlapMs), hasMore }
   }
-}
-
-function parseCheckpoint(text: string): number {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    json = undefined
-  }
-  const parsed = checkpointSchema.safeParse(json)
-  if (parsed.success) return Date.parse(parsed.data.from)
-  throw new SourceError({ kind: 'unsupported', message: 'The checkpoint is not one that this kind gave.' })
 }
 
 /** When a row was modified, in milliseconds since 1970, and its key; null: it cannot be placed. */

@@ -10,6 +10,7 @@ import {
   type SourceFailure,
 } from '../failure.ts'
 import { lastModifiedFirst, type ModifiedWindows, modifiedSince, type Place } from '../modified-windows.ts'
+import { asLists, listed, wholeList } from '../outcomes.ts'
 import type { Adapter, CallContext, ChangePage, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Delivery,
@@ -199,7 +200,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
       if (!answer.ok) return keys.map(() => answer)
       return keys.map((key) => {
         const own = answer.value.filter((row) => textOf(row, 'so_id') === key)
-        return all(own.map(map.delivery))
+        return wholeList(own.map(map.delivery))
       })
     },
   }
@@ -275,7 +276,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
               const level = levels.value.get(key)
               if (level) own.push(level)
             }
-            return all(own)
+            return wholeList(own)
           })
         },
       },
@@ -410,29 +411,3 @@ function countOf(data: Data, path: string): number {
 }
 
 const unsupported = (message: string): SourceError => new SourceError({ kind: 'unsupported', message })
-
-const asLists = <T>(outcomes: readonly Outcome<T | null>[]): Outcome<readonly T[]>[] =>
-  outcomes.map((one) => (one.ok ? ok(one.value === null ? [] : [one.value]) : one))
-
-/** Half of what belongs to a key would look like all of it: one row that cannot be read fails the list. */
-function all<T>(outcomes: readonly Outcome<T | null>[]): Outcome<readonly T[]> {
-  const values: T[] = []
-  for (const outcome of outcomes) {
-    if (!outcome.ok) return outcome
-    if (outcome.value !== null) values.push(outcome.value)
-  }
-  return ok(values)
-}
-
-function listed<T>(
-  page: { readonly items: readonly { row: unknown; position: string }[]; readonly hasMore: boolean },
-  read: (row: unknown) => Outcome<T>,
-  skip: (failure: SourceFailure) => void,
-): { items: { record: T; position: string }[]; hasMore: boolean } {
-  const items = page.items.flatMap(({ row, position }) => {
-    const record = read(row)
-    if (!record.ok) skip(record.failure)
-    return record.ok ? [{ record: record.value, position }] : []
-  })
-  return { items, hasMore: page.hasMore }
-}

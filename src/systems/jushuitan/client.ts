@@ -8,13 +8,15 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
+import { SourceError } from '../failure.ts'
+import { createHttpClient, type HttpAnswer } from '../http.ts'
 import { parseJson } from '../json.ts'
 import { createPace } from '../pace.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
+import { type Meaning, meaningIn, readable, refusalOf, statusFailure } from '../refusals.ts'
 import { createTokens } from '../tokens.ts'
-import type { ERROR_MEANINGS, JushuitanConfig } from './config.ts'
+import { createWords } from '../words.ts'
+import type { JushuitanConfig } from './config.ts'
 
 export interface JushuitanClient {
   /** Makes sure that there is a token. @throws SourceError */
@@ -49,20 +51,6 @@ const tokenSchema = z.looseObject({
   expires_in: z.string().regex(/^\d+$/),
 })
 
-type Meaning = (typeof ERROR_MEANINGS)[number]
-
-/** The vendor's words, in the order in which they are looked for. */
-const WORDS: readonly (readonly [Meaning, RegExp])[] = [
-  [
-    'token',
-    /token.{0,12}(过期|失效|无效|错误|不存在|expired|invalid)|(过期|失效|无效|invalid|expired).{0,12}token|授权.{0,4}(过期|失效)/i,
-  ],
-  ['credentials', /签名|sign\b|app_?(key|secret)|时间戳|timestamp|权限|未授权|白名单/i],
-  ['throttled', /频率|频繁|限流|超(过|出).{0,8}(次数|限制)|too many|rate limit/i],
-  ['busy', /繁忙|稍后|超时|busy|timeout/i],
-  ['missing', /(没有|无|未)(找到|查询到|符合).{0,12}(数据|订单|商品|记录)|no data/i],
-]
-
 const MAX_MESSAGE = 500
 /** A token is replaced so long before its end; one that lives shorter, at half of its life. */
 const TOKEN_MARGIN_MS = 3_600_000
@@ -82,22 +70,17 @@ export function createJushuitanClient(
     maxWaitMs: timeoutMs,
   })
 
-  /** Texts that must never be shown: the secret, and every token that is or was in use. */
-  const secrets = [config.appSecret]
-  const keepSecret = (text: string) => {
-    if (!secrets.includes(text)) secrets.push(text)
-    // Sixteen tokens back is further than any call under way.
-    if (secrets.length > 17) secrets.splice(1, 1)
-  }
-  const clean = (text: string) =>
-    oneLine(
-      secrets.reduce((censored, secret) => censored.replaceAll(secret, '***'), text),
-      MAX_MESSAGE,
-    ).trim()
+  const words = createWords([config.appSecret], MAX_MESSAGE)
 
   const meaningOf = ({ code, msg }: Envelope): Meaning | 'ok' | 'refused' => {
     if (code === '0') return 'ok'
-    return config.errorCodes[code] ?? WORDS.find(([, words]) => words.test(msg ?? ''))?.[0] ?? 'refused'
+    return config.errorCodes[code] ?? meaningIn(msg ?? '') ?? 'refused'
+  }
+
+  /** What an answer that is no success means. */
+  const said = (what: string, { code, msg }: Envelope, meaning: Meaning | 'refused', writes: boolean) => {
+    log.debug({ what, code, meaning }, 'Jushuitan said no')
+    return refusalOf(meaning, { what, code: words.tidy(code), message: words.tidy(msg ?? ''), writes })
   }
 
   const post = async (
@@ -134,14 +117,18 @@ export function createJushuitanClient(
       undefined,
     )
     const envelope = readEnvelope(answer)
-    const early = statusFailure(what, answer, envelope, false)
+    const early = statusFailure(what, answer, envelope !== null, false)
     if (early) throw new SourceError(early)
     const body = envelope as Envelope
     const meaning = meaningOf(body)
     if (meaning !== 'ok') {
-      const detail = `${what}: code ${clean(body.code)} ${clean(body.msg ?? '')}`
-      if (meaning === 'throttled' || meaning === 'busy') throw new SourceError(unavailable(meaning, detail))
-      throw new SourceError({ kind: 'unauthorized', detail })
+      const failure = said(what, body, meaning, false)
+      // Whatever else it says: without a token nothing can be asked.
+      if (failure.kind !== 'rejected') throw new SourceError(failure)
+      throw new SourceError({
+        kind: 'unauthorized',
+        detail: `${what}: code ${failure.code} ${failure.message}`,
+      })
     }
     const parsed = tokenSchema.safeParse(body.data)
     if (!parsed.success) throw new SourceError({ kind: 'invalid-response', detail: `${what}: no token` })
@@ -170,8 +157,8 @@ export function createJushuitanClient(
 
   const tokens = createTokens(async () => {
     const token = await renewedToken()
-    keepSecret(token.access_token)
-    if (token.refresh_token) keepSecret(token.refresh_token)
+    words.hide(token.access_token)
+    if (token.refresh_token) words.hide(token.refresh_token)
     refreshToken = token.refresh_token ?? null
     const lifeMs = Number(token.expires_in) * 1000
     return {
@@ -193,7 +180,7 @@ export function createJushuitanClient(
       const common = { app_key: config.appKey, access_token: token, charset: 'utf-8', version: '2' }
       const answer = await post(path, { ...common, biz }, writes, signal)
       const envelope = readEnvelope(answer)
-      const early = statusFailure(what, answer, envelope, writes)
+      const early = statusFailure(what, answer, envelope !== null, writes)
       if (early) throw new SourceError(early)
       const body = envelope as Envelope
       const meaning = meaningOf(body)
@@ -201,34 +188,9 @@ export function createJushuitanClient(
         tokens.proven(token)
         return { envelope: body, meaning }
       }
-      const detail = `${what}: the token is refused (code ${clean(body.code)})`
+      const detail = `${what}: the token is refused (code ${words.tidy(body.code)})`
       tokens.refused(token, { kind: 'unauthorized', detail })
       if (attempt > 1) throw new SourceError({ kind: 'unauthorized', detail })
-    }
-  }
-
-  /** What an answer that is no success means. */
-  const refusal = (
-    path: string,
-    { code, msg }: Envelope,
-    meaning: Meaning | 'refused',
-    writes: boolean,
-  ): SourceError => {
-    const detail = `POST ${path}: code ${clean(code)} ${clean(msg ?? '')}`
-    log.debug({ path, code, meaning }, 'Jushuitan said no')
-    switch (meaning) {
-      case 'token':
-      case 'credentials':
-        return new SourceError({ kind: 'unauthorized', detail })
-      case 'throttled':
-        // The platform counts calls before it looks at them: nothing was done.
-        return new SourceError(unavailable(meaning, detail))
-      case 'busy':
-        return new SourceError(writes ? { kind: 'unknown-outcome', detail } : unavailable(meaning, detail))
-      default: {
-        const message = clean(msg ?? '') || `Jushuitan answered with code ${clean(code)}.`
-        return new SourceError({ kind: 'rejected', code: clean(code), message })
-      }
     }
   }
 
@@ -240,7 +202,7 @@ export function createJushuitanClient(
     async query(path, biz, context) {
       const { envelope, meaning } = await exchange(path, JSON.stringify(biz), false, context)
       if (meaning === 'missing') return {}
-      if (meaning !== 'ok') throw refusal(path, envelope, meaning, false)
+      if (meaning !== 'ok') throw new SourceError(said(`POST ${path}`, envelope, meaning, false))
       const data = asData(envelope.data)
       if (data) return data
       throw new SourceError({ kind: 'invalid-response', detail: `POST ${path}: no data` })
@@ -248,7 +210,7 @@ export function createJushuitanClient(
 
     async write(path, biz, context) {
       const { envelope, meaning } = await exchange(path, biz, true, context)
-      if (meaning !== 'ok') throw refusal(path, envelope, meaning, true)
+      if (meaning !== 'ok') throw new SourceError(said(`POST ${path}`, envelope, meaning, true))
       return asData(envelope.data) ?? {}
     },
 
@@ -259,45 +221,5 @@ export function createJushuitanClient(
 const asData = (data: unknown): Data | null =>
   typeof data === 'object' && data !== null && !Array.isArray(data) ? (data as Data) : null
 
-function readEnvelope(answer: HttpAnswer): Envelope | null {
-  try {
-    const parsed = envelopeSchema.safeParse(parseJson(answer.text, 'answer'))
-    return parsed.success ? parsed.data : null
-  } catch (error) {
-    if (error instanceof SourceError) return null
-    throw error
-  }
-}
-
-/** What the HTTP status alone says, or the lack of an envelope; `null`: the envelope must tell. */
-function statusFailure(
-  what: string,
-  answer: HttpAnswer,
-  envelope: Envelope | null,
-  writes: boolean,
-): SourceFailure | null {
-  const { status } = answer
-  // Not the answer's text: an error page may repeat what was sent, and that holds the token.
-  const detail = `${what}: HTTP ${status}${envelope ? '' : ', no JSON with a code'}`
-  if (status === 429) {
-    const after = retryAfterMs(answer.headers)
-    return { ...unavailable('throttled', detail), ...(after === undefined ? {} : { retryAfterMs: after }) }
-  }
-  if (status === 401 || status === 403) return { kind: 'unauthorized', detail }
-  if (status >= 500) {
-    return writes
-      ? { kind: 'unknown-outcome', detail }
-      : { kind: 'unavailable', reason: 'overloaded', detail }
-  }
-  if (envelope) return null
-  return writes ? { kind: 'unknown-outcome', detail } : { kind: 'invalid-response', detail }
-}
-
-const unavailable = (
-  why: 'throttled' | 'busy',
-  detail: string,
-): Extract<SourceFailure, { kind: 'unavailable' }> => ({
-  kind: 'unavailable',
-  reason: why === 'throttled' ? 'rate-limited' : 'overloaded',
-  detail,
-})
+const readEnvelope = (answer: HttpAnswer): Envelope | null =>
+  readable(() => envelopeSchema.safeParse(parseJson(answer.text, 'answer')).data ?? null)

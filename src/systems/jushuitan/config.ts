@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import { isTimeZone } from '../clock.ts'
+import { MEANINGS } from '../refusals.ts'
 import { shopOrderDefaults } from '../shop-order.ts'
-
-/** What a vendor's `code` means to us; see `client.ts`. */
-export const ERROR_MEANINGS = ['token', 'credentials', 'throttled', 'busy', 'missing'] as const
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const number = z.string().regex(/^\d{1,18}$/, 'is a number')
@@ -56,7 +54,7 @@ export const jushuitanConfig = z.strictObject({
     .default({})
     .describe('What a status of an order means, where it is another than in the README'),
   errorCodes: z
-    .record(z.string().regex(/^-?\d+$/, 'is a number'), z.enum(ERROR_MEANINGS))
+    .record(z.string().regex(/^-?\d+$/, 'is a number'), z.enum(MEANINGS))
     .default({})
     .describe('What a code of the vendor means, where its words do not tell'),
   changesBy: z
@@ -82,6 +80,12 @@ export const jushuitanConfig = z.strictObject({
     .min(1)
     .default('其它')
     .describe('Reason given with a cancellation (cancel_type), one that the merchant has set up'),
+  customerReferenceField: z
+    .string()
+    .min(1)
+    .nullable()
+    .default('outer_so_id')
+    .describe("Field of orders for the customer's own reference; null: there is none"),
   orderDefaults: z
     .strictObject({
       shopId: number.describe('Number of the shop (shop_id) that new orders belong to'),

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
 import { isDecimal, jsonNumber } from '../json.ts'
+import { fieldText } from '../named-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
   type DateText,
@@ -68,7 +69,6 @@ const orderSchema = z.object({
   lc_id: text,
   io_id: text,
   wms_co_id: text,
-  outer_so_id: text,
   ts: text,
   items: z.array(itemSchema).nullish(),
 })
@@ -151,7 +151,7 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         company: config.company ?? null,
         customer: config.customerFrom === 'buyer' ? it.shop_buyer_id : null,
         customerName: it.shop_buyer_id,
-        customerReference: reference === null ? it.so_id : it.outer_so_id,
+        customerReference: reference === null ? it.so_id : fieldText(row, config.customerReferenceField),
         externalReference: reference,
         orderDate: day(it.order_date),
         dueDate: day(it.plan_delivery_date),
@@ -260,6 +260,11 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         const message = `This system has no field for "${custom}".`
         return fail({ kind: 'rejected', code: 'INPUT', message, field: custom })
       }
+      const reference = config.customerReferenceField
+      if (input.customerReference !== undefined && reference === null) {
+        const message = 'This system has no field for a reference of the customer.'
+        return fail({ kind: 'rejected', code: 'INPUT', message, field: 'customerReference' })
+      }
       if (input.currency !== undefined && input.currency !== config.currency) {
         const message = `Orders of this shop are in ${config.currency}, not in ${input.currency}.`
         return fail({ kind: 'rejected', code: 'INPUT', message, field: 'currency' })
@@ -286,7 +291,9 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         freight: jsonNumber('0'),
         plan_delivery_date: `${input.dueDate} 00:00:00`,
         ...(input.comments === undefined ? {} : { remark: input.comments }),
-        ...(input.customerReference === undefined ? {} : { outer_so_id: input.customerReference }),
+        ...(reference === null || input.customerReference === undefined
+          ? {}
+          : { [reference]: input.customerReference }),
         items: lines.map((line, index) => ({
           sku_id: line.product,
           shop_sku_id: line.product,

@@ -1,0 +1,381 @@
+/**
+ * The vendor's records and ours. Pure. Numbers arrive as decimal text, with four digits; times are the vendor's wall
+ * clock, `2026-06-25 10:00:00`, and `0000-00-00 00:00:00` for none.
+ * @see open.wangdian.cn, API文档: trade_query, stock_query, warehouse_query, trade_push; sales.TradeQuery.queryWithDetail,
+ * sales.RawTrade.pushSelf2
+ */
+import Big from 'big.js'
+import { z } from 'zod'
+import type { Clock } from '../clock.ts'
+import { fail, type Outcome, ok } from '../failure.ts'
+import { isDecimal, jsonNumber } from '../json.ts'
+import { fieldText, pick } from '../named-fields.ts'
+import type { OrderCreate, WriteContext } from '../port.ts'
+import {
+  type DateText,
+  type DateTimeText,
+  type Decimal,
+  type Delivery,
+  type InventoryLevel,
+  joinKey,
+  type Money,
+  type Order,
+  type OrderStatus,
+  type SubStatus,
+  type Warehouse,
+} from '../records.ts'
+import { referenceIn, shopAmounts } from '../shop-order.ts'
+import type { WangdiantongConfig } from './config.ts'
+
+const id = z.string().min(1)
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value || null)
+const decimal = text.refine((value) => value === null || isDecimal(value), 'is no number')
+const given = z.string().refine(isDecimal, 'is no number')
+const TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?/
+
+const lineSchema = z.object({
+  rec_id: text,
+  spec_no: text,
+  goods_name: text,
+  spec_name: text,
+  num: given,
+  actual_num: decimal,
+  order_price: decimal,
+  price: decimal,
+})
+
+const tradeSchema = z.object({
+  trade_no: id,
+  src_tids: text,
+  trade_status: text,
+  shop_no: text,
+  warehouse_no: text,
+  buyer_nick: text,
+  customer_no: text,
+  customer_name: text,
+  trade_time: text,
+  consign_time: text,
+  to_deliver_time: text,
+  created: text,
+  modified: text,
+  receivable: decimal,
+  post_amount: decimal,
+  discount: decimal,
+  tax: decimal,
+  currency: text,
+  cs_remark: text,
+  logistics_no: text,
+  logistics_name: text,
+  logistics_code: text,
+  stockout_no: text,
+  version_id: text,
+  goods_list: z.array(lineSchema).nullish(),
+})
+type Trade = z.infer<typeof tradeSchema>
+
+const stockSchema = z.object({
+  spec_no: id,
+  warehouse_no: id,
+  modified: text,
+  onHand: given,
+  available: decimal,
+  reserved: decimal,
+  incoming: decimal,
+})
+
+const warehouseSchema = z.object({ warehouse_no: id, name: text })
+
+/** By the numbers of the vendor's own pages, of both editions; they grow as an order goes on. */
+const STATES: Readonly<Record<string, OrderStatus>> = {
+  '4': 'CANCELLED',
+  '5': 'CANCELLED',
+  '6': 'PENDING_APPROVAL',
+  '10': 'NEW',
+  '12': 'NEW',
+  '13': 'NEW',
+  '15': 'NEW',
+  '16': 'PENDING_APPROVAL',
+  '19': 'NEW',
+  '20': 'NEW',
+  '21': 'IN_PROGRESS',
+  '22': 'NEW',
+  '23': 'PENDING_APPROVAL',
+  '24': 'NEW',
+  '25': 'NEW',
+  '27': 'NEW',
+  '30': 'PENDING_APPROVAL',
+  '35': 'PENDING_APPROVAL',
+  '40': 'IN_PROGRESS',
+  '45': 'IN_PROGRESS',
+  '50': 'IN_PROGRESS',
+  '53': 'IN_PROGRESS',
+  '55': 'CONFIRMED',
+  '95': 'SHIPPED',
+  '96': 'SHIPPED',
+  '100': 'DELIVERED',
+  '101': 'SHIPPED',
+  '105': 'SHIPPED',
+  '110': 'CLOSED',
+}
+const UNSENT = new Set<OrderStatus>(['NEW', 'PENDING_APPROVAL', 'CONFIRMED'])
+
+export interface Mapping {
+  order(row: unknown): Outcome<Order>
+  /** Null where nothing of the order was handed to a carrier, or is about to be. */
+  delivery(row: unknown): Outcome<Delivery | null>
+  inventoryLevel(row: unknown): Outcome<InventoryLevel>
+  warehouse(row: unknown): Outcome<Warehouse>
+  /** What `push` sends, or why this configuration cannot say what is asked for. */
+  pushed(input: OrderCreate, write: WriteContext): Outcome<string>
+}
+
+export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping {
+  const states: Readonly<Record<string, OrderStatus>> = { ...STATES, ...config.orderStates }
+  const parts = (local: string | null) => {
+    const [, date, at] = TIME.exec(local ?? '') ?? []
+    return date && !date.startsWith('0000') ? { date, at } : null
+  }
+  const dateTime = (local: string | null): DateTimeText | null => {
+    const it = parts(local)
+    return it?.at ? clock.dateTime(`${it.date}T${it.at}`) : null
+  }
+  const day = (local: string | null): DateText | null => parts(local)?.date ?? null
+  const statusOf = (it: Trade): OrderStatus => states[it.trade_status ?? ''] ?? 'UNKNOWN'
+  const isSent = (it: Trade): boolean => ['SHIPPED', 'DELIVERED', 'CLOSED'].includes(statusOf(it))
+  const customerOf = (it: Trade) =>
+    ({ buyer: it.buyer_nick, customer: it.customer_no, none: null })[config.customerFrom]
+  const platformNumbers = (it: Trade): string[] => (it.src_tids ?? '').split(',').filter((one) => one !== '')
+  const versionOf = (it: Trade) => it.version_id ?? it.modified
+
+  return {
+    order(row) {
+      const parsed = tradeSchema.safeParse(row)
+      if (!parsed.success) return broken('order', row, 'trade_no', parsed.error)
+      const it = parsed.data
+      const status = statusOf(it)
+      const currency = /^[A-Z]{3}$/.test(it.currency ?? '') ? (it.currency ?? '') : config.currency
+      const money = (amount: Decimal | null): Money | null => (amount === null ? null : { amount, currency })
+      const numbers = platformNumbers(it)
+      const reference = numbers.map(referenceIn).find((one) => one !== null) ?? null
+      const own = fieldText(row, config.customerReferenceField)
+      const fulfilment: SubStatus | null = isSent(it)
+        ? 'COMPLETE'
+        : status === 'CANCELLED'
+          ? 'NOT_RELEVANT'
+          : UNSENT.has(status)
+            ? 'NONE'
+            : null
+      return ok({
+        key: it.trade_no,
+        version: versionOf(it),
+        createdAt: dateTime(it.created),
+        updatedAt: dateTime(it.modified),
+        number: it.trade_no,
+        company: config.company ?? null,
+        customer: customerOf(it),
+        customerName: it.customer_name ?? it.buyer_nick,
+        customerReference: reference === null ? it.src_tids : own,
+        externalReference: reference,
+        orderDate: day(it.trade_time),
+        dueDate: day(it.to_deliver_time),
+        status,
+        vendorStatus: it.trade_status,
+        fulfilmentStatus: fulfilment,
+        totals: {
+          gross: money(it.receivable),
+          tax: money(it.tax),
+          freight: money(it.post_amount),
+          discount: money(it.discount),
+        },
+        comments: it.cs_remark,
+        lines: (it.goods_list ?? []).map((line, index) => {
+          const price = money(line.order_price ?? line.price)
+          return {
+            id: line.rec_id ?? String(index + 1),
+            lineNumber: String(index + 1),
+            product: line.spec_no,
+            sku: line.spec_no,
+            description: [line.goods_name, line.spec_name].filter((part) => part !== null).join(' ') || null,
+            ordered: { value: line.num },
+            unitPrice: price && { amount: price, per: '1', taxIncluded: true },
+            warehouse: it.warehouse_no,
+          }
+        }),
+      })
+    },
+
+    delivery(row) {
+      const parsed = tradeSchema.safeParse(row)
+      if (!parsed.success) return broken('order', row, 'trade_no', parsed.error)
+      const it = parsed.data
+      if (it.logistics_no === null && !isSent(it)) return ok(null)
+      return ok({
+        key: it.trade_no,
+        version: versionOf(it),
+        updatedAt: dateTime(it.modified),
+        number: it.stockout_no ?? it.trade_no,
+        direction: 'OUTBOUND',
+        customer: customerOf(it),
+        orders: [it.trade_no],
+        orderNumbers: platformNumbers(it),
+        carrier: it.logistics_name ?? it.logistics_code,
+        trackingNumbers: (it.logistics_no ?? '').split(',').filter((one) => one !== ''),
+        date: day(it.consign_time),
+        status: isSent(it) ? 'CLOSED' : statusOf(it) === 'CANCELLED' ? 'CANCELLED' : 'OPEN',
+        vendorStatus: it.trade_status,
+        lines: (it.goods_list ?? []).map((line, index) => ({
+          id: line.rec_id ?? String(index + 1),
+          product: line.spec_no,
+          description: line.goods_name,
+          quantity: { value: line.actual_num ?? line.num },
+          warehouse: it.warehouse_no,
+          order: it.trade_no,
+          orderLine: line.rec_id,
+        })),
+      })
+    },
+
+    inventoryLevel(row) {
+      const parsed = pick(stockSchema, config.stockFields, row)
+      if (!parsed.success) return broken('stock of', row, 'spec_no', parsed.error)
+      const { spec_no: product, warehouse_no: warehouse, modified, onHand, ...figures } = parsed.data
+      const figure = (value: Decimal | null) => (value === null ? null : { value })
+      return ok({
+        key: joinKey([product, warehouse]),
+        updatedAt: dateTime(modified),
+        product,
+        warehouse,
+        onHand: { value: onHand },
+        reserved: figure(figures.reserved),
+        available: figure(figures.available),
+        incoming: figure(figures.incoming),
+      })
+    },
+
+    warehouse(row) {
+      const parsed = warehouseSchema.safeParse(row)
+      if (!parsed.success) return broken('warehouse', row, 'warehouse_no', parsed.error)
+      return ok({ key: parsed.data.warehouse_no, name: parsed.data.name })
+    },
+
+    pushed(input, { externalReference: number }) {
+      const defaults = config.orderDefaults
+      if (!defaults) {
+        const message =
+          'The configuration has no orderDefaults: this system does not know what new orders need.'
+        return fail({ kind: 'unsupported', message })
+      }
+      const refuse = (message: string, name: string) =>
+        fail({ kind: 'rejected', code: 'INPUT', message, field: name })
+      const custom = Object.keys(input.customFields ?? {})[0]
+      if (custom !== undefined) return refuse(`This system has no field for "${custom}".`, custom)
+      if (input.currency !== undefined && input.currency !== config.currency) {
+        return refuse(`Orders of this shop are in ${config.currency}, not in ${input.currency}.`, 'currency')
+      }
+      const reference = config.customerReferenceField
+      if (input.customerReference !== undefined && reference === null) {
+        return refuse('This system has no field for a reference of the customer.', 'customerReference')
+      }
+      const amounts = shopAmounts(input, defaults.taxPercent)
+      if (!amounts.ok) return amounts
+      const { lines, pay } = amounts.value
+      const { receiver } = defaults
+      const orderedAt = input.orderDate
+        ? `${input.orderDate} 00:00:00`
+        : clock.wall(new Date()).replace('T', ' ')
+      const items = lines.map((line, index) => ({
+        oid: `${number}-${index + 1}`,
+        num: jsonNumber(line.quantity),
+        price: jsonNumber(line.price),
+        status: 30,
+        refund_status: 0,
+        goods_id: line.product,
+        spec_id: line.product,
+        goods_no: line.product,
+        spec_no: line.product,
+        goods_name: line.product,
+        // The vendor works out price × quantity + adjustment − discount; so it comes to the cent.
+        adjust_amount: jsonNumber(
+          new Big(line.amount).plus(line.discount).minus(new Big(line.price).times(line.quantity)).toFixed(),
+        ),
+        discount: jsonNumber(line.discount),
+        share_discount: 0,
+      }))
+      const head = {
+        tid: number,
+        trade_status: 30,
+        pay_status: 2,
+        delivery_term: 1,
+        trade_time: orderedAt,
+        pay_time: orderedAt,
+        buyer_nick: input.customer,
+        receiver_name: receiver.name,
+        receiver_address: receiver.address,
+        receiver_mobile: receiver.phone,
+        logistics_type: -1,
+        post_amount: 0,
+        cod_amount: 0,
+        paid: jsonNumber(pay),
+        to_deliver_time: `${input.dueDate} 00:00:00`,
+        ...(reference === null || input.customerReference === undefined
+          ? {}
+          : { [reference]: input.customerReference }),
+      }
+      if (config.edition === 'enterprise') {
+        const { province, city, district } = receiver
+        const trade = {
+          ...head,
+          receiver_province: province,
+          receiver_city: city,
+          receiver_district: district,
+          ...(input.comments === undefined ? {} : { seller_memo: input.comments }),
+          order_list: items,
+        }
+        return ok(JSON.stringify([trade]))
+      }
+      const count = lines.reduce((sum, line) => sum.plus(line.quantity), new Big(0)).toFixed()
+      const discount = lines.reduce((sum, line) => sum.plus(line.discount), new Big(0)).toFixed(2)
+      const raw = {
+        ...head,
+        process_status: 10,
+        refund_status: 0,
+        order_count: lines.length,
+        goods_count: jsonNumber(count),
+        pay_method: 1,
+        end_time: null,
+        receiver_area: [receiver.province, receiver.city, receiver.district].filter((one) => one).join(' '),
+        other_amount: 0,
+        discount: jsonNumber(discount),
+        receivable: jsonNumber(pay),
+        is_auto_wms: false,
+        warehouse_no: '',
+        ...(input.comments === undefined ? {} : { remark: input.comments }),
+      }
+      const details = items.map((item, index) => ({
+        ...item,
+        tid: number,
+        order_type: 0,
+        total_amount: jsonNumber(lines[index]?.amount ?? '0'),
+        refund_amount: 0,
+        remark: '',
+        json: '',
+      }))
+      return ok(JSON.stringify([defaults.shop, [raw], details]))
+    },
+  }
+}
+
+export const whenModified = (row: unknown): string | null => {
+  const modified = fieldText(row, 'modified')
+  return modified !== null && TIME.test(modified) ? modified.replace(' ', 'T').slice(0, 19) : null
+}
+
+function broken(what: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
+  const [issue] = error.issues
+  const where = issue ? `${issue.path.join('.')}: ${issue.message}` : ''
+  const key = fieldText(row, keyField) ?? 'without a key'
+  return fail({ kind: 'invalid-response', detail: `${what} ${key}: ${where}` })
+}
