@@ -173,6 +173,48 @@ export interface ErpDelivery {
   updatedAt: string
 }
 
+/** What the ERP bills itself, where the company keeps its receivables there and not in finance. */
+export interface ErpInvoice {
+  readonly docEntry: number
+  readonly docNum: number
+  readonly cardCode: string
+  readonly currency: string
+  readonly rate: string
+  docDate: string
+  dueDate: string
+  /** Document currency. */
+  gross: string
+  tax: string
+  paid: string
+  /** Company currency. */
+  companyGross: string
+  companyTax: string
+  companyPaid: string
+  cancelled: boolean
+  /** Object code of what the lines follow: 17 an order, 15 a delivery. */
+  baseType: 15 | 17
+  lines: { lineNum: number; item: string; description: string; quantity: string; baseEntry: number }[]
+  createdAt: string
+  updatedAt: string
+}
+
+export interface ErpPayment {
+  readonly docEntry: number
+  readonly docNum: number
+  readonly cardCode: string
+  readonly currency: string
+  readonly date: string
+  readonly cash: string
+  readonly transfer: string
+  readonly transferReference: string | null
+  readonly counterReference: string | null
+  cancelled: boolean
+  /** `amount`: document currency. */
+  readonly invoices: { readonly docEntry: number; readonly amount: string }[]
+  readonly userFields: Readonly<Record<string, string | null>>
+  readonly createdAt: string
+}
+
 export interface FinanceCustomer {
   readonly customerNo: string
   name: string
@@ -191,6 +233,9 @@ export interface FinanceInvoice {
   readonly customerNo: string
   /** The ERP's order number, as printed. */
   readonly orderNo: string
+  /** Where it bills several. */
+  readonly orderNos?: readonly string[]
+  readonly externalReference?: string
   readonly kind: string
   readonly currency: string
   issueDate: string
@@ -409,6 +454,8 @@ export interface Collections {
   erpStock: ErpStock
   erpOrders: ErpOrder
   erpDeliveries: ErpDelivery
+  erpInvoices: ErpInvoice
+  erpPayments: ErpPayment
   financeCustomers: FinanceCustomer
   financeProducts: FinanceProduct
   financeInvoices: FinanceInvoice
@@ -435,6 +482,8 @@ const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => strin
   erpStock: (e) => e.id,
   erpOrders: (e) => String(e.docEntry),
   erpDeliveries: (e) => String(e.docEntry),
+  erpInvoices: (e) => String(e.docEntry),
+  erpPayments: (e) => String(e.docEntry),
   financeCustomers: (e) => e.customerNo,
   financeProducts: (e) => e.productNo,
   financeInvoices: (e) => e.invoiceNo,

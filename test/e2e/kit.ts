@@ -83,6 +83,8 @@ export interface TestGateway extends Client, AsyncDisposable {
 export interface TestGatewayOptions extends Pick<DemoOptions, 'world' | 'erp' | 'override' | 'pollEvery'> {
   readonly dataDir?: string
   readonly app?: AppOptions
+  /** Before the gateway opens: for systems beside those of the demo. */
+  readonly before?: (demo: Demo) => Promise<void>
   /** False: webhooks of the simulated systems lead nowhere. */
   readonly webhooks?: boolean
 }
@@ -99,6 +101,7 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
     ...options,
     dataDir,
   })
+  await options.before?.(demo)
   const app = await openApp(demo.config, silentLog, options.app)
   const gateway = await openGateway(app, silentLog)
   if (options.webhooks ?? true) demo.announce(gateway.url)

@@ -146,6 +146,7 @@ describe('reading', () => {
       },
       paid: { amount: '1000.00', currency: 'CNY' },
       open: { amount: '2612.03', currency: 'CNY' },
+      externalReference: null,
       createdAt: '2026-05-22T09:00:00.000Z',
       updatedAt: '2026-06-01T09:00:00.000Z',
       version: '2026-06-01T09:00:00.000Z',
@@ -571,6 +572,94 @@ describe('writing a payment back', () => {
     expect(preview.headers?.soapaction).toBe(`"${NS}/WriteBackPayment"`)
     expect(preview.body).toContain('<fin:RequestedBy>zhang.wei</fin:RequestedBy>')
     expect(preview.body).not.toMatch(/Security|finance-demo/)
+  })
+})
+
+describe('an invoice', () => {
+  const write = { externalReference: 'ab'.repeat(16), onBehalfOf: 'zhang.wei' }
+  const claim = {
+    customer: 'D-00003',
+    orderNumbers: ['1003', '1006'],
+    issueDate: '2026-11-22',
+    dueDate: '2026-12-22',
+    gross: { amount: '113.00', currency: 'CNY' },
+    tax: '13.00',
+  }
+  const portOf = async (...settings: Parameters<typeof start>) => {
+    const started = await start(...settings)
+    const { create, actions } = started.invoice
+    const cancel = actions?.cancel
+    if (!create || !cancel) throw new Error('invoices cannot be written')
+    return { ...started, create, cancel }
+  }
+
+  it('is booked with its orders, once, and found by its reference', async () => {
+    const { world, invoice, create } = await portOf()
+    expect(value(await create.verify(claim, write, context))).toMatchObject({ effect: 'none', proven: true })
+    const made = value(await create.send(claim, write, context))
+    expect(made.record).toMatchObject({
+      orderNumbers: ['1003', '1006'],
+      status: 'OPEN',
+      issueDate: '2026-11-22',
+      dueDate: '2026-12-22',
+      totals: { net: { amount: '100.00' }, tax: { amount: '13.00' }, gross: { amount: '113.00' } },
+      externalReference: write.externalReference,
+    })
+    const count = world.count('financeInvoices')
+    expect(value(await create.send(claim, write, context)).key).toBe(made.key)
+    expect(world.count('financeInvoices')).toBe(count)
+    expect(value(await create.verify(claim, write, context))).toMatchObject({
+      effect: 'done',
+      result: { key: made.key },
+    })
+    const other = { ...claim, gross: { amount: '1.00', currency: 'CNY' }, tax: undefined }
+    expect(failure(await create.send(other, write, context))).toMatchObject({ code: 'DUPLICATE' })
+    const byOrder = await invoice.lookups?.byOrderNumber?.read(['1006'], context)
+    expect(byOrder?.flatMap((one) => value(one).map(({ key }) => key))).toContain(made.key)
+  })
+
+  it.each(['drop-after', 'truncate'] as const)('whose answer is lost (%s) is looked for', async (kind) => {
+    const { create, simulator } = await portOf()
+    simulator.setFaults([{ kind, times: 1 }])
+    expect(failure(await create.send(claim, write, context)).kind).toBe('unknown-outcome')
+    expect(value(await create.verify(claim, write, context)).effect).toBe('done')
+  })
+
+  it('is refused in a closed period, for nobody, and with figures that contradict each other', async () => {
+    const { create } = await portOf({}, { closedUpTo: '2026-11-30' })
+    expect(failure(await create.send(claim, write, context))).toMatchObject({
+      code: 'PERIOD_CLOSED',
+      field: 'IssueDate',
+      reason: 'period-closed',
+    })
+    const later = { ...claim, issueDate: '2026-12-01' }
+    expect(failure(await create.send({ ...later, customer: 'NOBODY' }, write, context))).toMatchObject({
+      code: 'UNKNOWN_CUSTOMER',
+    })
+    expect(failure(await create.send({ ...later, net: '1.00' }, write, context))).toMatchObject({
+      code: 'INVALID_AMOUNT',
+      field: 'GrossAmount',
+    })
+  })
+
+  it('is cancelled as often as one likes, but not when it is paid in part', async () => {
+    const { world, create, cancel } = await portOf()
+    const { key } = value(await create.send(claim, write, context))
+    expect(value(await cancel.verify({ key }, write, context))).toMatchObject({
+      effect: 'none',
+      proven: true,
+    })
+    expect(value(await cancel.send({ key }, write, context)).record?.status).toBe('CANCELLED')
+    expect(value(await cancel.send({ key }, write, context))).toEqual({ key, reached: 'effective' })
+    expect(value(await cancel.verify({ key }, write, context)).effect).toBe('done')
+    expect(world.get('financeInvoices', key)?.cancelled).toBe(true)
+    expect(failure(await cancel.send({ key: 'INV-000001' }, write, context))).toMatchObject({
+      code: 'INVOICE_PAID',
+      details: { PaidAmount: '1000.00' },
+    })
+    expect(failure(await cancel.send({ key: 'INV-999999' }, write, context))).toMatchObject({
+      code: 'UNKNOWN_INVOICE',
+    })
   })
 })
 

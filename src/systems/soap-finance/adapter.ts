@@ -1,9 +1,7 @@
 /** The ports of a finance system behind `finance.wsdl`. */
-import Big from 'big.js'
 import { z } from 'zod'
 import { readCheckpoint } from '../checkpoint.ts'
-import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { plainDecimal } from '../json.ts'
+import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type {
   CallContext,
   ChangePage,
@@ -12,18 +10,15 @@ import type {
   ListQuery,
   Lookup,
   Notification,
-  PaymentCreate,
   RecordPort,
-  Verdict,
   WebhookReceiver,
-  WriteAction,
-  WriteContext,
 } from '../port.ts'
-import type { Key, Payment, RecordType, RecordTypes } from '../records.ts'
+import type { Key, RecordType, RecordTypes } from '../records.ts'
 import { verifyWebhook } from '../signature.ts'
 import { createFinanceClient, type Fields, type FinanceClient } from './client.ts'
 import type { SoapFinanceConfig } from './config.ts'
-import { createMapping, isNumber, paymentFields, readDateTime, refuseText } from './mapping.ts'
+import { createMapping, isNumber, readDateTime } from './mapping.ts'
+import { cancelInvoice, createPosting, invoicePosting, paymentPosting } from './postings.ts'
 
 export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { log, timeoutMs }) => {
   const client = createFinanceClient(config, timeoutMs)
@@ -80,6 +75,8 @@ export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { lo
     },
     list: invoices.list,
     changes: invoices.changes,
+    create: createPosting(client, config, invoicePosting(map.invoice)),
+    actions: { cancel: cancelInvoice(client, config, map.invoice) },
   }
   const payment: RecordPort<'payment'> = {
     batchLimit: config.batchSize,
@@ -92,7 +89,7 @@ export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { lo
     },
     list: payments.list,
     changes: payments.changes,
-    create: createPayment(client, config, map.payment),
+    create: createPosting(client, config, paymentPosting(map.payment)),
   }
   const receivable: RecordPort<'receivable'> = {
     batchLimit: config.batchSize,
@@ -305,81 +302,6 @@ const checkpointSchema = z.strictObject({
 })
 
 const writeCheckpoint = (checkpoint: z.infer<typeof checkpointSchema>): string => JSON.stringify(checkpoint)
-
-/* ---- writing ---- */
-
-function createPayment(
-  client: FinanceClient,
-  config: SoapFinanceConfig,
-  map: (raw: unknown) => Outcome<Payment>,
-): WriteAction<PaymentCreate, 'payment'> {
-  const verify = (write: WriteContext, { signal }: CallContext) =>
-    outcomeOf(async (): Promise<Verdict<'payment'>> => {
-      const reference = write.externalReference
-      const answer = await client.call(
-        'FindPayments',
-        { ExternalReference: [reference], Limit: '1' },
-        { writes: false, signal },
-      )
-      const [raw] = answer.Payment as readonly Raw[]
-      if (!raw) {
-        // The reference is unique there: even if the first one still arrives, one of the two will be refused.
-        const evidence = `finance has no payment with external reference ${reference}, and takes each reference once`
-        return { effect: 'none', proven: true, evidence }
-      }
-      const record = map(raw)
-      if (!record.ok) throw new SourceError(record.failure)
-      if (record.value.externalReference !== reference) {
-        const detail = `asked for external reference ${reference}, got payment ${record.value.key} with another`
-        throw new SourceError({ kind: 'invalid-response', detail })
-      }
-      return {
-        effect: 'done',
-        result: { key: record.value.key, record: record.value, reached: 'effective' },
-      }
-    })
-
-  return {
-    preview: (input, write) => client.preview('WriteBackPayment', paymentFields(input, write)),
-
-    async send(input, write, context) {
-      const refused = refuseText(input)
-      if (refused) return fail(refused)
-      const fields = paymentFields(input, write)
-      const sent = await outcomeOf(() =>
-        client.call('WriteBackPayment', fields, { writes: true, signal: context.signal }),
-      )
-      if (sent.ok) {
-        const record = map(sent.value.Payment)
-        if (record.ok) return ok({ key: record.value.key, record: record.value, reached: 'effective' })
-        const key = (sent.value.Payment as Raw | undefined)?.PaymentNo
-        if (typeof key === 'string' && key !== '') return ok({ key, reached: 'effective' })
-        const detail = `WriteBackPayment: answered without a payment number; ${failureDetail(record.failure)}`
-        return fail({ kind: 'unknown-outcome', detail })
-      }
-      if (sent.failure.kind !== 'rejected' || sent.failure.code !== config.duplicateFaultCode) return sent
-      // It is there already: this very write arrived before, or somebody else used its reference.
-      const found = await verify(write, context)
-      if (!found.ok)
-        return fail({ kind: 'unknown-outcome', detail: `duplicate; ${failureDetail(found.failure)}` })
-      if (found.value.effect === 'none') return sent
-      const { record } = found.value.result
-      return record && isSamePayment(record, input) ? ok(found.value.result) : sent
-    },
-
-    verify: (_input, write, context) => verify(write, context),
-  }
-}
-
-function isSamePayment(payment: Payment, input: PaymentCreate): boolean {
-  return (
-    payment.customer === input.customer &&
-    payment.amount.currency === input.amount.currency &&
-    new Big(plainDecimal(payment.amount.amount)).eq(input.amount.amount)
-  )
-}
-
-const failureDetail = (failure: SourceFailure) => ('detail' in failure ? failure.detail : failure.message)
 
 /* ---- being told ---- */
 

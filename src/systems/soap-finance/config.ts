@@ -86,6 +86,10 @@ export const soapFinanceConfig = z
       .string()
       .default('DUPLICATE')
       .describe('Code of the business fault for a payment whose ExternalReference exists already.'),
+    cancelledFaultCode: z
+      .string()
+      .default('INVOICE_CANCELLED')
+      .describe('Code of the business fault for an invoice that is to be cancelled and is so already.'),
     periodClosedFaultCodes: z
       .array(z.string())
       .default(['PERIOD_CLOSED', 'GL-104'])

@@ -28,6 +28,7 @@ const invoice = {
   GrossAmount: 'one',
   PaidAmount: 'one',
   OpenAmount: 'one',
+  ExternalReference: 'one',
   Status: 'one',
   CreatedAt: 'one',
   ChangedAt: 'one',
@@ -57,7 +58,26 @@ const receivable = {
 export const requests = {
   // The seed's own spelling; everything else is written like the vendors' element names.
   GetInvoice: { invoiceId: 'many' },
-  FindInvoices: { OrderNo: 'many', CustomerNo: 'many', ChangedSince: 'one', ...page },
+  FindInvoices: {
+    OrderNo: 'many',
+    CustomerNo: 'many',
+    ExternalReference: 'many',
+    ChangedSince: 'one',
+    ...page,
+  },
+  WriteBackInvoice: {
+    ExternalReference: 'one',
+    CustomerNo: 'one',
+    OrderNo: 'many',
+    IssueDate: 'one',
+    DueDate: 'one',
+    Currency: 'one',
+    NetAmount: 'one',
+    TaxAmount: 'one',
+    GrossAmount: 'one',
+    RequestedBy: 'one',
+  },
+  CancelInvoice: { InvoiceNo: 'one', RequestedBy: 'one' },
   GetPayments: { PaymentNo: 'many' },
   FindPayments: {
     InvoiceNo: 'many',
@@ -87,6 +107,8 @@ export type Operation = keyof typeof requests
 export const answers = {
   GetInvoice: { Invoice: [invoice] },
   FindInvoices: { Invoice: [invoice], ...pageEnd },
+  WriteBackInvoice: { Invoice: invoice },
+  CancelInvoice: { Invoice: invoice },
   GetPayments: { Payment: [payment] },
   FindPayments: { Payment: [payment], ...pageEnd },
   WriteBackPayment: { Payment: payment },

@@ -1,7 +1,7 @@
 /** Records of the contract to ours, and a payment to the contract. Pure; what the answer lacks stays null. */
 import { z } from 'zod'
 import { fail, type Outcome, ok, type Rejection } from '../failure.ts'
-import type { PaymentCreate, WriteContext } from '../port.ts'
+import type { InvoiceCreate, PaymentCreate, WriteContext } from '../port.ts'
 import type {
   Customer,
   DateText,
@@ -114,6 +114,7 @@ export function createMapping(timeZone: string) {
       GrossAmount: optional(decimal),
       PaidAmount: optional(decimal),
       OpenAmount: optional(decimal),
+      ExternalReference: optional(text),
       Status: optional(text),
       CreatedAt: optional(dateTime),
       ChangedAt: optional(dateTime),
@@ -133,6 +134,7 @@ export function createMapping(timeZone: string) {
         totals: { net: money(raw.NetAmount), tax: money(raw.TaxAmount), gross: money(raw.GrossAmount) },
         paid: money(raw.PaidAmount),
         open: money(raw.OpenAmount),
+        externalReference: raw.ExternalReference,
         createdAt: raw.CreatedAt,
         updatedAt: raw.ChangedAt,
         version: raw.ChangedAt,
@@ -258,14 +260,25 @@ export function paymentFields(input: PaymentCreate, write: WriteContext): Fields
   }
 }
 
+export function invoiceFields(input: InvoiceCreate, write: WriteContext): Fields {
+  return {
+    ExternalReference: write.externalReference,
+    CustomerNo: input.customer,
+    OrderNo: input.orderNumbers,
+    IssueDate: input.issueDate,
+    DueDate: input.dueDate,
+    Currency: input.gross.currency,
+    NetAmount: input.net,
+    TaxAmount: input.tax,
+    GrossAmount: input.gross.amount,
+    RequestedBy: write.onBehalfOf || undefined,
+  }
+}
+
 /** Text that XML cannot carry would make the whole envelope unreadable there: it is refused here, by field. */
-export function refuseText(input: PaymentCreate): Rejection | undefined {
-  const texts: [field: string, value: string | undefined][] = [
-    ['customer', input.customer],
-    ['method', input.method],
-    ['reference', input.reference],
-    ...input.applications.map(({ invoice }): [string, string] => ['applications.invoice', invoice]),
-  ]
+export function refuseText(
+  texts: readonly (readonly [field: string, value: string | undefined])[],
+): Rejection | undefined {
   const bad = texts.find(([, value]) => value !== undefined && !isXmlText(value))
   if (!bad) return undefined
   return {

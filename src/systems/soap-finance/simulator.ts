@@ -13,7 +13,7 @@ import {
   type Simulator,
   startSimulatorServer,
 } from '../../simulation/server.ts'
-import { digitsOf, pay, round } from '../../simulation/trade.ts'
+import { digitsOf, nowText, pay, round } from '../../simulation/trade.ts'
 import type { FinanceInvoice, FinancePayment, World, WorldChange } from '../../simulation/world.ts'
 
 export interface SoapFinanceSimulatorOptions {
@@ -408,8 +408,9 @@ function createOperations(
 
     FindInvoices: (request) => {
       let rows = invoicesNewestFirst()
-      rows = matching(request, 'OrderNo', rows, (one) => [one.orderNo])
+      rows = matching(request, 'OrderNo', rows, (one) => [...(one.orderNos ?? [one.orderNo])])
       rows = matching(request, 'CustomerNo', rows, (one) => [one.customerNo])
+      rows = matching(request, 'ExternalReference', rows, (one) => [one.externalReference ?? ''])
       return page(
         request,
         rows,
@@ -439,6 +440,9 @@ function createOperations(
         renderPayment,
       )
     },
+
+    WriteBackInvoice: (request) => claim(world, request, options.closedUpTo),
+    CancelInvoice: (request) => cancel(world, request),
 
     WriteBackPayment: (request) => field('Payment', writeBack(world, request, options.closedUpTo), true),
 
@@ -488,6 +492,78 @@ function createOperations(
       )
     },
   }
+}
+
+/** Books a claim, or says why not. */
+function claim(world: World, request: Element, closedUpTo: string | undefined): string {
+  const need = (name: string) => value(request, name) ?? ''
+  const externalReference = need('ExternalReference')
+  const existing = world.all('financeInvoices').find((one) => one.externalReference === externalReference)
+  if (existing) {
+    throw business('DUPLICATE', `External reference ${externalReference} exists`, 'ExternalReference', {
+      InvoiceNo: existing.invoiceNo,
+    })
+  }
+  const customerNo = need('CustomerNo')
+  if (!world.get('financeCustomers', customerNo))
+    throw business('UNKNOWN_CUSTOMER', `Customer ${customerNo} does not exist`, 'CustomerNo')
+  const day = need('IssueDate').slice(0, 10)
+  if (closedUpTo !== undefined && day <= closedUpTo)
+    throw business('PERIOD_CLOSED', `Period ${day.slice(0, 7)} is closed`, 'IssueDate')
+  const currency = need('Currency')
+  const amountOf = (name: string): Big | null => {
+    const given = value(request, name)
+    if (given === undefined) return null
+    const amount = new Big(given.replace(/^\+/, ''))
+    if (!amount.round(digitsOf(currency), Big.roundDown).eq(amount))
+      throw business('INVALID_AMOUNT', `${currency} has ${digitsOf(currency)} decimals`, name)
+    return amount
+  }
+  const [gross, net, tax] = [
+    amountOf('GrossAmount') ?? new Big(0),
+    amountOf('NetAmount'),
+    amountOf('TaxAmount'),
+  ]
+  if (gross.lte(0)) throw business('INVALID_AMOUNT', 'The amount must be positive', 'GrossAmount')
+  if (net && tax && !net.plus(tax).eq(gross))
+    throw business('INVALID_AMOUNT', 'Net and tax are not the gross amount', 'GrossAmount')
+  const orderNos = values(request, 'OrderNo')
+  const at = nowText()
+  const invoice: FinanceInvoice = {
+    invoiceNo: `INV-${String(world.count('financeInvoices') + 1).padStart(6, '0')}`,
+    customerNo,
+    orderNo: orderNos[0] ?? '',
+    orderNos,
+    externalReference,
+    kind: 'STANDARD',
+    currency,
+    issueDate: day,
+    dueDate: (value(request, 'DueDate') ?? day).slice(0, 10),
+    net: round(net ?? gross.minus(tax ?? 0), currency),
+    tax: round(tax ?? gross.minus(net ?? gross), currency),
+    gross: round(gross, currency),
+    paid: round(new Big(0), currency),
+    cancelled: false,
+    lines: [],
+    createdAt: at,
+    updatedAt: at,
+  }
+  world.put('financeInvoices', invoice)
+  return renderInvoice(invoice)
+}
+
+function cancel(world: World, request: Element): string {
+  const invoiceNo = value(request, 'InvoiceNo') ?? ''
+  const invoice = world.get('financeInvoices', invoiceNo)
+  if (!invoice) throw business('UNKNOWN_INVOICE', `Invoice ${invoiceNo} does not exist`, 'InvoiceNo')
+  if (invoice.cancelled) throw business('INVOICE_CANCELLED', `Invoice ${invoiceNo} is cancelled`, 'InvoiceNo')
+  if (new Big(invoice.paid).gt(0)) {
+    const message = `Invoice ${invoiceNo} has payments`
+    throw business('INVOICE_PAID', message, 'InvoiceNo', { PaidAmount: invoice.paid })
+  }
+  const after = { ...invoice, cancelled: true, updatedAt: nowText() }
+  world.put('financeInvoices', after)
+  return renderInvoice(after)
 }
 
 /** Posts a payment, or says why not. */
@@ -609,7 +685,7 @@ function renderInvoice(one: FinanceInvoice): string {
       field('InvoiceNo', one.invoiceNo),
       field('Kind', one.kind),
       field('CustomerNo', one.customerNo),
-      field('OrderNo', one.orderNo),
+      ...(one.orderNos ?? [one.orderNo]).map((number) => field('OrderNo', number)),
       field('IssueDate', one.issueDate + DAY_ZONE),
       field('DueDate', one.dueDate + DAY_ZONE),
       field('Currency', one.currency),
@@ -618,6 +694,7 @@ function renderInvoice(one: FinanceInvoice): string {
       field('GrossAmount', one.gross),
       field('PaidAmount', one.paid),
       field('OpenAmount', round(open, one.currency)),
+      one.externalReference === undefined ? '' : field('ExternalReference', one.externalReference),
       field('Status', status),
       field('CreatedAt', one.createdAt),
       field('ChangedAt', one.updatedAt),
