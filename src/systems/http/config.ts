@@ -323,7 +323,16 @@ const fieldSource = z.discriminatedUnion('get', [
   }),
   z.strictObject({
     get: z.literal('entity').describe('Records that another part of the graph owns'),
-    entity: z.enum(['Customer', 'Product', 'Order', 'Invoice', 'Delivery', 'Opportunity', 'Payment', 'Shipment']),
+    entity: z.enum([
+      'Customer',
+      'Product',
+      'Order',
+      'Invoice',
+      'Delivery',
+      'Opportunity',
+      'Payment',
+      'Shipment',
+    ]),
     system: z.string().optional().describe('Whose keys these are; default: of this system'),
     key: expression('On the record that has the field: the key there, or a list of them'),
   }),
