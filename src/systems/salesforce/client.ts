@@ -286,7 +286,8 @@ export function failureOf(
   retryAfter?: number,
 ): SourceFailure {
   const [first] = errors
-  const code = first ? oneLine(first.errorCode, 80) : String(status)
+  // Codes are capitals; anything else may repeat what was sent.
+  const code = first && /^[A-Z][A-Z0-9_]{0,79}$/.test(first.errorCode) ? first.errorCode : String(status)
   const detail = `${what}: HTTP ${status} ${code}`
   const message = first?.message ? clean(first.message) : `HTTP ${status}`
   const when = retryAfter === undefined ? {} : { retryAfterMs: retryAfter }
@@ -314,5 +315,5 @@ export function failureOf(
     return { kind: 'rejected', code: 'MULTIPLE_CHOICES', message: 'Several records have this external id.' }
   }
   const field = first?.fields?.[0]
-  return { kind: 'rejected', code, message, ...(field ? { field: oneLine(field, 80) } : {}) }
+  return { kind: 'rejected', code, message, ...(field ? { field: clean(field) } : {}) }
 }

@@ -77,7 +77,7 @@ export function createLogin(config: SalesforceConfig, timeoutMs: number): Login 
   return {
     ...createTokens(fetchToken),
     instanceUrl: () => instance ?? base.origin,
-    secrets: () => [...secretsOf(config), ...recent],
+    secrets: () => [...secretsOf(config), ...recent].flatMap((one) => [one, encodeURIComponent(one)]),
     close: () => http.close(),
   }
 }

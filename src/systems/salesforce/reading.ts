@@ -171,19 +171,19 @@ export function createReading({ config, client, mapping, context: { log } }: Too
     const account = customer === undefined ? undefined : longId(customer, 'Account')
     if (account === null) return ok({ items: [], hasMore: false })
     const names = type === 'customer' && config.fields.code !== null ? ['Name', config.fields.code] : ['Name']
-    const text = soql({
-      object: OBJECTS[type],
-      fields: fieldsOf(type),
-      where: [
-        account === undefined ? undefined : within('AccountId', [account]),
-        search ? `(${names.map((name) => contains(name, search)).join(' OR ')})` : undefined,
-        place && behind('CreatedDate', place, '<'),
-      ],
-      order: 'CreatedDate DESC, Id DESC',
-      // One more tells whether there are more.
-      limit: first + 1,
-    })
-    return outcomeOf(async () => {
+    const pageAfter = async (from: Place | undefined): Promise<ListPage<typeof type>> => {
+      const text = soql({
+        object: OBJECTS[type],
+        fields: fieldsOf(type),
+        where: [
+          account === undefined ? undefined : within('AccountId', [account]),
+          search ? `(${names.map((name) => contains(name, search)).join(' OR ')})` : undefined,
+          from && behind('CreatedDate', from, '<'),
+        ],
+        order: 'CreatedDate DESC, Id DESC',
+        // One more tells whether there are more.
+        limit: first + 1,
+      })
       const rows = (await client.query([text], context)).flat()
       const shown = rows.slice(0, first)
       const records = readable(type, await toRecords(type, shown, context))
@@ -191,8 +191,13 @@ export function createReading({ config, client, mapping, context: { log } }: Too
         const row = shown[at]
         return record && row ? [{ record, position: placeText(row, 'CreatedDate', OBJECTS[type]) }] : []
       })
-      return { items, hasMore: rows.length > first }
-    })
+      const hasMore = rows.length > first
+      const last = shown.at(-1)
+      // From a page where nothing could be read nobody could go on.
+      if (items.length > 0 || !hasMore || !last) return { items, hasMore }
+      return pageAfter(placeOf(last, 'CreatedDate', OBJECTS[type]))
+    }
+    return outcomeOf(() => pageAfter(place))
   }
 
   return { readMany, list, byCustomer, toRecords, readable }

@@ -59,7 +59,6 @@ export async function startSalesforceSimulator(
   const cursors = new Map<string, readonly object[]>()
   let quota = options.quota ?? Number.POSITIVE_INFINITY
   let used = 0
-  let url = ''
 
   const isKnown = (request: SimulatedRequest) =>
     tokens.has(/^Bearer (\S+)$/.exec(String(request.headers.authorization ?? ''))?.[1] ?? '')
@@ -308,7 +307,9 @@ export async function startSalesforceSimulator(
     const access_token = `00D5gK000000001!${randomBytes(24).toString('base64url')}`
     tokens.add(access_token)
     const issued_at = String(Date.now())
-    return json(200, { access_token, instance_url: url, token_type: 'Bearer', issued_at, scope: 'api' })
+    // Where the client has come in: the org's own address is known by no other name.
+    const instance_url = `http://${request.headers.host}`
+    return json(200, { access_token, instance_url, token_type: 'Bearer', issued_at, scope: 'api' })
   }
 
   const handle = async (request: SimulatedRequest): Promise<SimulatedResponse> => {
@@ -334,9 +335,8 @@ export async function startSalesforceSimulator(
   }
 
   const server = await startSimulatorServer({ ...(options.port ? { port: options.port } : {}), handle })
-  url = server.url
   return {
-    url,
+    url: server.url,
     events,
     org,
     accountId,

@@ -101,7 +101,7 @@ export function createStream(
       supportedConnectionTypes: ['long-polling'],
       ext: { replay: true },
     })
-    if (!greeting.reply.successful || !greeting.reply.clientId) throw refusal(greeting.reply)
+    if (!greeting.reply.successful || !greeting.reply.clientId) throw refusal(greeting.reply, client.clean)
     clientId = greeting.reply.clientId
 
     const subscribe = (replayFrom: string) =>
@@ -117,7 +117,7 @@ export function createStream(
       subscribed = (await subscribe(EARLIEST)).reply
       incomplete = true
     }
-    if (!subscribed.successful) throw refusal(subscribed)
+    if (!subscribed.successful) throw refusal(subscribed, client.clean)
 
     try {
       while (!signal?.aborted) {
@@ -133,7 +133,7 @@ export function createStream(
           }
           incomplete = false
         }
-        if (!reply.successful || reply.advice?.reconnect === 'handshake') throw refusal(reply)
+        if (!reply.successful || reply.advice?.reconnect === 'handshake') throw refusal(reply, client.clean)
       }
     } finally {
       // The vendor bounds how many listen at once. It may not be heard; then the session ends by itself.
@@ -235,8 +235,8 @@ const CHANGES: Readonly<Record<string, Notification['change']>> = {
 const isGone = ({ error }: Message): boolean => /^400::.*replayId/is.test(error ?? '')
 
 /** 401 ends the token, 403::Unknown client the session; both go on where they stopped. */
-function refusal({ channel, error, ...rest }: Message): SourceError {
-  const said = oneLine(error ?? 'refused', 200)
+function refusal({ channel, error, ...rest }: Message, clean: (text: string) => string): SourceError {
+  const said = clean(error ?? 'refused')
   if (/401::/.test(said) || JSON.stringify(rest.ext ?? '').includes('401::')) {
     return new SourceError({ kind: 'unauthorized', detail: `${channel}: ${said}` })
   }

@@ -5,6 +5,7 @@ import http from './http.ts'
 import kingdeeK3 from './kingdee-k3.ts'
 import restCrm from './rest-crm.ts'
 import restWms from './rest-wms.ts'
+import salesforce from './salesforce.ts'
 import sapB1 from './sap-b1.ts'
 import sapS4 from './sap-s4.ts'
 import soapFinance from './soap-finance.ts'
@@ -15,6 +16,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   'sap-s4': sapS4,
   'kingdee-k3': kingdeeK3,
   'yonyou-u8': yonyouU8,
+  salesforce,
   'rest-crm': restCrm,
   'rest-wms': restWms,
   'soap-finance': soapFinance,
@@ -27,7 +29,6 @@ export const todo: readonly string[] = [
   'rest-erp',
   'rest-finance',
   'rest-tms',
-  'salesforce',
   'jushuitan',
   'wangdiantong',
   'kuaidi100',
