@@ -57,6 +57,10 @@ export const kinds: Readonly<Record<string, Kind>> = {
     config: async () => (await import('./rest-finance/config.ts')).restFinanceConfig,
     adapter: async () => (await import('./rest-finance/adapter.ts')).createRestFinance,
   },
+  'rest-tms': {
+    config: async () => (await import('./rest-tms/config.ts')).restTmsConfig,
+    adapter: async () => (await import('./rest-tms/adapter.ts')).createRestTms,
+  },
   'soap-finance': {
     config: async () => (await import('./soap-finance/config.ts')).soapFinanceConfig,
     adapter: async () => (await import('./soap-finance/adapter.ts')).createSoapFinance,

@@ -30,6 +30,8 @@ export interface Creation<Input, T extends RecordType> {
   /** Default: the source's own. */
   readonly path?: string
   readonly externalRefField: string
+  /** What the system calls the document by, where that is not our reference: a number that stands in the input. */
+  referenceOf?(input: Input): string
   /** By which a reference is looked for; null: the system cannot look. Default `externalRef`. */
   readonly findBy?: string | null
   /** Where a refusal names the document that has the reference already. */
@@ -96,6 +98,7 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
     source,
     path = source.path,
     externalRefField,
+    referenceOf,
     findBy = 'externalRef',
     duplicateDetail,
     refuse,
@@ -131,13 +134,13 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
         return fail({ kind: 'unknown-outcome', detail })
       },
 
-      verify: (_input, write, context) =>
+      verify: (input, write, context) =>
         outcomeOf(async (): Promise<Verdict<T>> => {
           if (findBy === null) {
             const evidence = `this ${called} offers no way to look for a reference`
             return { effect: 'none', proven: false, evidence }
           }
-          const { externalReference } = write
+          const externalReference = referenceOf?.(input) ?? write.externalReference
           const { items } = await client.getPage(source.path, { [findBy]: externalReference }, context)
           for (const raw of items) {
             // A system that overlooks the parameter answers with everything: compare.

@@ -1,0 +1,108 @@
+import { z } from 'zod'
+import { isTimeZone } from '../clock.ts'
+import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../rest/settings.ts'
+
+const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer, authBy.basic, authBy.apiKey])
+
+const webhook = z.discriminatedUnion('profile', [webhookBy.signature, webhookBy.standard, webhookBy.body])
+
+const shipmentFields = z.strictObject({
+  id: name('shipmentId', 'Key of the shipment'),
+  trackingNumber: name('trackingNo', 'Number under which the carrier knows it'),
+  carrier: name('carrierCode', 'Code of the carrier'),
+  carrierName: name('carrierName', 'Name of the carrier'),
+  status: name('status', 'Where it is'),
+  recipientRegion: name('recipientRegion', 'Where it goes'),
+  phone: name('phone', 'Telephone of recipient or sender; sent only, never read'),
+  expectedDelivery: name('expectedDate', 'Day on which it should arrive'),
+  signedBy: name('signedBy', 'Who took it'),
+  signedAt: name('signedTime', 'When it was taken'),
+  orderNumbers: name('orderNos', 'Numbers of the orders that it carries: a list, or one text'),
+  deliveryNumbers: name('deliveryNos', 'The same for deliveries'),
+  events: name('tracks', 'What the carrier noted on the way'),
+  createdAt: name('createTime', 'Date and time of creation'),
+  updatedAt: name('updateTime', 'Date and time of the last change'),
+})
+
+const eventFields = z.strictObject({
+  time: name('time', 'When'),
+  place: name('location', 'Where'),
+  text: name('description', 'What, in words of the carrier'),
+  status: name('status', 'Where the shipment was from then on'),
+})
+
+/** What a transport system of the kind `rest-tms` needs to be told. */
+export const restTmsConfig = z.strictObject({
+  ...restSettings('TMS'),
+  auth: auth.describe('How the gateway makes itself known'),
+  webhook: webhook
+    .optional()
+    .describe('The TMS sends signed events; without this only polling finds changes'),
+  envelope: z
+    .enum(['coded', 'success', 'none'])
+    .default('coded')
+    .describe(
+      'What stands around the data: `{code, message, data}`, `{success, data, error}`, or nothing at all',
+    ),
+  batchLimit: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(100)
+    .describe('Most keys in one parameter; 1: there is no parameter `ids`, each is read by its own path'),
+  paging: z
+    .enum(['after', 'page'])
+    .default('after')
+    .describe('`after`: by place in the order; `page`: by page number'),
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .default(10)
+    .describe('Polling looks back this far, for changes that became visible late'),
+  timeZone: z
+    .string()
+    .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Asia/Shanghai')
+    .default('UTC')
+    .describe('Time zone of date-times that the TMS gives without an offset'),
+  repeatable: z
+    .boolean()
+    .default(true)
+    .describe('Having a shipment followed a second time changes nothing, so that sending again is safe'),
+  carriers: z
+    .record(z.string().min(1), z.string().min(1))
+    .default({})
+    .describe('Names of carriers that callers may use, and the code of the TMS: `顺丰: SF`'),
+  statuses: codes(
+    [
+      'CREATED',
+      'PICKED_UP',
+      'IN_TRANSIT',
+      'CUSTOMS',
+      'OUT_FOR_DELIVERY',
+      'DELIVERED',
+      'EXCEPTION',
+      'RETURNING',
+      'RETURNED',
+      'CANCELLED',
+    ],
+    'What a status means; each of our own words means itself',
+  ),
+  paths: z
+    .strictObject({ shipments: path('/api/v1/shipments', 'Shipments') })
+    .prefault({})
+    .describe('Where the TMS keeps what'),
+  fields: z
+    .strictObject({
+      shipment: shipmentFields.prefault({}).describe('Names in a shipment'),
+      event: eventFields.prefault({}).describe('Names in what the carrier noted'),
+    })
+    .prefault({})
+    .describe('How the TMS names its fields; dots lead inwards'),
+  customFields: z
+    .strictObject({ shipment: customFields('a shipment') })
+    .prefault({})
+    .describe("The company's own fields"),
+})
+
+export type RestTmsConfig = z.infer<typeof restTmsConfig>
