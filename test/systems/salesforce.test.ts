@@ -1,7 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { gatewayCaller } from '../../src/caller/caller.ts'
+import { checkConfig } from '../../src/config/load.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import { World } from '../../src/simulation/world.ts'
 import { failureText, type Outcome } from '../../src/systems/failure.ts'
@@ -677,7 +680,7 @@ describe('changes by asking', () => {
 
   test('a checkpoint of another kind is refused', async () => {
     const { customer } = await start()
-    expect(failureOf(await customer.changes('"yesterday"', context))).toMatchObject({ code: 'CHECKPOINT' })
+    expect(failureOf(await customer.changes('"yesterday"', context))).toMatchObject({ kind: 'unsupported' })
   })
 })
 
@@ -827,4 +830,21 @@ describe('an operator', () => {
       'stageCodes: Opportunity.StageName has no active value "Gewonnen".',
     ])
   })
+})
+
+test('the samples of the README are configurations', async () => {
+  const page = readFileSync(new URL('../../src/systems/salesforce/README.md', import.meta.url), 'utf8')
+  const samples = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => parse(text ?? ''))
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  })
+  const env = { SF_CLIENT_ID: 'app', SF_CLIENT_SECRET: SECRET, SF_PRIVATE_KEY: privateKey }
+  const callers = [{ apiKey: 'sixteen characters', subject: 'portal' }]
+  expect(samples).toHaveLength(2)
+  for (const crm of samples) {
+    const { systems } = await checkConfig({ callers, systems: { crm } }, env, 'README.md')
+    expect(systems.crm).toMatchObject({ kind: 'salesforce', settings: { loginUrl: crm.loginUrl } })
+  }
 })

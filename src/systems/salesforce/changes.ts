@@ -3,6 +3,7 @@
  * recycle bin come too, so that what was deleted is told. A changed contact is a changed customer.
  */
 import { z } from 'zod'
+import { readCheckpoint } from '../checkpoint.ts'
 import { outcomeOf, SourceError } from '../failure.ts'
 import type { CallContext, ChangePage } from '../port.ts'
 import type { Key, RecordTypes } from '../records.ts'
@@ -70,7 +71,7 @@ export function createChanges(tools: Tools, reading: Reading) {
     if (checkpoint === null) {
       return { records: [], checkpoint: JSON.stringify(await now(objects, context)), hasMore: false }
     }
-    const known = readCheckpoint(checkpoint)
+    const known = readCheckpoint(checkpointSchema, checkpoint)
     const positions = objects.map((object) => known[object] ?? { since: BEGINNING })
     const fieldsOf = (object: ObjectName) => {
       if (object === 'Contact') return ['AccountId']
@@ -121,13 +122,4 @@ export function createChanges(tools: Tools, reading: Reading) {
   return <T extends Held>(type: T) =>
     (checkpoint: string | null, context: CallContext) =>
       outcomeOf(() => readPage(type, checkpoint, context))
-}
-
-function readCheckpoint(text: string): Record<string, Position> {
-  try {
-    return checkpointSchema.parse(JSON.parse(text))
-  } catch {
-    const message = 'The checkpoint is none of this kind of system.'
-    throw new SourceError({ kind: 'rejected', code: 'CHECKPOINT', message })
-  }
 }

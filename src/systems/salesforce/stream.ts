@@ -3,7 +3,7 @@
  * @see Streaming API Developer Guide, "How the Client Connects", "Handling Streaming API Errors"; Bayeux protocol 1.0
  */
 import { z } from 'zod'
-import { fail, type Outcome, ok, oneLine, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type { HttpClient } from '../http.ts'
 import { jsonNumber, parseJson } from '../json.ts'
 import type { CallContext, ChangeStream, Notification, StreamBatch } from '../port.ts'
