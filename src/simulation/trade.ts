@@ -2,6 +2,7 @@
 import Big from 'big.js'
 import type {
   ErpDelivery,
+  ErpInvoice,
   ErpOrder,
   ErpOrderLine,
   FinanceInvoice,
@@ -223,6 +224,52 @@ export function billOrder(
     updatedAt: at,
   }
   world.put('financeInvoices', invoice)
+  return invoice
+}
+
+/** The ERP bills by itself: a delivery, or an order that needs none. */
+export function invoiceInErp(
+  world: WorldState,
+  base: { readonly order: ErpOrder; readonly delivery?: ErpDelivery },
+  at = nowText(),
+): ErpInvoice {
+  const { order, delivery } = base
+  const part = delivery
+    ? delivery.lines.reduce((total, line) => {
+        const price = order.lines.find(({ lineNum }) => lineNum === line.baseLine)?.price ?? '0'
+        return total.plus(new Big(price).times(line.quantity))
+      }, new Big(0))
+    : new Big(order.gross).minus(order.tax)
+  const tax = delivery ? part.times(TAX_PERCENT).div(100) : new Big(order.tax)
+  const inCompany = (value: Big) => round(value.times(order.rate), world.companyCurrency)
+  const docEntry = world.count('erpInvoices') + 1
+  const invoice: ErpInvoice = {
+    docEntry,
+    docNum: 7000 + docEntry,
+    cardCode: order.cardCode,
+    currency: order.currency,
+    rate: order.rate,
+    docDate: dayOf(at),
+    dueDate: dayOf(new Date(Date.parse(at) + 30 * 86_400_000).toISOString()),
+    gross: round(part.plus(tax), order.currency),
+    tax: round(tax, order.currency),
+    paid: '0',
+    companyGross: inCompany(part.plus(tax)),
+    companyTax: inCompany(tax),
+    companyPaid: '0',
+    cancelled: false,
+    baseType: delivery ? 15 : 17,
+    lines: (delivery?.lines ?? order.lines).map((line) => ({
+      lineNum: line.lineNum,
+      item: line.item,
+      description: line.description,
+      quantity: line.quantity,
+      baseEntry: delivery?.docEntry ?? order.docEntry,
+    })),
+    createdAt: at,
+    updatedAt: at,
+  }
+  world.put('erpInvoices', invoice)
   return invoice
 }
 

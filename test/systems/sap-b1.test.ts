@@ -2,7 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { gatewayCaller } from '../../src/caller/caller.ts'
 import { silentLog } from '../../src/observe/log.ts'
-import { cancelOrder, changeOrder, deliver, moveStock, placeOrder } from '../../src/simulation/trade.ts'
+import {
+  cancelOrder,
+  changeOrder,
+  deliver,
+  invoiceInErp,
+  moveStock,
+  placeOrder,
+} from '../../src/simulation/trade.ts'
 import { type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
 import { failureText, type Outcome } from '../../src/systems/failure.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
@@ -1191,4 +1198,194 @@ test('an order in a locked posting period is told apart, by words or by configur
   expect(failure(await order.create?.send(newOrder, write, call))).not.toHaveProperty('reason')
   const own = open({ periodClosedCodes: ['-4711'] }).order
   expect(failure(await own.create?.send(newOrder, write, call))).toMatchObject({ reason: 'period-closed' })
+})
+
+describe('invoices and payments', () => {
+  const accounts = { transfer: '161000', cash: '101000' }
+  /** Order 1 is billed by its delivery, order 5 (in dollars) without one. */
+  async function books(simulator: SapB1SimulatorOptions = {}, config: object = {}) {
+    const set = await setUp({ simulator, config: { invoices: true, paymentAccounts: accounts, ...config } })
+    const { world } = set
+    const [delivery] = world.all('erpDeliveries')
+    if (!delivery) throw new Error('seed')
+    const at = '2026-06-01T08:30:00.000Z'
+    invoiceInErp(world, { order: orderIn(world, 1), delivery }, at)
+    invoiceInErp(world, { order: orderIn(world, 5) }, at)
+    const { invoice, payment } = set.adapter.ports
+    if (!invoice?.lookups || !payment?.create || !payment.lookups) throw new Error('ports')
+    return { ...set, invoice, payment, create: payment.create }
+  }
+  const input = {
+    customer: 'C20001',
+    date: '2026-06-20',
+    amount: { amount: '1000.00', currency: 'CNY' },
+    method: 'TRANSFER',
+    reference: '首付款',
+    applications: [{ invoice: '1', amount: '612.00' }],
+  }
+
+  test('are offered only where the configuration says so', async () => {
+    const { adapter } = await setUp()
+    expect(Object.keys(adapter.ports)).not.toContain('invoice')
+    expect(Object.keys(adapter.ports)).not.toContain('payment')
+  })
+
+  test('an invoice tells amounts in its currency, what is due, and the numbers of its orders', async () => {
+    const { invoice } = await books()
+    const [first, dollars, none] = await invoice.readMany(['1', '2', '3'], call)
+    expect(value(first)).toMatchObject({
+      number: '7001',
+      type: 'STANDARD',
+      customer: 'C20001',
+      orderNumbers: ['1003'],
+      issueDate: '2026-06-01',
+      dueDate: '2026-07-01',
+      status: 'OPEN',
+      totals: { gross: { amount: '3612.03', currency: 'CNY' } },
+      paid: { amount: '0', currency: 'CNY' },
+      open: { amount: '3612.03', currency: 'CNY' },
+      createdAt: '2026-06-01T16:30:00+08:00',
+    })
+    expect(value(dollars)).toMatchObject({
+      customer: 'C20002-USD',
+      orderNumbers: ['1015'],
+      totals: { gross: { amount: '1930.35', currency: 'USD' } },
+      open: { amount: '1930.35', currency: 'USD' },
+    })
+    expect(value(none)).toBeNull()
+    expect(value(first)).not.toHaveProperty('deliveries')
+  })
+
+  test('invoices are found by order number, through deliveries too, and by customer', async () => {
+    const { invoice } = await books()
+    const byOrder = await invoice.lookups?.byOrderNumber?.read(['1003', '1015', '1006', 'x', '999'], call)
+    expect(byOrder?.map((one) => value(one).map(({ key }) => key))).toEqual([['1'], ['2'], [], [], []])
+    const byCustomer = await invoice.lookups?.byCustomer?.read(['C20002-USD', 'nobody'], call)
+    expect(byCustomer?.map((one) => value(one).map(({ orderNumbers }) => orderNumbers))).toEqual([
+      [['1015']],
+      [],
+    ])
+    const page = value(await invoice.list?.({ first: 5 }, call))
+    expect(page.items.map(({ record }) => [record.key, record.orderNumbers])).toEqual([
+      ['2', ['1015']],
+      ['1', ['1003']],
+    ])
+  })
+
+  test('an older release that tells nothing of payments leaves them out', async () => {
+    const { invoice, open } = await books({ paidToDate: false })
+    expect(failure((await invoice.readMany(['1'], call))[0]).kind).toBe('rejected')
+    const old = open({ paidToDate: false }).adapter.ports.invoice
+    const read = value((await old?.readMany(['1'], call))?.[0])
+    expect(read).toMatchObject({ status: 'OPEN', paid: null, open: null })
+  })
+
+  test('a payment is taken, applied, and changes the invoice', async () => {
+    const { world, invoice, payment, create } = await books()
+    expect(value(await create.send(input, write, call))).toMatchObject({
+      key: '1',
+      reached: 'effective',
+      record: {
+        number: '8001',
+        customer: 'C20001',
+        date: '2026-06-20',
+        amount: { amount: '1000', currency: 'CNY' },
+        method: 'TRANSFER',
+        reference: '首付款',
+        externalReference: write.externalReference,
+        status: 'POSTED',
+        applications: [{ invoice: '1', amount: { amount: '612', currency: 'CNY' } }],
+      },
+    })
+    expect(world.get('erpPayments', '1')).toMatchObject({ transfer: '1000', cash: '0' })
+    expect(value((await invoice.readMany(['1'], call))[0])).toMatchObject({
+      status: 'PARTIALLY_PAID',
+      paid: { amount: '612' },
+      open: { amount: '3000.03' },
+    })
+    const byInvoice = await payment.lookups?.byInvoice?.read(['1', '2', '3'], call)
+    expect(byInvoice?.map((one) => value(one).map(({ key }) => key))).toEqual([['1'], [], []])
+    const byCustomer = await payment.lookups?.byCustomer?.read(['C20001', 'V10001'], call)
+    expect(byCustomer?.map((one) => value(one).length)).toEqual([1, 0])
+  })
+
+  test('foreign currency is applied in that currency; cash goes to its own account', async () => {
+    const { world, invoice, create } = await books()
+    const dollars = {
+      ...input,
+      customer: 'C20002-USD',
+      method: 'CASH',
+      amount: { amount: '1930.35', currency: 'USD' },
+      applications: [{ invoice: '2', amount: '1930.35' }],
+    }
+    expect(value(await create.send(dollars, write, call)).record).toMatchObject({
+      method: 'CASH',
+      amount: { amount: '1930.35', currency: 'USD' },
+      applications: [{ invoice: '2', amount: { amount: '1930.35', currency: 'USD' } }],
+    })
+    expect(world.get('erpPayments', '1')).toMatchObject({ cash: '1930.35', counterReference: '首付款' })
+    expect(value((await invoice.readMany(['2'], call))[0])).toMatchObject({
+      status: 'PAID',
+      open: { amount: '0' },
+    })
+  })
+
+  test('a payment whose answer was lost is found by its reference', async () => {
+    const { create, simulator } = await books()
+    simulator.setFaults([{ match: 'POST .*/IncomingPayments', kind: 'drop-after', times: 1 }])
+    expect(failure(await create.send(input, write, call)).kind).toBe('unknown-outcome')
+    expect(value(await create.verify(input, write, call))).toMatchObject({
+      effect: 'done',
+      result: { key: '1', record: { number: '8001' } },
+    })
+    const other = { ...write, externalReference: 'f'.repeat(32) }
+    expect(value(await create.verify(input, other, call))).toMatchObject({ effect: 'none', proven: false })
+  })
+
+  test('what the vendor refuses names line and field; a locked period is told apart', async () => {
+    const { create, open } = await books({ closedUpTo: '2026-05-31' })
+    const over = {
+      ...input,
+      applications: [{ invoice: '1', amount: '9999' }],
+      amount: { amount: '9999', currency: 'CNY' },
+    }
+    expect(failure(await create.send(over, write, call))).toMatchObject({
+      kind: 'rejected',
+      code: '-5002',
+      line: '1',
+      field: 'SumApplied',
+    })
+    const unknown = { ...input, applications: [{ invoice: '77', amount: '1' }] }
+    expect(failure(await create.send(unknown, write, call))).toMatchObject({
+      kind: 'rejected',
+      code: '-2028',
+    })
+    expect(failure(await create.send({ ...input, date: '2026-05-31' }, write, call))).toMatchObject({
+      kind: 'rejected',
+      reason: 'period-closed',
+    })
+    const cheque = { ...input, method: 'CHEQUE' }
+    expect(failure(await create.send(cheque, write, call)).kind).toBe('unsupported')
+    const poor = open({ paymentAccounts: {} }).adapter.ports.payment?.create
+    expect(failure(await poor?.send(input, write, call)).kind).toBe('unsupported')
+  })
+
+  test('changes tell new payments, and later that one was cancelled', async () => {
+    const { world, payment, create, invoice } = await books()
+    const start = value(await payment.changes?.(null, call))
+    const invoices = value(await invoice.changes?.(null, call))
+    expect(start.records).toEqual([])
+    value(await create.send(input, write, call))
+    const first = value(await payment.changes?.(start.checkpoint, call))
+    expect(first.records.map(({ key, status }) => [key, status])).toEqual([['1', 'POSTED']])
+    expect(value(await payment.changes?.(first.checkpoint, call)).records).toEqual([])
+    const taken = world.get('erpPayments', '1')
+    if (!taken) throw new Error('no payment')
+    world.put('erpPayments', { ...taken, cancelled: true })
+    const second = value(await payment.changes?.(first.checkpoint, call))
+    expect(second.records.map(({ key, status }) => [key, status])).toEqual([['1', 'CANCELLED']])
+    expect(value(await payment.changes?.(second.checkpoint, call)).records).toEqual([])
+    const changed = value(await invoice.changes?.(invoices.checkpoint, call))
+    expect(changed.records.find(({ key }) => key === '1')?.status).toBe('PARTIALLY_PAID')
+  })
 })

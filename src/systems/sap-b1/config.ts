@@ -98,6 +98,27 @@ export const sapB1Config = z.strictObject({
     .union([z.literal('NumAtCard'), userField])
     .default('U_TributaryRef')
     .describe('Field of orders and drafts that takes the reference by which a lost answer is looked up'),
+  invoices: z
+    .boolean()
+    .default(false)
+    .describe('Offer invoices and incoming payments too: where no other system holds the same ones'),
+  paidToDate: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Invoices tell what has been paid (PaidToDate); older releases do not, and refuse the question',
+    ),
+  paymentReferenceField: z
+    .union([z.literal('CounterReference'), userField])
+    .default('U_TributaryRef')
+    .describe('Field of incoming payments that takes the reference by which a lost answer is looked up'),
+  paymentAccounts: z
+    .strictObject({
+      transfer: z.string().min(1).optional().describe('G/L account that takes transfers'),
+      cash: z.string().min(1).optional().describe('G/L account that takes cash'),
+    })
+    .default({})
+    .describe('Where new payments are booked; without an account of its sort a payment is refused'),
   onBehalfOfField: userField
     .nullable()
     .default(null)

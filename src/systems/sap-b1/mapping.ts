@@ -34,11 +34,11 @@ export const ORDER_OBJECT = '17'
 
 /* ---- what is read ---- */
 
-const text = z.string().nullish()
-const decimal = z.string().refine(isDecimal, 'is no number')
-const amount = decimal.nullish()
-const entry = z.string().regex(/^-?\d+$/, 'is no whole number')
-const day = z
+export const text = z.string().nullish()
+export const decimal = z.string().refine(isDecimal, 'is no number')
+export const amount = decimal.nullish()
+export const entry = z.string().regex(/^-?\d+$/, 'is no whole number')
+export const day = z
   .string()
   .regex(/^\d{4}-\d{2}-\d{2}/, 'is no date')
   .nullish()
@@ -142,7 +142,7 @@ const lineSchema = z.object({
   BaseLine: entry.nullish(),
 })
 
-const documentSchema = z.object({
+export const documentSchema = z.object({
   DocEntry: entry,
   DocNum: entry,
   DocType: text,
@@ -194,7 +194,8 @@ export interface Mapping {
   delivery(row: unknown): Outcome<Delivery>
 }
 
-export function createMapping(config: SapB1Config): Mapping {
+/** What the records of one company have in common. */
+export function createBasics(config: SapB1Config) {
   const toDateTime = createClock(config.timeZone)
   const currencyOf = (code: string) => config.currencyCodes[code] ?? code
   const money = (value: string | null | undefined, currency: string): Money | null =>
@@ -225,6 +226,12 @@ export function createMapping(config: SapB1Config): Mapping {
     }
     return { totals: inDocument, companyTotals: inCompany }
   }
+
+  return { currencyOf, money, quantity, base, totals }
+}
+
+export function createMapping(config: SapB1Config): Mapping {
+  const { currencyOf, money, quantity, base, totals } = createBasics(config)
 
   const orderLine = (
     line: z.infer<typeof lineSchema>,
@@ -463,7 +470,7 @@ function deliveryStatus(document: Document): Delivery['status'] {
 }
 
 /** The three codes that say where a document stands, for example `bost_Open Cancelled=tNO Confirmed=tYES`. */
-function vendorStatus(document: Document): string {
+export function vendorStatus(document: Document): string {
   return `${document.DocumentStatus ?? ''} Cancelled=${document.Cancelled ?? ''} Confirmed=${document.Confirmed ?? ''}`
 }
 
@@ -473,18 +480,18 @@ function unitOf(line: z.infer<typeof lineSchema>): string | null {
 }
 
 /** In NumAtCard, which customers' own order numbers share, only our own form is taken for ours. */
-function referenceOf(field: string, value: unknown): string | null {
+export function referenceOf(field: string, value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return null
   return field !== 'NumAtCard' || /^[0-9a-f]{32}$/.test(value) ? value : null
 }
 
-function yesNo(value: string | null | undefined): boolean | null {
+export function yesNo(value: string | null | undefined): boolean | null {
   return value === 'tYES' ? true : value === 'tNO' ? false : null
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
-function broken(type: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
+export function broken(type: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
   const key = rowKey(row, keyField) ?? 'without a key'
   return fail({ kind: 'invalid-response', detail: `${type} ${key}: ${z.prettifyError(error)}` })
 }
@@ -497,7 +504,7 @@ export function rowKey(row: unknown, field: string): string | undefined {
 
 /* ---- dates and times ---- */
 
-const dayOf = (date: string | null | undefined): DateText | null => date?.slice(0, 10) ?? null
+export const dayOf = (date: string | null | undefined): DateText | null => date?.slice(0, 10) ?? null
 
 /** The server's wall clock as `2026-06-30T17:05:00`: what records are stamped with, and what polling compares. */
 export type Stamp = string

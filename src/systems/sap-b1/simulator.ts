@@ -12,7 +12,15 @@ import {
   startSimulatorServer,
 } from '../../simulation/server.ts'
 import { cancelOrder, changeOrder, moveStock, nowText, placeOrder, rateOf } from '../../simulation/trade.ts'
-import type { ErpAccount, ErpDelivery, ErpItem, ErpOrder, World } from '../../simulation/world.ts'
+import type {
+  ErpAccount,
+  ErpDelivery,
+  ErpInvoice,
+  ErpItem,
+  ErpOrder,
+  ErpPayment,
+  World,
+} from '../../simulation/world.ts'
 import {
   type Fields,
   fieldsOf,
@@ -46,6 +54,8 @@ export interface SapB1SimulatorOptions {
   readonly userFields?: readonly string[]
   /** Orders whose gross total in company currency is above become drafts that wait for approval. */
   readonly approvalAbove?: string
+  /** The release knows PaidToDate of invoices. Default true. */
+  readonly paidToDate?: boolean
   /** The posting periods up to this day are locked. */
   readonly closedUpTo?: string
   /** Rows that were never changed have no UpdateDate, as in some releases. Default false: it is that of creation. */
@@ -226,6 +236,17 @@ const DOCUMENT: Fields = {
   DocumentLines: 'collection',
 }
 
+const PAYMENT: Fields = {
+  ...numbers('DocEntry DocNum CashSum TransferSum DocRate'),
+  ...texts(
+    'DocType CardCode CardName DocCurrency CashAccount TransferAccount TransferReference CounterReference Reference1 Reference2 Remarks Cancelled AuthorizationStatus',
+  ),
+  DocDate: 'date',
+  TransferDate: 'date',
+  PaymentInvoices: 'collection',
+  PaymentChecks: 'collection',
+}
+
 const LINE: Fields = {
   ...texts(
     'ItemCode ItemDescription Currency WarehouseCode TaxCode VatGroup MeasureUnit UoMCode LineStatus FreeText',
@@ -261,6 +282,7 @@ interface Draft {
 function createCompany(world: World, options: SapB1SimulatorOptions) {
   const userFields = options.userFields ?? ['U_TributaryRef', 'U_TributaryUser']
   const document: Fields = { ...DOCUMENT, ...texts(userFields.join(' ')) }
+  const payment: Fields = { ...PAYMENT, ...texts(userFields.join(' ')) }
   const show = createRows(world, userFields, options.emptyUpdateDates ?? false)
   const drafts: Draft[] = []
 
@@ -318,6 +340,21 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
       rows: () => world.all('erpDeliveries').map(show.delivery),
       find: (key) => shown(world.get('erpDeliveries', key), show.delivery),
     },
+    Invoices: {
+      type: 'Document',
+      key: 'DocEntry',
+      fields:
+        options.paidToDate === false ? document : { ...document, ...numbers('PaidToDate PaidToDateFC') },
+      rows: () => world.all('erpInvoices').map(show.invoice),
+      find: (key) => shown(world.get('erpInvoices', key), show.invoice),
+    },
+    IncomingPayments: {
+      type: 'Payment',
+      key: 'DocEntry',
+      fields: payment,
+      rows: () => [...world.all('erpPayments').map(show.payment), SUPPLIER_PAYMENT],
+      find: (key) => shown(world.get('erpPayments', key), show.payment),
+    },
     Drafts: {
       type: 'Document',
       key: 'DocEntry',
@@ -339,6 +376,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     if (key === undefined) {
       if (request.method === 'GET') return collection(name, set, request, action)
       if (request.method === 'POST' && name === 'Orders') return post(request)
+      if (request.method === 'POST' && name === 'IncomingPayments') return pay(request)
       throw new Refusal(405, -1, 'Method not allowed')
     }
     const row = set.find(keyText(key))
@@ -372,6 +410,96 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     if (quiet) return { status: 204, headers: location }
     const row = show.order(placed)
     return json(201, { '@odata.context': `${ROOT}/$metadata#Orders/$entity`, ...row }, location)
+  }
+
+  const pay = (request: SimulatedRequest): SimulatedResponse => {
+    const body = bodyOf(request)
+    for (const name of Object.keys(body)) fieldsOf('Payment', payment)(name)
+    const account = world.get('erpAccounts', String(body.CardCode ?? ''))
+    if (body.DocType !== 'rCustomer' || !account) {
+      throw new Refusal(
+        400,
+        -5002,
+        `Enter a valid customer or vendor code  [ORCT.CardCode] , '${body.CardCode}'`,
+      )
+    }
+    const date = dayIn(body.DocDate ?? localOf(new Date().toISOString()).date, 'DocDate')
+    mustBeOpenPeriod(date, 'ORCT')
+    const currency = textIn(body.DocCurrency, 'DocCurrency') ?? currencyOf(account, world)
+    const means = (sum: 'CashSum' | 'TransferSum', ledger: 'CashAccount' | 'TransferAccount'): Big => {
+      const value = new Big(numberIn(body[sum], `[ORCT.${sum}]`) ?? '0')
+      if (value.gt(0) && !/^\d{6,}$/.test(textIn(body[ledger], ledger) ?? '')) {
+        throw new Refusal(400, -5002, `Enter a valid G/L account  [ORCT.${ledger}]`)
+      }
+      return value
+    }
+    const cash = means('CashSum', 'CashAccount')
+    const transfer = means('TransferSum', 'TransferAccount')
+    const total = cash.plus(transfer)
+    if (total.lte(0)) throw new Refusal(400, -10, 'The payment has no sum  [ORCT.DocTotal]')
+    const isLocal = currency === world.companyCurrency
+    const parts = Array.isArray(body.PaymentInvoices)
+      ? (body.PaymentInvoices as Record<string, unknown>[])
+      : []
+    const invoices = parts.map((part, index) => {
+      const place = (field: string) => `[RCT2.${field}][line: ${index + 1}]`
+      for (const name of Object.keys(part)) {
+        if (!['DocEntry', 'SumApplied', 'AppliedFC', 'InvoiceType', 'LineNum'].includes(name)) {
+          throw invalidQuery(`Property '${name}' of 'PaymentInvoice' is invalid`)
+        }
+      }
+      const invoice = world.get('erpInvoices', String(part.DocEntry))
+      if (!invoice) throw new Refusal(404, '-2028', `No matching records found  ${place('DocEntry')}`)
+      if (invoice.cardCode !== account.cardCode) {
+        throw new Refusal(400, -10, `The invoice belongs to another customer  ${place('DocEntry')}`)
+      }
+      if (invoice.currency !== currency) {
+        throw new Refusal(400, -10, `The invoice is in another currency  ${place('DocEntry')}`)
+      }
+      if (part[isLocal ? 'AppliedFC' : 'SumApplied'] !== undefined) {
+        throw new Refusal(400, -10, `Sum in the wrong currency  ${place('SumApplied')}`)
+      }
+      const applied = new Big(
+        numberIn(part[isLocal ? 'SumApplied' : 'AppliedFC'], place('SumApplied')) ?? '0',
+      )
+      const due = new Big(invoice.gross).minus(invoice.paid)
+      if (applied.lte(0) || applied.gt(due)) {
+        throw new Refusal(400, -5002, `Amount exceeds the balance due ${due}  ${place('SumApplied')}`)
+      }
+      return { docEntry: invoice.docEntry, amount: applied.toString() }
+    })
+    if (invoices.reduce((sum, { amount }) => sum.plus(amount), new Big(0)).gt(total)) {
+      throw new Refusal(400, -5002, 'More is applied than paid  [ORCT.DocTotal]')
+    }
+    const docEntry = world.count('erpPayments') + 1
+    const at = nowText()
+    const taken: ErpPayment = {
+      docEntry,
+      docNum: 8000 + docEntry,
+      cardCode: account.cardCode,
+      currency,
+      date,
+      cash: cash.toString(),
+      transfer: transfer.toString(),
+      transferReference: textIn(body.TransferReference, 'TransferReference'),
+      counterReference: textIn(body.CounterReference, 'CounterReference'),
+      cancelled: false,
+      invoices,
+      userFields: Object.fromEntries(userFields.map((name) => [name, textIn(body[name], name)])),
+      createdAt: at,
+    }
+    world.put('erpPayments', taken)
+    for (const part of invoices) {
+      const invoice = world.get('erpInvoices', String(part.docEntry)) as ErpInvoice
+      const paid = new Big(invoice.paid).plus(part.amount)
+      const companyPaid = paid.times(invoice.rate).toFixed(2)
+      world.put('erpInvoices', { ...invoice, paid: paid.toString(), companyPaid, updatedAt: at })
+    }
+    return json(
+      201,
+      { '@odata.context': `${ROOT}/$metadata#IncomingPayments/$entity`, ...show.payment(taken) },
+      { location: `${ROOT}/IncomingPayments(${docEntry})` },
+    )
   }
 
   const mustBeOpenPeriod = (day: string, table: string): void => {
@@ -592,6 +720,20 @@ const SUPPLIER: Row = {
   CreateTime: '08:00:00',
   UpdateDate: '2025-01-01T00:00:00Z',
   UpdateTime: '08:00:00',
+}
+
+const SUPPLIER_PAYMENT: Row = {
+  DocEntry: 900_000,
+  DocNum: 900_000,
+  DocType: 'rSupplier',
+  CardCode: 'V10001',
+  DocCurrency: 'CNY',
+  DocDate: '2026-01-01T00:00:00Z',
+  CashSum: 0,
+  TransferSum: 10,
+  Cancelled: 'tNO',
+  PaymentInvoices: [],
+  PaymentChecks: [],
 }
 
 const yes = (value: boolean): string => (value ? 'tYES' : 'tNO')
@@ -838,6 +980,84 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
     }
   })
 
+  const invoice = once((entity: ErpInvoice): Row => {
+    const isPaid = new Big(entity.paid).gte(entity.gross)
+    return {
+      DocEntry: entity.docEntry,
+      DocNum: entity.docNum,
+      Series: 4,
+      DocType: 'dDocument_Items',
+      DocObjectCode: 'oInvoices',
+      DocDate: dateOf(entity.docDate),
+      DocDueDate: dateOf(entity.dueDate),
+      TaxDate: dateOf(entity.docDate),
+      CardCode: entity.cardCode,
+      CardName: world.get('erpAccounts', entity.cardCode)?.name ?? null,
+      NumAtCard: null,
+      Comments: null,
+      DocCurrency: entity.currency,
+      DocRate: Number(entity.rate),
+      DocTotal: Number(entity.companyGross),
+      DocTotalFc: inForeign(entity.currency, entity.gross),
+      VatSum: Number(entity.companyTax),
+      VatSumFc: inForeign(entity.currency, entity.tax),
+      PaidToDate: Number(entity.companyPaid),
+      PaidToDateFC: inForeign(entity.currency, entity.paid),
+      TotalDiscount: 0,
+      TotalDiscountFC: 0,
+      DocumentStatus: isPaid || entity.cancelled ? 'bost_Close' : 'bost_Open',
+      Cancelled: yes(entity.cancelled),
+      CancelStatus: entity.cancelled ? 'csYes' : 'csNo',
+      Confirmed: 'tYES',
+      AuthorizationStatus: 'dasWithout',
+      ...stamps(entity, ['CreationDate', 'DocTime']),
+      ...Object.fromEntries(userFields.map((name) => [name, null])),
+      DocumentLines: entity.lines.map((line) => ({
+        DocEntry: entity.docEntry,
+        LineNum: line.lineNum,
+        VisualOrder: line.lineNum,
+        ItemCode: line.item,
+        ItemDescription: line.description,
+        Quantity: Number(line.quantity),
+        RemainingOpenQuantity: 0,
+        Currency: entity.currency,
+        LineStatus: 'bost_Close',
+        BaseType: entity.baseType,
+        BaseEntry: line.baseEntry,
+        BaseLine: line.lineNum,
+      })),
+    }
+  })
+
+  const payment = once((entity: ErpPayment): Row => {
+    const isLocal = entity.currency === world.companyCurrency
+    return {
+      DocEntry: entity.docEntry,
+      DocNum: entity.docNum,
+      DocType: 'rCustomer',
+      DocDate: dateOf(entity.date),
+      CardCode: entity.cardCode,
+      CardName: world.get('erpAccounts', entity.cardCode)?.name ?? null,
+      DocCurrency: entity.currency,
+      CashSum: Number(entity.cash),
+      TransferSum: Number(entity.transfer),
+      TransferReference: entity.transferReference,
+      CounterReference: entity.counterReference,
+      Remarks: null,
+      Cancelled: yes(entity.cancelled),
+      AuthorizationStatus: 'pasWithout',
+      ...Object.fromEntries(userFields.map((name) => [name, entity.userFields[name] ?? null])),
+      PaymentInvoices: entity.invoices.map(({ docEntry, amount }, LineNum) => ({
+        LineNum,
+        DocEntry: docEntry,
+        SumApplied: Number(isLocal ? amount : new Big(amount).times(rateOf(entity.currency)).toFixed(2)),
+        AppliedFC: isLocal ? 0 : Number(amount),
+        InvoiceType: 'it_Invoice',
+      })),
+      PaymentChecks: [],
+    }
+  })
+
   const draft = ({ entry, order, status }: Draft): Row => ({
     DocEntry: entry,
     DocNum: entry,
@@ -856,7 +1076,7 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
     DocumentLines: [],
   })
 
-  return { partner, item, warehouse, order, delivery, draft }
+  return { partner, item, warehouse, order, delivery, invoice, payment, draft }
 }
 
 /* ---- new orders ---- */

@@ -1,0 +1,379 @@
+/** One entity set of the Service Layer read as one record type: by key, by page, by change, by another key. */
+import { z } from 'zod'
+import { readCheckpoint } from '../checkpoint.ts'
+import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import type { CallContext, ChangePage, ListPage, ListQuery, RecordPort } from '../port.ts'
+import type { Key, RecordType, RecordTypes } from '../records.ts'
+import { literal, queryPath, type ServiceLayer } from './client.ts'
+import type { SapB1Config } from './config.ts'
+import { changedSince, latestStamp, rowKey, type Stamp, stampMinus } from './mapping.ts'
+
+export interface Source {
+  readonly client: ServiceLayer
+  readonly config: SapB1Config
+  /** Where a page can only be given without a record that breaks its schema. */
+  readonly skip: (failure: SourceFailure) => void
+}
+
+/* ---- one entity set, one record type ---- */
+
+export interface EntityOptions<R> {
+  readonly entity: string
+  readonly select: readonly string[]
+  readonly key: string
+  /** Whole numbers are compared as such; a key that is none names no record. */
+  readonly numeric: boolean
+  /** Of a list. Numbers grow with time: highest first is newest first. */
+  readonly direction: 'asc' | 'desc'
+  readonly created: { readonly date: string; readonly time: string }
+  /** Always part of the filter. */
+  readonly where?: string
+  readonly searched: readonly string[]
+  /** Prepares the reading of rows; `null`: the row is no record of this sort. */
+  read(context: CallContext): Promise<(row: unknown) => Outcome<R | null>>
+}
+
+export const DOCUMENT_KEY = {
+  key: 'DocEntry',
+  numeric: true,
+  direction: 'desc',
+  created: { date: 'CreationDate', time: 'DocTime' },
+} as const
+
+export const textKey = (key: string) =>
+  ({
+    key,
+    numeric: false,
+    direction: 'asc',
+    created: { date: 'CreateDate', time: 'CreateTime' },
+  }) as const
+
+export interface Entity<R> {
+  readonly batchLimit: number
+  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<R | null>[]>
+  readOne(key: Key, context: CallContext): Promise<Outcome<R | null>>
+  list(
+    query: ListQuery,
+    context: CallContext,
+  ): Promise<Outcome<{ items: { record: R; position: string }[]; hasMore: boolean }>>
+  changes(
+    checkpoint: string | null,
+    context: CallContext,
+  ): Promise<Outcome<{ records: R[]; checkpoint: string; hasMore: boolean }>>
+  lookup(
+    field: string,
+    keysOf: (record: R) => readonly Key[],
+    options?: { numeric?: boolean; newestOnly?: boolean },
+  ): { batchLimit: number; read: ReadLists<R> }
+}
+
+type ReadLists<R> = (keys: readonly Key[], context: CallContext) => Promise<readonly Outcome<readonly R[]>[]>
+
+export function readable<T extends RecordType>(of: Entity<RecordTypes[T]>) {
+  return {
+    batchLimit: of.batchLimit,
+    readMany: of.readMany,
+    list: of.list,
+    changes: of.changes,
+  } satisfies {
+    batchLimit: number
+    readMany: RecordPort<T>['readMany']
+    list(query: ListQuery, context: CallContext): Promise<Outcome<ListPage<T>>>
+    changes(checkpoint: string | null, context: CallContext): Promise<Outcome<ChangePage<T>>>
+  }
+}
+
+/** Where a list of changes stands. While its pages are read, `after` is the last key and `until` the next `since`. */
+const checkpointSchema = z.strictObject({
+  since: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/),
+  until: z.string().optional(),
+  after: z.string().optional(),
+})
+
+export function entity<R extends { key: Key; version?: string | null }>(
+  source: Source,
+  options: EntityOptions<R>,
+): Entity<R> {
+  const { client, config, skip } = source
+  const { entity: name, select, key } = options
+  const termOf = (field: string, numeric: boolean) => (value: string) =>
+    `${field} eq ${numeric ? value : literal(value)}`
+  const literalOf = (value: string) => (options.numeric ? value : literal(value))
+  const where = (...terms: (string | undefined)[]) => {
+    const all = [options.where, ...terms].filter((term) => term !== undefined)
+    return all.length === 0 ? undefined : all.map((term) => `(${term})`).join(' and ')
+  }
+  const query = (filter: string | undefined, orderby: string, pageSize: number, top?: number) => ({
+    entity: name,
+    select,
+    ...(filter === undefined ? {} : { filter }),
+    orderby,
+    pageSize,
+    ...(top === undefined ? {} : { top }),
+  })
+  /** How much of a request line is taken before the first term of a filter. */
+  const overhead = queryPath(query(where(''), `${key} asc`, 1)).length + 100
+
+  const readMany: Entity<R>['readMany'] = async (keys, context) => {
+    const found = new Map<Key, Outcome<R | null>>()
+    const wanted = [...new Set(keys)].filter((one) => !options.numeric || isEntry(one))
+    for (const batch of batches(wanted, termOf(key, options.numeric), config, overhead)) {
+      const rows = await outcomeOf(async () => {
+        const read = await options.read(context)
+        const filter = where(batch.terms.join(' or '))
+        const rows = await client.rows(query(filter, `${key} asc`, batch.keys.length), context)
+        return rows.map((row) => ({ key: rowKey(row, key), record: read(row) }))
+      })
+      for (const one of batch.keys) found.set(one, rows.ok ? ok(null) : rows)
+      if (!rows.ok) continue
+      for (const row of rows.value) {
+        if (row.key !== undefined) {
+          if (found.has(row.key)) found.set(row.key, row.record)
+          continue
+        }
+        // A row that does not say which record it is may be any of those that seem to be missing.
+        for (const one of batch.keys) {
+          const before = found.get(one)
+          if (!row.record.ok && before?.ok && before.value === null) found.set(one, row.record)
+        }
+      }
+    }
+    return keys.map((one) => found.get(one) ?? ok(null))
+  }
+
+  /** The records of a page; what cannot be read is reported and left out. */
+  const legible = (rows: readonly unknown[], read: (row: unknown) => Outcome<R | null>) =>
+    rows.flatMap((row) => {
+      const record = read(row)
+      if (!record.ok) skip(record.failure)
+      return record.ok && record.value !== null ? [record.value] : []
+    })
+
+  const newest = async (context: CallContext): Promise<Stamp> => {
+    const { date, time } = options.created
+    const light = { entity: name, select: [key, 'UpdateDate', 'UpdateTime', date, time] }
+    const filter = where()
+    const [row] = await client.rows(
+      {
+        ...light,
+        ...(filter === undefined ? {} : { filter }),
+        orderby: `UpdateDate desc,UpdateTime desc,${key} desc`,
+        top: 1,
+        pageSize: 1,
+      },
+      context,
+    )
+    return latestStamp(row) ?? '1900-01-01T00:00:00'
+  }
+
+  return {
+    batchLimit: config.batchLimit,
+    readMany,
+
+    async readOne(one, context) {
+      const [record] = await readMany([one], context)
+      return record ?? ok(null)
+    },
+
+    list({ first, after, filter }, context) {
+      return outcomeOf(async () => {
+        if (after !== undefined && options.numeric && !isEntry(after)) return { items: [], hasMore: false }
+        const read = await options.read(context)
+        const search = filter?.search
+        if (filter?.customer !== undefined && !select.includes('CardCode')) {
+          throw new SourceError({ kind: 'unsupported', message: `${name} do not belong to customers.` })
+        }
+        const terms = where(
+          filter?.customer === undefined ? undefined : `CardCode eq ${literal(filter.customer)}`,
+          search === undefined
+            ? undefined
+            : options.searched.map((field) => `contains(${field},${literal(search)})`).join(' or '),
+          after === undefined
+            ? undefined
+            : `${key} ${options.direction === 'desc' ? 'lt' : 'gt'} ${literalOf(after)}`,
+        )
+        // By key, not by page number: whatever is added meanwhile, nothing is skipped.
+        const rows = await client.rows(
+          query(terms, `${key} ${options.direction}`, first + 1, first + 1),
+          context,
+        )
+        const items = legible(rows.slice(0, first), read).map((record) => ({ record, position: record.key }))
+        return { items, hasMore: rows.length > first }
+      })
+    },
+
+    /**
+     * Goes by the server's own stamps and never by our clock, so that neither skew nor a wrong time zone loses
+     * anything. Pages are in key order: a row changed meanwhile does not slip out of a page not yet read, and
+     * whoever was changed after the first page is found by the next round, which starts from `until`.
+     */
+    changes(checkpoint, context) {
+      return outcomeOf(async () => {
+        if (checkpoint === null) {
+          const since = await newest(context)
+          return { records: [], checkpoint: JSON.stringify({ since }), hasMore: false }
+        }
+        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
+        const read = await options.read(context)
+        const terms = where(
+          changedSince(stampMinus(since, config.overlapSeconds), options.created),
+          after === undefined ? undefined : `${key} gt ${literalOf(after)}`,
+        )
+        const limit = config.pageLimit
+        const rows = await client.rows(query(terms, `${key} asc`, limit + 1, limit + 1), context)
+        const page = rows.slice(0, limit)
+        const records = legible(page, read).sort((a, b) => compare(stamp(a), stamp(b)))
+        const hasMore = rows.length > limit
+        if (hasMore) {
+          const last = rowKey(page.at(-1), key)
+          if (last === undefined) {
+            throw new SourceError({ kind: 'invalid-response', detail: `${name}: a row without ${key}` })
+          }
+          const next = { since, until: until ?? (await newest(context)), after: last }
+          return { records, checkpoint: JSON.stringify(next), hasMore }
+        }
+        const seen = until ?? page.map(latestStamp).reduce<Stamp>(later, since)
+        return { records, checkpoint: JSON.stringify({ since: later(since, seen) }), hasMore }
+      })
+    },
+
+    lookup(field, keysOf, { numeric = false, newestOnly = false } = {}) {
+      return {
+        batchLimit: config.batchLimit,
+        async read(keys, context) {
+          const found = new Map<Key, Outcome<R[]>>()
+          const wanted = [...new Set(keys)].filter((one) => !numeric || isEntry(one))
+          for (const batch of batches(wanted, termOf(field, numeric), config, overhead)) {
+            const rows = await outcomeOf(async () => {
+              const read = await options.read(context)
+              const filter = where(batch.terms.join(' or '))
+              const rows = await client.rows(query(filter, `${key} asc`, config.pageLimit), context)
+              return rows.map((row) => ({ of: rowKey(row, field), record: read(row) }))
+            })
+            for (const one of batch.keys) found.set(one, rows.ok ? ok([]) : rows)
+            if (!rows.ok) continue
+            for (const { of, record } of rows.value) {
+              // Half a list would look whole: one record that cannot be read fails the list it belongs to.
+              const owners = record.ok ? (record.value === null ? [] : keysOf(record.value)) : [of ?? '']
+              for (const owner of owners) {
+                const list = found.get(owner)
+                if (!list?.ok) continue
+                if (!record.ok) found.set(owner, record)
+                else if (record.value) list.value.unshift(record.value) // read oldest first, given newest first
+              }
+            }
+          }
+          return keys.map((one) => {
+            const list = found.get(one) ?? ok([])
+            return list.ok && newestOnly ? ok(list.value.slice(0, 1)) : list
+          })
+        },
+      }
+    },
+  }
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+const later = (a: Stamp, b: Stamp | null): Stamp => (b !== null && b > a ? b : a)
+const stamp = (record: { version?: string | null }): string => record.version ?? ''
+
+/** Document keys are 32-bit whole numbers; anything else would make the vendor refuse the whole filter. */
+export function isEntry(key: string): boolean {
+  return /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) <= 2_147_483_647
+}
+
+/** Cuts keys so that neither the number of terms nor the length of the request line passes its limit. */
+export function* batches(
+  keys: readonly Key[],
+  termOf: (key: Key) => string,
+  config: Pick<SapB1Config, 'batchLimit' | 'maxUrlLength'>,
+  overhead: number,
+): Generator<{ keys: Key[]; terms: string[] }> {
+  let batch: { keys: Key[]; terms: string[] } = { keys: [], terms: [] }
+  let length = overhead
+  for (const key of keys) {
+    const term = termOf(key)
+    const cost = encodeURIComponent(` or ${term}`).length
+    const full = batch.keys.length === config.batchLimit || length + cost > config.maxUrlLength
+    if (full && batch.keys.length > 0) {
+      yield batch
+      batch = { keys: [], terms: [] }
+      length = overhead
+    }
+    batch.keys.push(key)
+    batch.terms.push(term)
+    length += cost
+  }
+  if (batch.keys.length > 0) yield batch
+}
+
+/* ---- documents that follow from others ---- */
+
+/**
+ * Which document another follows from stands in its lines only, and no filter reaches into lines. The query service
+ * joins them.
+ * @param entity Where the followers are.
+ * @param baseType Object code of what they follow.
+ * @returns Keys of the followers, one outcome per base key, same order.
+ */
+export async function followers(
+  client: ServiceLayer,
+  config: SapB1Config,
+  entity: string,
+  baseType: string,
+  keys: readonly Key[],
+  context: CallContext,
+): Promise<Outcome<readonly Key[]>[]> {
+  const line = `${entity}/DocumentLines`
+  const found = new Map<Key, Outcome<readonly Key[]>>()
+  const wanted = [...new Set(keys)].filter(isEntry)
+  for (const batch of batches(wanted, (key) => `${line}/BaseEntry eq ${key}`, config, 0)) {
+    const option = [
+      `$expand=${entity}($select=DocEntry),${line}($select=BaseEntry)`,
+      `$filter=${entity}/DocEntry eq ${line}/DocEntry and ${line}/BaseType eq ${baseType} and (${batch.terms.join(' or ')})`,
+      `$orderby=${entity}/DocEntry asc,${line}/LineNum asc`,
+    ].join('&')
+    const links = await outcomeOf(async () =>
+      (await client.crossJoin([entity, line], option, context)).map((row) => readLink(row, entity, line)),
+    )
+    for (const key of batch.keys) {
+      if (!links.ok) {
+        found.set(key, links)
+        continue
+      }
+      const mine = links.value.flatMap((link) => (link?.base === key ? [link.follower] : []))
+      found.set(key, ok([...new Set(mine)]))
+    }
+  }
+  return keys.map((key) => found.get(key) ?? ok([]))
+}
+
+function readLink(row: unknown, entity: string, line: string): { base: Key; follower: Key } | null {
+  const parsed = z
+    .object({ [entity]: z.object({ DocEntry: z.string() }), [line]: z.object({ BaseEntry: z.string() }) })
+    .safeParse(row)
+  if (!parsed.success) return null
+  const { [entity]: head, [line]: lines } = parsed.data as Record<string, Record<string, string>>
+  return head?.DocEntry && lines?.BaseEntry ? { follower: head.DocEntry, base: lines.BaseEntry } : null
+}
+
+/** Reads what `followers` found, in one batch for all. One that cannot be read fails the list it belongs to. */
+export async function readFollowers<R>(
+  linked: readonly Outcome<readonly Key[]>[],
+  { readMany }: Pick<Entity<R>, 'readMany'>,
+  context: CallContext,
+): Promise<Outcome<readonly R[]>[]> {
+  const entries = [...new Set(linked.flatMap((one) => (one.ok ? one.value : [])))]
+  const read = await readMany(entries, context)
+  const byEntry = new Map(read.map((record, at) => [entries[at], record]))
+  return linked.map((one) => (one.ok ? all(one.value.map((key) => byEntry.get(key) ?? ok(null))) : one))
+}
+
+function all<R>(outcomes: readonly Outcome<R | null>[]): Outcome<readonly R[]> {
+  const records: R[] = []
+  for (const outcome of outcomes) {
+    if (!outcome.ok) return outcome
+    if (outcome.value !== null) records.push(outcome.value)
+  }
+  return ok(records)
+}
