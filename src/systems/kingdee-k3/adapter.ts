@@ -1,6 +1,7 @@
 /** The ports of one organisation in a K/3 Cloud data centre. */
 import { createClock } from '../clock.ts'
 import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { chunks } from '../keyset.ts'
 import type { Adapter, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Customer,
@@ -29,7 +30,7 @@ import {
   receivableOf,
 } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
-import { allOf, chunks, createReader, isOf, oneOf, type Reader, readAll, type Source } from './reading.ts'
+import { allOf, createReader, isOf, oneOf, type Reader, readAll, type Source } from './reading.ts'
 
 export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context): Adapter => {
   const client = createWebApi(config, context)

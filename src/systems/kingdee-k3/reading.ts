@@ -1,8 +1,7 @@
 /** Forms read as records: by key, page by page, by what changed. */
-import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import type { CallContext, ListQuery } from '../port.ts'
+import { changesByStamp, chunks, compare, type Reader as KeysetReader, listByKey } from '../keyset.ts'
+import type { CallContext } from '../port.ts'
 import type { Key } from '../records.ts'
 import { contains, literal, type WebApi } from './client.ts'
 import type { KingdeeK3Config } from './config.ts'
@@ -16,18 +15,7 @@ export interface Source {
   readonly skip: (failure: SourceFailure) => void
 }
 
-export interface Reader<R> {
-  readonly batchLimit: number
-  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<R | null>[]>
-  readOne(key: Key, context: CallContext): Promise<Outcome<R | null>>
-  list(
-    query: ListQuery,
-    context: CallContext,
-  ): Promise<Outcome<{ items: { record: R; position: string }[]; hasMore: boolean }>>
-  changes(
-    checkpoint: string | null,
-    context: CallContext,
-  ): Promise<Outcome<{ records: R[]; checkpoint: string; hasMore: boolean }>>
+export interface Reader<R> extends KeysetReader<R> {
   /** Records that have one of these texts in a value of their head; newest first. */
   lookup(
     name: string,
@@ -37,13 +25,6 @@ export interface Reader<R> {
     read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly R[]>[]>
   }
 }
-
-/** Where a list of changes stands. While its pages are read, `after` is the last id and `until` the next `since`. */
-const checkpointSchema = z.strictObject({
-  since: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$/),
-  until: z.string().optional(),
-  after: z.string().optional(),
-})
 
 export function createReader<R extends { key: Key; version?: string | null }>(
   source: Source,
@@ -147,7 +128,6 @@ export function createReader<R extends { key: Key; version?: string | null }>(
       return record ?? ok(null)
     },
 
-    /** By id, not by page number: ids grow, and whatever is added meanwhile, nothing is skipped. */
     list({ first, after, filter }, context) {
       return outcomeOf(async () => {
         if (after !== undefined && !isId(after)) return { items: [], hasMore: false }
@@ -160,58 +140,54 @@ export function createReader<R extends { key: Key; version?: string | null }>(
           })
         }
         const searched = ['number', 'name', 'customerName'].flatMap((name) => form.of(name) ?? [])
-        for (let from = after; ; ) {
-          const terms = where(
-            customer === undefined ? undefined : `${customerField} = ${literal(customer)}`,
-            search === undefined
-              ? undefined
-              : `(${searched.map((field) => contains(field, search)).join(' or ')})`,
-            from === undefined ? undefined : `${idField} < ${from}`,
-          )
-          const found = await lightPage(terms, 'DESC', first + 1, context)
-          const page = found.slice(0, first)
-          const records = await legible(page, context)
-          const items = page.flatMap(({ id }) => {
-            const record = records.get(id)
-            return record ? [{ record, position: id }] : []
-          })
-          const hasMore = found.length > first
-          from = page.at(-1)?.id
-          // A page without a single record would leave the caller without a position to go on from.
-          if (items.length > 0 || !hasMore) return { items, hasMore }
-        }
+        return listByKey(
+          { first, after },
+          {
+            placeOf: idOf,
+            rows(from, limit) {
+              const terms = where(
+                customer === undefined ? undefined : `${customerField} = ${literal(customer)}`,
+                search === undefined
+                  ? undefined
+                  : `(${searched.map((field) => contains(field, search)).join(' or ')})`,
+                from === undefined ? undefined : `${idField} < ${from}`,
+              )
+              return lightPage(terms, 'DESC', limit, context)
+            },
+            async items(page) {
+              const records = await legible(page, context)
+              return page.flatMap(({ id }) => {
+                const record = records.get(id)
+                return record ? [{ record, position: id }] : []
+              })
+            },
+          },
+        )
       })
     },
 
-    /**
-     * Goes by the server's own stamps and never by our clock. Pages are in id order: a document changed meanwhile
-     * does not slip out of a page not yet read, and is found by the next round, which starts from `until`.
-     */
     changes(checkpoint, context) {
-      return outcomeOf(async () => {
-        if (checkpoint === null) {
-          return { records: [], checkpoint: JSON.stringify({ since: await newest(context) }), hasMore: false }
-        }
-        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
-        const from = minus(since, config.overlapSeconds)
-        const terms = where(
-          modifiedField && `${modifiedField} >= ${literal(from.replace('T', ' '))}`,
-          after === undefined || !isId(after) ? undefined : `${idField} > ${after}`,
-        )
-        const limit = Math.min(config.batchLimit, config.pageLimit - 1)
-        const found = await lightPage(terms, 'ASC', limit + 1, context)
-        const page = found.slice(0, limit)
-        const records = [...(await legible(page, context)).values()].sort((a, b) =>
-          compare(a.version ?? '', b.version ?? ''),
-        )
-        const hasMore = found.length > limit
-        if (hasMore) {
-          const next = { since, until: until ?? (await newest(context)), after: page.at(-1)?.id }
-          return { records, checkpoint: JSON.stringify(next), hasMore }
-        }
-        const seen = until ?? page.map(stampOf).reduce<string>((a, b) => (b !== null && b > a ? b : a), since)
-        return { records, checkpoint: JSON.stringify({ since: seen > since ? seen : since }), hasMore }
-      })
+      return outcomeOf(() =>
+        changesByStamp(checkpoint, {
+          stamp: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$/,
+          limit: Math.min(config.batchLimit, config.pageLimit - 1),
+          newest: () => newest(context),
+          placeOf: idOf,
+          rows(since, after, limit) {
+            const from = minus(since, config.overlapSeconds)
+            const terms = where(
+              modifiedField && `${modifiedField} >= ${literal(from.replace('T', ' '))}`,
+              after === undefined || !isId(after) ? undefined : `${idField} > ${after}`,
+            )
+            return lightPage(terms, 'ASC', limit, context)
+          },
+          stampOf,
+          records: async (page) =>
+            [...(await legible(page, context)).values()].sort((a, b) =>
+              compare(a.version ?? '', b.version ?? ''),
+            ),
+        }),
+      )
     },
 
     lookup(name, also) {
@@ -312,13 +288,9 @@ export function isOf(form: Form, name: string, values: readonly string[]): strin
   return values.length === 1 ? `${field} = ${literal(values[0] ?? '')}` : oneOf(field, values)
 }
 
-export function* chunks<T>(list: readonly T[], size: number): Generator<readonly T[]> {
-  for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size)
-}
-
 const isId = (text: string): boolean => /^\d{1,18}$/.test(text)
 
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+const idOf = (document: Document | undefined): string => document?.id ?? ''
 
 /** Filters know seconds: the fraction is cut, which looks back a little further. */
 function minus(stamp: string, seconds: number): string {

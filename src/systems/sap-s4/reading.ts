@@ -1,8 +1,7 @@
 /** Entity sets read as records: by key, page by page, by what changed. */
-import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import type { CallContext, ListQuery } from '../port.ts'
+import { changesByStamp, chunks, compare, type Reader as KeysetReader, listByKey } from '../keyset.ts'
+import type { CallContext } from '../port.ts'
 import type { Key } from '../records.ts'
 import type { Gateway } from './client.ts'
 import type { SapS4Config } from './config.ts'
@@ -45,30 +44,15 @@ export interface EntityOptions<R> {
   read(row: unknown): Outcome<R>
 }
 
-export interface Reader<R> {
-  readonly batchLimit: number
-  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<R | null>[]>
-  readOne(key: Key, context: CallContext): Promise<Outcome<R | null>>
-  list(
-    query: ListQuery,
-    context: CallContext,
-  ): Promise<Outcome<{ items: { record: R; position: string }[]; hasMore: boolean }>>
-  changes(
-    checkpoint: string | null,
-    context: CallContext,
-  ): Promise<Outcome<{ records: R[]; checkpoint: string; hasMore: boolean }>>
+export interface Reader<R> extends KeysetReader<R> {
   lookup(field: string): {
     batchLimit: number
     read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly R[]>[]>
   }
 }
 
-/** Where a list of changes stands. While its pages are read, `after` is the last key and `until` the next `since`. */
-const checkpointSchema = z.strictObject({
-  since: z.string().regex(/^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?$/),
-  until: z.string().optional(),
-  after: z.string().optional(),
-})
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/
+const DAY = /^\d{4}-\d\d-\d\d$/
 
 export function createReader<R extends { key: Key }>(source: Source, options: EntityOptions<R>): Reader<R> {
   const { client, config, skip } = source
@@ -109,6 +93,12 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
     return later(dayOf(field('CreationDate')) ?? '', dayOf(field('LastChangeDate')))
   }
 
+  const placeOf = (row: unknown): string => {
+    const place = rowKey(row, key)
+    if (place !== undefined) return place
+    throw new SourceError({ kind: 'invalid-response', detail: `${set}: a row without ${key}` })
+  }
+
   const newest = async (context: CallContext): Promise<string> => {
     // Two questions where the newest may never have been changed: one order cannot look at both days.
     const stamps = options.changed === 'instant' ? ['LastChangeDateTime'] : ['LastChangeDate', 'CreationDate']
@@ -132,76 +122,61 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
       return record ?? ok(null)
     },
 
-    /** By key, not by page number: whatever is added meanwhile, nothing is skipped. */
     list({ first, after, filter }, context) {
       return outcomeOf(async () => {
         const { customer, search } = filter ?? {}
         if (customer !== undefined && options.customerField === undefined) {
           throw new SourceError({ kind: 'unsupported', message: `${set} does not belong to customers.` })
         }
-        const compare = options.direction === 'desc' ? 'lt' : 'gt'
-        for (let from = after; ; ) {
-          const terms = where(
-            customer === undefined ? undefined : `${options.customerField} eq ${literal(external(customer))}`,
-            search === undefined
-              ? undefined
-              : options.searched.map((field) => `substringof(${literal(search)},${field})`).join(' or '),
-            from === undefined ? undefined : `${key} ${compare} ${literal(from)}`,
-          )
-          const orderby = `${key} ${options.direction}`
-          const rows = await client.rows({ ...base, filter: terms, orderby, top: first + 1 }, context)
-          const page = rows.slice(0, first)
-          const items = legible(page).map((record) => ({ record, position: record.key }))
-          const hasMore = rows.length > first
-          // A page without a single record would leave the caller without a position to go on from.
-          if (items.length > 0 || !hasMore) return { items, hasMore }
-          from = rowKey(page.at(-1), key)
-          if (from === undefined) {
-            throw new SourceError({ kind: 'invalid-response', detail: `${set}: a row without ${key}` })
-          }
-        }
+        const compared = options.direction === 'desc' ? 'lt' : 'gt'
+        return listByKey(
+          { first, after },
+          {
+            placeOf,
+            rows(from, limit) {
+              const terms = where(
+                customer === undefined
+                  ? undefined
+                  : `${options.customerField} eq ${literal(external(customer))}`,
+                search === undefined
+                  ? undefined
+                  : options.searched.map((field) => `substringof(${literal(search)},${field})`).join(' or '),
+                from === undefined ? undefined : `${key} ${compared} ${literal(from)}`,
+              )
+              const orderby = `${key} ${options.direction}`
+              return client.rows({ ...base, filter: terms, orderby, top: limit }, context)
+            },
+            items: (rows) => legible(rows).map((record) => ({ record, position: record.key })),
+          },
+        )
       })
     },
 
-    /**
-     * Goes by the server's own stamps and never by our clock. Pages are in key order: a row changed meanwhile does
-     * not slip out of a page not yet read, and is found by the next round, which starts from `until`.
-     */
     changes(checkpoint, context) {
-      return outcomeOf(async () => {
-        if (checkpoint === null) {
-          return { records: [], checkpoint: JSON.stringify({ since: await newest(context) }), hasMore: false }
-        }
-        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
-        if (since.includes('T') !== (options.changed === 'instant')) {
-          throw new SourceError({
-            kind: 'unsupported',
-            message: 'The checkpoint is not one of these records.',
-          })
-        }
-        const changed =
-          options.changed === 'instant'
-            ? `LastChangeDateTime ge ${instantLiteral(minusSeconds(since, config.overlapSeconds))}`
-            : ['LastChangeDate', 'CreationDate']
-                .map((field) => `${field} ge ${dayLiteral(minusDays(since, config.overlapDays))}`)
-                .join(' or ')
-        const filter = where(changed, after === undefined ? undefined : `${key} gt ${literal(after)}`)
-        const limit = config.pageLimit
-        const rows = await client.rows({ ...base, filter, top: limit + 1 }, context)
-        const page = rows.slice(0, limit)
-        const order = new Map(page.map((row) => [rowKey(row, key), stampOf(row) ?? '']))
-        const records = legible(page).sort((a, b) => compare(order.get(a.key) ?? '', order.get(b.key) ?? ''))
-        if (rows.length > limit) {
-          const last = rowKey(page.at(-1), key)
-          if (last === undefined) {
-            throw new SourceError({ kind: 'invalid-response', detail: `${set}: a row without ${key}` })
-          }
-          const next = { since, until: until ?? (await newest(context)), after: last }
-          return { records, checkpoint: JSON.stringify(next), hasMore: true }
-        }
-        const seen = until ?? page.map(stampOf).reduce<string>(later, since)
-        return { records, checkpoint: JSON.stringify({ since: later(since, seen) }), hasMore: false }
-      })
+      return outcomeOf(() =>
+        changesByStamp(checkpoint, {
+          stamp: options.changed === 'instant' ? INSTANT : DAY,
+          limit: config.pageLimit,
+          newest: () => newest(context),
+          placeOf,
+          rows(since, after, limit) {
+            const changed =
+              options.changed === 'instant'
+                ? `LastChangeDateTime ge ${instantLiteral(minusSeconds(since, config.overlapSeconds))}`
+                : ['LastChangeDate', 'CreationDate']
+                    .map((field) => `${field} ge ${dayLiteral(minusDays(since, config.overlapDays))}`)
+                    .join(' or ')
+            const filter = where(changed, after === undefined ? undefined : `${key} gt ${literal(after)}`)
+            return client.rows({ ...base, filter, top: limit }, context)
+          },
+          stampOf,
+          later,
+          records(rows) {
+            const order = new Map(rows.map((row) => [rowKey(row, key), stampOf(row) ?? '']))
+            return legible(rows).sort((a, b) => compare(order.get(a.key) ?? '', order.get(b.key) ?? ''))
+          },
+        }),
+      )
     },
 
     lookup(field) {
@@ -259,12 +234,6 @@ export async function rowsBy(
   }
   return found
 }
-
-export function* chunks<T>(list: readonly T[], size: number): Generator<readonly T[]> {
-  for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size)
-}
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Instants come with and without fractions of seconds, which compare wrongly as text. */
 function later(a: string, b: string | null): string {
