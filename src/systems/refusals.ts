@@ -70,17 +70,16 @@ export function statusFailure(
 ): SourceFailure | null {
   const { status } = answer
   const detail = `${what}: HTTP ${status}${hasEnvelope ? '' : ', no JSON with a code'}`
-  if (status === 429) {
-    const after = retryAfterMs(answer.headers)
-    const failure = { kind: 'unavailable', reason: 'rate-limited', detail } as const
-    return after === undefined ? failure : { ...failure, retryAfterMs: after }
-  }
+  const after = retryAfterMs(answer.headers)
+  const unavailable = (reason: 'rate-limited' | 'overloaded'): SourceFailure => ({
+    kind: 'unavailable',
+    reason,
+    detail,
+    ...(after === undefined ? {} : { retryAfterMs: after }),
+  })
+  if (status === 429) return unavailable('rate-limited')
   if (status === 401 || status === 403) return { kind: 'unauthorized', detail }
-  if (status >= 500) {
-    return writes
-      ? { kind: 'unknown-outcome', detail }
-      : { kind: 'unavailable', reason: 'overloaded', detail }
-  }
+  if (status >= 500) return writes ? { kind: 'unknown-outcome', detail } : unavailable('overloaded')
   if (hasEnvelope) return null
   return writes ? { kind: 'unknown-outcome', detail } : { kind: 'invalid-response', detail }
 }

@@ -398,14 +398,14 @@ function textOf(row: unknown, name: string): string | null {
 }
 
 function rowsOf(data: Data, list: string, path: string): readonly unknown[] {
-  const rows = data[list] ?? []
+  const rows = data[list]
   if (Array.isArray(rows)) return rows
+  if ((rows ?? null) === null && data.data_count === '0') return []
   throw new SourceError({ kind: 'invalid-response', detail: `POST ${path}: "${list}" is no list` })
 }
 
 function countOf(data: Data, path: string): number {
-  // Nothing found: the vendor may leave out everything.
-  const count = data.data_count ?? '0'
+  const count = data.data_count
   if (typeof count === 'string' && /^\d+$/.test(count)) return Number(count)
   throw new SourceError({ kind: 'invalid-response', detail: `POST ${path}: no data_count` })
 }

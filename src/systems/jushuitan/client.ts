@@ -21,7 +21,7 @@ import type { JushuitanConfig } from './config.ts'
 export interface JushuitanClient {
   /** Makes sure that there is a token. @throws SourceError */
   connect(context: CallContext): Promise<void>
-  /** Asks; answers `data`, empty where the vendor says that there is nothing. @throws SourceError */
+  /** Asks; answers `data`, with a count of 0 where the vendor says that there is nothing. @throws SourceError */
   query(path: string, biz: unknown, context: CallContext): Promise<Data>
   /** Sends a write, once; answers `data`. @throws SourceError */
   write(path: string, biz: string, context: CallContext): Promise<Data>
@@ -51,6 +51,7 @@ const tokenSchema = z.looseObject({
   expires_in: z.string().regex(/^\d+$/),
 })
 
+const NOTHING: Data = { data_count: '0' }
 const MAX_MESSAGE = 500
 /** A token is replaced so long before its end; one that lives shorter, at half of its life. */
 const TOKEN_MARGIN_MS = 3_600_000
@@ -201,7 +202,7 @@ export function createJushuitanClient(
 
     async query(path, biz, context) {
       const { envelope, meaning } = await exchange(path, JSON.stringify(biz), false, context)
-      if (meaning === 'missing') return {}
+      if (meaning === 'missing') return NOTHING
       if (meaning !== 'ok') throw new SourceError(said(`POST ${path}`, envelope, meaning, false))
       const data = asData(envelope.data)
       if (data) return data

@@ -2,6 +2,7 @@
 
 import type { Subject } from '../subject.ts'
 import http from './http.ts'
+import jushuitan from './jushuitan.ts'
 import kingdeeK3 from './kingdee-k3.ts'
 import restCrm from './rest-crm.ts'
 import restWms from './rest-wms.ts'
@@ -9,6 +10,7 @@ import salesforce from './salesforce.ts'
 import sapB1 from './sap-b1.ts'
 import sapS4 from './sap-s4.ts'
 import soapFinance from './soap-finance.ts'
+import wangdiantong from './wangdiantong.ts'
 import yonyouU8 from './yonyou-u8.ts'
 
 export const subjects: Readonly<Record<string, Subject>> = {
@@ -20,6 +22,8 @@ export const subjects: Readonly<Record<string, Subject>> = {
   'rest-crm': restCrm,
   'rest-wms': restWms,
   'soap-finance': soapFinance,
+  jushuitan,
+  wangdiantong,
   http,
 }
 
@@ -29,7 +33,5 @@ export const todo: readonly string[] = [
   'rest-erp',
   'rest-finance',
   'rest-tms',
-  'jushuitan',
-  'wangdiantong',
   'kuaidi100',
 ]
