@@ -232,6 +232,33 @@ describe('reading', () => {
     expect(given(fourth)).toMatchObject({ stage: 'WON', vendorStage: 'Closed Won', probability: '100' })
   })
 
+  test('lines and the order that it became are read where the org has a place for them', async () => {
+    const fields = { lineProduct: 'ProductCode', orderNumber: 'Order_Number__c' }
+    const { opportunity, world } = await start({ settings: { fields } })
+    const one = world.get('crmOpportunities', 'OP-00001')
+    if (!one) throw new Error('the seed has OP-00001')
+    const lines = [
+      { productCode: 'A00003', quantity: '2', unitPrice: '356.5' },
+      { productCode: 'A00001', quantity: '0.5', unitPrice: null },
+    ]
+    world.put('crmOpportunities', { ...one, lines, orderNumber: '1009' })
+    const expected = {
+      key: FIRST_DEAL,
+      orderNumber: '1009',
+      lines: [
+        { product: 'A00003', description: null, quantity: '2', unitPrice: '356.5' },
+        { product: 'A00001', description: null, quantity: '0.5', unitPrice: null },
+      ],
+    }
+    const [read, other] = await opportunity.readMany([FIRST_DEAL, FOURTH_DEAL], context)
+    expect(given(read)).toMatchObject(expected)
+    expect(given(other)).toMatchObject({ lines: [], orderNumber: null })
+    const [deals] = await opportunity.byCustomer.read([CHENGUANG], context)
+    expect(given(deals)).toMatchObject([expected])
+    const listed = given(await opportunity.list({ first: 50 }, context)).items.map(({ record }) => record)
+    expect(listed.find(({ key }) => key === FIRST_DEAL)).toMatchObject(expected)
+  })
+
   test('a stage that nobody has mapped stays readable', async () => {
     const { opportunity } = await start({ settings: { stageCodes: { Prospecting: 'PROSPECTING' } } })
     const [first] = await opportunity.readMany([FIRST_DEAL], context)
@@ -552,6 +579,22 @@ describe('writing', () => {
     expect(record).toMatchObject({ stage: 'WON', vendorStage: 'Closed Won', probability: '100' })
     expect(world.get('crmOpportunities', 'OP-00001')?.stage).toBe('WON')
     expect(given(await opportunity.win.verify({ key: FIRST_DEAL }, write, context)).effect).toBe('done')
+  })
+
+  test('an opportunity is told which order it became, where there is a place for it', async () => {
+    const { opportunity, world } = await start({ settings: { fields: { orderNumber: 'Order_Number__c' } } })
+    const update = { key: FIRST_DEAL, changes: { orderNumber: 'SO-1009' } }
+    expect(given(await opportunity.update.verify(update, write, context))).toMatchObject({ effect: 'none' })
+    expect(given(await opportunity.update.send(update, write, context)).record).toMatchObject({
+      orderNumber: 'SO-1009',
+    })
+    expect(world.get('crmOpportunities', 'OP-00001')?.orderNumber).toBe('SO-1009')
+    expect(given(await opportunity.update.verify(update, write, context)).effect).toBe('done')
+    const placeless = await start()
+    expect(failureOf(await placeless.opportunity.update.send(update, write, context))).toMatchObject({
+      kind: 'rejected',
+      code: 'ORDER_NUMBER',
+    })
   })
 
   test('a renamed stage is written under its own name', async () => {

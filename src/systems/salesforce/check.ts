@@ -33,7 +33,7 @@ export const checkConfiguration =
   (context: CallContext) =>
     outcomeOf(async (): Promise<readonly string[]> => {
       const findings: string[] = []
-      const describe = async (object: ObjectName) => {
+      const describe = async (object: ObjectName | 'OpportunityLineItem') => {
         const read = describeSchema.safeParse(await client.get(`sobjects/${object}/describe`, context))
         if (!read.success) {
           throw new SourceError({ kind: 'invalid-response', detail: `describe ${object}: no list of fields` })
@@ -47,11 +47,7 @@ export const checkConfiguration =
       if (!account.updateable) findings.push('Account may not be changed by this user.')
       if (!opportunity.createable) findings.push('Opportunity may not be created by this user.')
 
-      const expectFields = (
-        object: ObjectName,
-        byName: ReadonlyMap<string, Field>,
-        names: Iterable<string>,
-      ) => {
+      const expectFields = (object: string, byName: ReadonlyMap<string, Field>, names: Iterable<string>) => {
         for (const name of names) {
           // Owner.Name is a field of another object.
           if (!name.includes('.') && !byName.has(name)) {
@@ -61,6 +57,10 @@ export const checkConfiguration =
       }
       expectFields('Account', account.byName, mapping.accountFields)
       expectFields('Contact', contact.byName, mapping.contactFields)
+      if (mapping.lineFields.length > 0) {
+        const line = await describe('OpportunityLineItem')
+        expectFields('OpportunityLineItem', line.byName, mapping.lineFields)
+      }
       expectFields('Opportunity', opportunity.byName, [
         ...mapping.opportunityFields,
         ...Object.keys(config.defaults.opportunity),

@@ -82,6 +82,8 @@ export const salesforceConfig = z.strictObject({
       externalReference: apiName
         .default('Tributary_Ref__c')
         .describe('Text field of opportunities, External ID and unique, that takes the reference of a write'),
+      orderNumber: fieldFor('Field of opportunities that takes the number of the order that one became'),
+      lineProduct: fieldFor('Field of opportunity products that names the product, such as ProductCode'),
       onBehalfOf: fieldFor('Field of opportunities that takes the name of the person who asked'),
     })
     .prefault({})

@@ -11,6 +11,7 @@ import type {
   CustomFields,
   DateTimeText,
   Opportunity,
+  OpportunityLine,
   OpportunityStage,
 } from '../records.ts'
 import type { SalesforceConfig } from './config.ts'
@@ -77,6 +78,12 @@ const contactSchema = z.object({
   Email: optionalText,
 })
 
+const lineSchema = z.object({
+  Description: optionalText,
+  Quantity: z.string().refine(isDecimal, 'is no decimal number'),
+  UnitPrice: decimal,
+})
+
 const opportunitySchema = z.object({
   Id: id('Opportunity'),
   Name: z.string(),
@@ -96,10 +103,12 @@ export interface Mapping {
   readonly accountFields: readonly string[]
   readonly contactFields: readonly string[]
   readonly opportunityFields: readonly string[]
+  /** None where the org's lines are not read. */
+  readonly lineFields: readonly string[]
   /** @returns `invalid-response` when this one record cannot be read. */
   customer(account: unknown, contacts: readonly unknown[]): Outcome<Customer>
   /** @returns `invalid-response` when this one record cannot be read. */
-  opportunity(raw: unknown): Outcome<Opportunity>
+  opportunity(raw: unknown, lines: readonly unknown[]): Outcome<Opportunity>
   /** @returns `rejected` where the org has no place for something. */
   accountBody(changes: CustomerChanges): Outcome<Record<string, unknown>>
   /** @param today The day from which a missing close date is counted. */
@@ -151,6 +160,11 @@ export function createMapping(config: SalesforceConfig): Mapping {
     return { name, title, phone, email, primary }
   }
 
+  const line = (raw: unknown): OpportunityLine => {
+    const { Quantity: quantity, UnitPrice: unitPrice, Description: description } = lineSchema.parse(raw)
+    return { product: ownText(raw, fields.lineProduct) ?? '', description, quantity, unitPrice }
+  }
+
   const stageOf = (row: z.infer<typeof opportunitySchema>): OpportunityStage => {
     // Labels are renamed; these two say what a stage is.
     if (row.IsWon) return 'WON'
@@ -193,9 +207,15 @@ export function createMapping(config: SalesforceConfig): Mapping {
     opportunityFields: [
       ...['Id', 'Name', 'AccountId', 'StageName', 'IsWon', 'IsClosed', 'Amount', 'Probability', 'CloseDate'],
       ...['Owner.Name', 'CreatedDate', 'SystemModstamp', fields.externalReference],
+      ...present(fields.orderNumber),
       ...(currency === null ? ['CurrencyIsoCode'] : []),
       ...Object.values(customFields.opportunity),
     ],
+
+    lineFields:
+      fields.lineProduct === null
+        ? []
+        : ['Id', 'OpportunityId', 'Description', 'Quantity', 'UnitPrice', fields.lineProduct],
 
     customer: (raw, contacts) =>
       readable('Account', raw, () => {
@@ -220,7 +240,7 @@ export function createMapping(config: SalesforceConfig): Mapping {
         }
       }),
 
-    opportunity: (raw) =>
+    opportunity: (raw, lines) =>
       readable('Opportunity', raw, () => {
         const row = opportunitySchema.parse(raw)
         const iso = currency ?? row.CurrencyIsoCode
@@ -236,6 +256,8 @@ export function createMapping(config: SalesforceConfig): Mapping {
           probability: row.Probability,
           closeDate: row.CloseDate,
           owner: row.Owner?.Name ?? null,
+          ...(fields.lineProduct === null ? {} : { lines: lines.map(line) }),
+          ...(fields.orderNumber === null ? {} : { orderNumber: ownText(raw, fields.orderNumber) }),
           externalReference: ownText(raw, fields.externalReference),
           ...custom(raw, customFields.opportunity),
           createdAt: row.CreatedDate,
@@ -285,7 +307,11 @@ export function createMapping(config: SalesforceConfig): Mapping {
       })
     },
 
-    opportunityBody({ name, stage, amount, closeDate }) {
+    opportunityBody({ name, stage, amount, closeDate, orderNumber }) {
+      if (orderNumber !== undefined && fields.orderNumber === null) {
+        const message = 'Opportunities of this org name no order: see fields.orderNumber.'
+        return refused('ORDER_NUMBER', message, 'orderNumber')
+      }
       const label = stage === undefined ? ok(undefined) : stageLabel(stage)
       if (!label.ok) return label
       const money = amountBody(amount)
@@ -294,6 +320,7 @@ export function createMapping(config: SalesforceConfig): Mapping {
         ...given('Name', name),
         ...given('StageName', label.value),
         ...given('CloseDate', closeDate),
+        ...given(fields.orderNumber, orderNumber),
         ...money.value,
       })
     },
@@ -345,11 +372,14 @@ export function missingCustomerChanges(customer: Customer, changes: CustomerChan
 
 /** As for customers. */
 export function missingOpportunityChanges(record: Opportunity, changes: OpportunityChanges): string[] {
-  const { name, stage, closeDate, amount } = changes
+  const { name, stage, closeDate, amount, orderNumber } = changes
   return [
     ...(name !== undefined && name !== record.name ? ['name'] : []),
     ...(stage !== undefined && stage !== record.stage ? ['stage'] : []),
     ...(closeDate !== undefined && closeDate !== record.closeDate ? ['closeDate'] : []),
+    ...(orderNumber !== undefined && (orderNumber || null) !== (record.orderNumber ?? null)
+      ? ['orderNumber']
+      : []),
     ...(amount !== undefined &&
     !(record.amount?.currency === amount.currency && sameNumber(record.amount.amount, amount.amount))
       ? ['amount']

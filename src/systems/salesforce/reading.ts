@@ -1,4 +1,4 @@
-/** Reading accounts with their contacts, and opportunities: by key, by customer, in pages. */
+/** Reading accounts with their contacts, and opportunities with their lines: by key, by customer, in pages. */
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type { AdapterContext, CallContext, ListPage, ListQuery, Lookup } from '../port.ts'
 import type { Key, Opportunity, RecordTypes } from '../records.ts'
@@ -30,7 +30,7 @@ export interface Reading {
   ): Promise<Outcome<RecordTypes[T] | null>[]>
   list<T extends Held>(type: T, query: ListQuery, context: CallContext): Promise<Outcome<ListPage<T>>>
   readonly byCustomer: Lookup<'opportunity'>
-  /** Rows of accounts become customers with a second query for their contacts. @throws SourceError */
+  /** With a second query for contacts or lines. @throws SourceError */
   toRecords<T extends Held>(
     type: T,
     rows: readonly Row[],
@@ -52,40 +52,45 @@ export function createReading({ config, client, mapping, context: { log } }: Too
     )
   }
 
-  const contactsQuery = (accounts: readonly string[]): string =>
-    soql({
-      object: 'Contact',
-      fields: mapping.contactFields,
-      where: [within('AccountId', accounts)],
-      order: 'CreatedDate, Id',
-    })
-
-  const customersOf = (
-    accounts: readonly Row[],
-    contacts: readonly Row[],
-  ): Outcome<RecordTypes['customer']>[] => {
-    const byAccount = new Map<string, Row[]>()
-    for (const contact of contacts) {
-      const account = longId(String(contact.AccountId ?? ''), 'Account') ?? ''
-      const list = byAccount.get(account) ?? []
-      list.push(contact)
-      byAccount.set(account, list)
-    }
-    return accounts.map((row) => mapping.customer(row, byAccount.get(idOf(row, 'Account') ?? '') ?? []))
+  /** Records that belong to those that are read: contacts, and lines of opportunities where they are wanted. */
+  const CHILDREN = {
+    customer: { object: 'Contact', parent: 'AccountId', fields: mapping.contactFields },
+    opportunity: { object: 'OpportunityLineItem', parent: 'OpportunityId', fields: mapping.lineFields },
+  } as const
+  const childrenQueries = (type: Held, ids: readonly string[]): string[] => {
+    const { object, parent, fields } = CHILDREN[type]
+    if (fields.length === 0) return []
+    const order = type === 'customer' ? 'CreatedDate, Id' : 'SortOrder, CreatedDate, Id'
+    return cut(ids).map((some) => soql({ object, fields, where: [within(parent, some)], order }))
   }
 
-  /** Accounts and their contacts, or opportunities, by id: one call for each cut. */
+  const withChildren = <T extends Held>(
+    type: T,
+    rows: readonly Row[],
+    children: readonly Row[],
+  ): Outcome<RecordTypes[T]>[] => {
+    const byParent = new Map<string, Row[]>()
+    for (const child of children) {
+      const parent = longId(String(child[CHILDREN[type].parent] ?? ''), OBJECTS[type]) ?? ''
+      const list = byParent.get(parent) ?? []
+      list.push(child)
+      byParent.set(parent, list)
+    }
+    const map = type === 'customer' ? mapping.customer : mapping.opportunity
+    return rows.map((row) => map(row, byParent.get(idOf(row, OBJECTS[type]) ?? '') ?? [])) as Outcome<
+      RecordTypes[T]
+    >[]
+  }
+
+  /** Records and what belongs to them, by id, in one call. */
   const readBatch = async <T extends Held>(
     type: T,
     ids: readonly string[],
     context: CallContext,
   ): Promise<Map<string, Outcome<RecordTypes[T]>>> => {
     const main = soql({ object: OBJECTS[type], fields: fieldsOf(type), where: [within('Id', ids)] })
-    const queries = type === 'customer' ? [main, contactsQuery(ids)] : [main]
-    const [rows = [], contacts = []] = await client.query(queries, context)
-    const records = (
-      type === 'customer' ? customersOf(rows, contacts) : rows.map(mapping.opportunity)
-    ) as Outcome<RecordTypes[T]>[]
+    const [rows = [], ...children] = await client.query([main, ...childrenQueries(type, ids)], context)
+    const records = withChildren(type, rows, children.flat())
     const found = new Map<string, Outcome<RecordTypes[T]>>()
     rows.forEach((row, at) => {
       const record = records[at]
@@ -114,10 +119,10 @@ export function createReading({ config, client, mapping, context: { log } }: Too
   }
 
   const toRecords: Reading['toRecords'] = async (type, rows, context) => {
-    if (type === 'opportunity') return rows.map(mapping.opportunity) as Outcome<RecordTypes[typeof type]>[]
-    const ids = rows.map((row) => idOf(row, 'Account')).filter((id) => id !== null)
-    const contacts = ids.length > 0 ? await client.query(cut(ids).map(contactsQuery), context) : []
-    return customersOf(rows, contacts.flat()) as Outcome<RecordTypes[typeof type]>[]
+    const ids = rows.map((row) => idOf(row, OBJECTS[type])).filter((id) => id !== null)
+    const queries = ids.length > 0 ? childrenQueries(type, ids) : []
+    const children = queries.length > 0 ? await client.query(queries, context) : []
+    return withChildren(type, rows, children.flat())
   }
 
   const readable: Reading['readable'] = (type, records) =>
@@ -139,14 +144,17 @@ export function createReading({ config, client, mapping, context: { log } }: Too
           where: [within('AccountId', batch)],
           order: 'CreatedDate DESC, Id DESC',
         })
-        const rows = await outcomeOf(() => client.query([text], context))
-        if (!rows.ok) {
-          for (const id of batch) outcomes.set(id, rows)
+        const read = await outcomeOf(async () => {
+          const rows = (await client.query([text], context)).flat()
+          return { rows, records: await toRecords('opportunity', rows, context) }
+        })
+        if (!read.ok) {
+          for (const id of batch) outcomes.set(id, read)
           continue
         }
-        for (const row of rows.value.flat()) {
-          const account = longId(String(row.AccountId ?? ''), 'Account')
-          const record = mapping.opportunity(row)
+        const { rows, records } = read.value
+        for (const [at, record] of records.entries()) {
+          const account = longId(String(rows[at]?.AccountId ?? ''), 'Account')
           // Half of a customer's opportunities would look like all of them.
           for (const id of account === null ? batch : [account]) {
             const list = outcomes.get(id) ?? ok([])

@@ -123,6 +123,16 @@ export const OBJECT_FIELDS: Readonly<Record<string, Readonly<Record<string, Simu
     IsClosed: { type: 'boolean' },
     Tributary_Ref__c: text(32, { externalId: true }),
     Requested_By__c: text(80),
+    Order_Number__c: text(40),
+  },
+  OpportunityLineItem: {
+    ...STAMPS,
+    OpportunityId: { type: 'reference' },
+    ProductCode: { type: 'string' },
+    Description: text(255),
+    Quantity: { type: 'double', set: 'always' },
+    UnitPrice: { type: 'currency', set: 'always' },
+    SortOrder: { type: 'double' },
   },
   Organization: { Id: { type: 'id' }, Name: { type: 'string' }, IsSandbox: { type: 'boolean' } },
 }
@@ -199,6 +209,8 @@ export class SimulatedOrg {
         return this.#world.all('crmCustomers').map((one) => this.#account(one))
       case 'Contact':
         return [...this.#contacts.values()].map((one) => this.#contact(one))
+      case 'OpportunityLineItem':
+        return this.#world.all('crmOpportunities').flatMap((one) => this.#lines(one))
       case 'Opportunity':
         return this.#world.all('crmOpportunities').map((one) => this.#opportunity(one))
       default:
@@ -300,6 +312,7 @@ export class SimulatedOrg {
         closeDate: fields.CloseDate,
         currency: fields.CurrencyIsoCode,
         externalRef: fields.Tributary_Ref__c,
+        orderNumber: fields.Order_Number__c,
       }),
       ...(fields.Amount === undefined ? {} : { amount: fields.Amount === null ? '' : String(fields.Amount) }),
       ...(customer ? { customerId: customer.id } : {}),
@@ -366,6 +379,18 @@ export class SimulatedOrg {
     }
   }
 
+  #lines({ id, lines = [], createdAt, updatedAt }: CrmOpportunity): Record_[] {
+    return lines.map(({ productCode, quantity, unitPrice }, index) => ({
+      ...this.#stamps(numbered('00k', `${id}${index}`), createdAt, updatedAt),
+      OpportunityId: opportunityId(id),
+      ProductCode: productCode,
+      Description: null,
+      Quantity: Number(quantity),
+      UnitPrice: unitPrice === null ? null : Number(unitPrice),
+      SortOrder: index + 1,
+    }))
+  }
+
   #opportunity(opportunity: CrmOpportunity): Record_ {
     const id = opportunityId(opportunity.id)
     return {
@@ -380,6 +405,7 @@ export class SimulatedOrg {
       IsWon: opportunity.stage === 'WON',
       IsClosed: opportunity.stage === 'WON' || opportunity.stage === 'LOST',
       Tributary_Ref__c: opportunity.externalRef,
+      Order_Number__c: opportunity.orderNumber ?? null,
       'Owner.Name': opportunity.owner,
       ...this.#extras.get(id),
     }

@@ -324,11 +324,13 @@ export const SIMULATED_PREFIXES: Readonly<Record<string, string>> = {
   Account: '001',
   Contact: '003',
   Opportunity: '006',
+  OpportunityLineItem: '00k',
   Organization: '00D',
 }
 
+/** References are named after what they lead to. */
 const prefixOf = (object: string, field: string): string | undefined =>
-  SIMULATED_PREFIXES[field === 'AccountId' ? 'Account' : object]
+  SIMULATED_PREFIXES[field === 'Id' ? object : field.replace(/Id$/, '')]
 
 /** 15 or 18 characters to 18; null where it is no id. */
 export function fullId(text: string): string | null {

@@ -154,8 +154,9 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
       const key = idOf(row, 'Opportunity')
       if (key === null)
         throw new SourceError({ kind: 'invalid-response', detail: 'Opportunity: a row without Id' })
-      const record = mapping.opportunity(row)
-      const shown = record.ok && row.IsDeleted !== true ? { record: record.value } : {}
+      if (row.IsDeleted === true) return { key, reached: 'effective' }
+      const [record] = await reading.toRecords('opportunity', [row], context)
+      const shown = record?.ok ? { record: record.value } : {}
       return { key, reached: 'effective', ...shown }
     })
 
