@@ -107,10 +107,7 @@ function endingWith(
   end: AbortController,
 ): AsyncIterableIterator<ExecutionResult> {
   return {
-    async next() {
-      const { done, value } = await stream.next()
-      return done ? { done, value: undefined } : { done: false, value: change(value) }
-    },
+    next: () => stream.next().then((one) => (one.done ? one : { done: false, value: change(one.value) })),
     async return() {
       end.abort()
       await stream.return?.()

@@ -61,13 +61,16 @@ function written(
   id: string,
 ): AsyncIterableIterator<ExecutionResult, undefined> {
   let over = false
+  const raw = rawSockets.get(socket)
+  if (!raw) throw new Error('a WebSocket that was not opened here')
   return {
     async next() {
       for await (const result of results) {
         if (over || socket.readyState !== socket.OPEN) break
         const frame = frameOf(result, id)
-        if (socket.bufferedAmount <= UNSENT_BYTES) socket.send(frame, AS_TEXT)
-        else await new Promise<void>((resolve) => socket.send(frame, AS_TEXT, () => resolve()))
+        // Whole frames, as the library's own are: they can stand between each other.
+        if (raw.writableLength <= UNSENT_BYTES) raw.write(frame)
+        else await new Promise<void>((resolve) => raw.write(frame, () => resolve()))
       }
       return { done: true, value: undefined }
     },
@@ -82,18 +85,39 @@ function written(
   }
 }
 
-const AS_TEXT = { binary: false }
+/** What was upgraded: a message that many get is framed once, and the library would frame it for each. */
+const rawSockets = new WeakMap<WebSocket, Duplex>()
 
-/** By result: its text, and the last message made of it. Clients of one library often number alike. */
+/** By result: its text, and the last frame made of it. Clients of one library often number alike. */
 const texts = new WeakMap<ExecutionResult, { readonly text: string; id: string; frame: Buffer }>()
 
 function frameOf(result: ExecutionResult, id: string): Buffer {
   const known = texts.get(result)
   if (known?.id === id) return known.frame
   const text = known?.text ?? JSON.stringify(result)
-  const frame = Buffer.from(`{"id":${JSON.stringify(id)},"type":"${MessageType.Next}","payload":${text}}`)
+  const frame = framed(`{"id":${JSON.stringify(id)},"type":"${MessageType.Next}","payload":${text}}`)
   if (known) Object.assign(known, { id, frame })
   else texts.set(result, { text, id, frame })
+  return frame
+}
+
+const FINAL_TEXT = 0x81
+
+/** One unfragmented, uncompressed text frame of a server. @see RFC 6455 §5.2 */
+function framed(text: string): Buffer {
+  const length = Buffer.byteLength(text)
+  const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(head + length)
+  frame[0] = FINAL_TEXT
+  if (head === 2) frame[1] = length
+  else if (head === 4) {
+    frame[1] = 126
+    frame.writeUInt16BE(length, 2)
+  } else {
+    frame[1] = 127
+    frame.writeBigUInt64BE(BigInt(length), 2)
+  }
+  frame.write(text, head)
   return frame
 }
 
@@ -114,6 +138,8 @@ export function listenWebSocket(
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: maxMessageBytes,
+    // Also because frames are made here, see below.
+    perMessageDeflate: false,
     handleProtocols: (protocols) => handleProtocols(protocols),
   })
   const disposable = useServer<Record<string, unknown>, Session>(protocol, sockets)
@@ -124,9 +150,10 @@ export function listenWebSocket(
     else if (!offered.includes(GRAPHQL_TRANSPORT_WS_PROTOCOL)) {
       refuse(socket, '400 Bad Request', `Speak ${GRAPHQL_TRANSPORT_WS_PROTOCOL} here.`)
     } else {
-      sockets.handleUpgrade(request, socket, head, (webSocket) =>
-        sockets.emit('connection', webSocket, request),
-      )
+      sockets.handleUpgrade(request, socket, head, (webSocket) => {
+        rawSockets.set(webSocket, socket)
+        sockets.emit('connection', webSocket, request)
+      })
     }
   }
   server.on('upgrade', upgrade)
