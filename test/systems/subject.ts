@@ -69,8 +69,8 @@ export interface Subject<S extends Simulator = Simulator> {
   }
   /** A record under this key, as long as a 64-bit number. Absent: keys are the vendor's own, and short. */
   readonly longKey?: { readonly type: RecordType; readonly put: (world: World, digits: string) => Key }
-  /** An amount or quantity. `digits`: decimals that the vendor keeps. */
-  readonly decimal: {
+  /** An amount or quantity. `digits`: decimals that the vendor keeps. Absent: there is none. */
+  readonly decimal?: {
     readonly type: RecordType
     readonly put: (world: World, decimal: string) => Key
     readonly at: string

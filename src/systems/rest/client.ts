@@ -126,7 +126,8 @@ export function createRestClient(options: RestClientOptions): RestClient {
       ...options,
     })
     const { kind } = failure
-    log.debug({ what, status: answer.status, code: envelope?.code, failure: kind }, `the ${called} said no`)
+    const code = envelope && clean(envelope.code)
+    log.debug({ what, status: answer.status, code, failure: kind }, `the ${called} said no`)
     throw new RestRefusal(failure, status)
   }
 
@@ -372,7 +373,8 @@ function rejectionOf(
   { called, status, clean, periodClosedCodes = [] }: Ending,
 ): Rejection {
   const details: Record<string, string | number | boolean | null> = {}
-  for (const [name, value] of Object.entries(envelope.details ?? {}).slice(0, 20)) {
+  for (const [given, value] of Object.entries(envelope.details ?? {}).slice(0, 20)) {
+    const name = clean(given)
     if (value === null || typeof value === 'boolean') details[name] = value
     else if (typeof value === 'string') details[name] = clean(value)
   }

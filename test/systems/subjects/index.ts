@@ -5,6 +5,9 @@ import http from './http.ts'
 import jushuitan from './jushuitan.ts'
 import kingdeeK3 from './kingdee-k3.ts'
 import restCrm from './rest-crm.ts'
+import restErp from './rest-erp.ts'
+import restFinance from './rest-finance.ts'
+import restTms from './rest-tms.ts'
 import restWms from './rest-wms.ts'
 import salesforce from './salesforce.ts'
 import sapB1 from './sap-b1.ts'
@@ -20,6 +23,9 @@ export const subjects: Readonly<Record<string, Subject>> = {
   'yonyou-u8': yonyouU8,
   salesforce,
   'rest-crm': restCrm,
+  'rest-erp': restErp,
+  'rest-finance': restFinance,
+  'rest-tms': restTms,
   'rest-wms': restWms,
   'soap-finance': soapFinance,
   jushuitan,
@@ -30,8 +36,5 @@ export const subjects: Readonly<Record<string, Subject>> = {
 /** Kinds that are being written. To do: an entry above for each as it arrives, then this list goes. */
 export const todo: readonly string[] = [
   'yonyou-nc',
-  'rest-erp',
-  'rest-finance',
-  'rest-tms',
   'kuaidi100',
 ]
