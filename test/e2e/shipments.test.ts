@@ -5,6 +5,7 @@ import { startSimulatorServer } from '../../src/simulation/server.ts'
 import { openDelivery, ship, skuIdOf } from '../../src/simulation/warehousing.ts'
 import { World } from '../../src/simulation/world.ts'
 import { startKuaidi100Simulator } from '../../src/systems/kuaidi100/simulator.ts'
+import { startRestTmsSimulator } from '../../src/systems/rest-tms/simulator.ts'
 import { startRestWmsSimulator } from '../../src/systems/rest-wms/simulator.ts'
 import { codesOf, idOf, openTestGateway, READER, SMALL } from './kit.ts'
 
@@ -18,7 +19,7 @@ afterEach(async () => {
 })
 
 /** The demo, with a warehouse that sends order 1009 in two parcels, and a service that tracks them. */
-async function open() {
+async function open({ withTms = false } = {}) {
   const world = new World(SMALL)
   const wms = await startRestWmsSimulator(world, { auth: { type: 'bearer', token: 'wms-token' } })
   const parcels = await startKuaidi100Simulator(world, {
@@ -27,6 +28,7 @@ async function open() {
     senderPhone: SENDER,
     retryDelaysMs: [20, 20, 20],
   })
+  const tms = await startRestTmsSimulator(world, { auth: { type: 'bearer', token: 'tms-token' } })
   let gatewayUrl = ''
   const answers: string[] = []
   // Its address has to be known before the gateway's is.
@@ -60,12 +62,22 @@ async function open() {
         phone: SENDER,
         webhook: { url: `${way.url}/webhooks/parcels`, salt: SALT },
       }
+      if (!withTms) return
+      raw.systems.tms = {
+        kind: 'rest-tms',
+        ...common,
+        baseUrl: tms.url,
+        auth: { type: 'bearer', token: 'tms-token' },
+        // The ERP has deliveries too.
+        deliveryNumbersFrom: 'wms',
+      }
     },
   })
   gatewayUrl = gateway.url
   cleanups.push(
     () => wms.close(),
     () => parcels.close(),
+    () => tms.close(),
     () => way.close(),
     async () => gateway[Symbol.asyncDispose](),
   )
@@ -191,6 +203,116 @@ describe('an order', () => {
     expect(data.orderByNumber.deliveries.length).toBeGreaterThanOrEqual(2)
     expect(data.orderByNumber.shipments).toBeNull()
     expect(errors?.[0]).toMatchObject({ extensions: { code: 'SYSTEM_UNAVAILABLE', system: 'parcels' } })
+  })
+})
+
+describe('beside a transport system that knows orders and deliveries', () => {
+  /** In a parcel with a number of its own, which only the transport system connects with the order. */
+  const sendByOrder = (world: World, number: string, deliveryNo: string | null, orderNo: string | null) => {
+    sendParcel(world, {
+      number,
+      carrier: 'YTO',
+      phone: '13800138000',
+      from: '广东省深圳市',
+      to: '浙江省杭州市',
+      orderNo,
+      deliveryNo,
+      expectedDay: null,
+    })
+    scanParcel(world, number, 'MOVING', '广东省深圳市', '运输中', { at: '2026-06-28T04:00:00.000Z' })
+  }
+  const SHIPMENTS = `{ orderByNumber(system: "erp", number: "1009") {
+    id
+    deliveries { number shipments { trackingNumber system { id } } }
+    shipments { trackingNumber orders { id } system { id } }
+  } }`
+
+  test('what is found in several ways is one, and what each system knows stands beside the other’s', async () => {
+    const { gateway, world } = await open({ withTms: true })
+    const { first, number } = send(world)
+    sendByOrder(world, 'YT7700000000201', first.deliveryId, '1009')
+    sendByOrder(world, 'YT7700000000202', null, '1009')
+    sendByOrder(world, 'YT7700000000203', null, '1008')
+    const { orderByNumber: order } = await gateway.data(SHIPMENTS)
+    const found = order.shipments.map((one: { trackingNumber: string; system: { id: string } }) =>
+      [one.system.id, one.trackingNumber].join(' '),
+    )
+    expect(found.toSorted()).toEqual(
+      [`parcels ${number}`, `tms ${number}`, 'tms YT7700000000201', 'tms YT7700000000202'].toSorted(),
+    )
+    const named = order.shipments.find(
+      (one: { trackingNumber: string }) => one.trackingNumber === 'YT7700000000202',
+    )
+    expect(named.orders).toEqual([{ id: order.id }])
+    const delivery = order.deliveries.find((one: { number: string }) => one.number === first.deliveryId)
+    expect(
+      delivery.shipments.map((one: { trackingNumber: string }) => one.trackingNumber).toSorted(),
+    ).toEqual([number, number, 'YT7700000000201'].toSorted())
+  })
+
+  test('one that is away leaves a null, and the other’s are seen', async () => {
+    const { gateway, world, parcels } = await open({ withTms: true })
+    const { number } = send(world)
+    parcels.setFaults([{ kind: 'refuse' }])
+    const { data, errors } = await gateway.ask(SHIPMENTS)
+    expect(data.orderByNumber.shipments).toEqual(
+      expect.arrayContaining([expect.objectContaining({ trackingNumber: number }), null]),
+    )
+    expect(errors?.map(({ extensions }) => [extensions.code, extensions.system])).toContainEqual([
+      'SYSTEM_UNAVAILABLE',
+      'parcels',
+    ])
+  })
+
+  test('those that can be listed are listed, newest first, page by page', async () => {
+    const { gateway, world } = await open({ withTms: true })
+    const page = (after: string | null) =>
+      gateway.data(
+        `query ($after: String) { shipments(first: 3, after: $after) {
+          nodes { trackingNumber system { id } } pageInfo { hasNextPage endCursor }
+        } }`,
+        { after },
+      )
+    const { shipments: one } = await page(null)
+    const { shipments: two } = await page(one.pageInfo.endCursor)
+    const numbers = [...one.nodes, ...two.nodes].map(({ trackingNumber }) => trackingNumber)
+    const newest = world
+      .all('parcels')
+      .toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
+      .map((parcel) => parcel.number)
+    expect(numbers).toEqual(newest.slice(0, numbers.length))
+    expect(numbers.length).toBeGreaterThanOrEqual(5)
+  })
+
+  test('who watches an order hears of shipments that name it', async () => {
+    const { gateway, world } = await open({ withTms: true })
+    sendByOrder(world, 'YT7700000000202', null, '1009')
+    sendByOrder(world, 'YT7700000000203', null, '1008')
+    await gateway.poll('tms')
+    const { orderByNumber: order } = await gateway.data(
+      '{ orderByNumber(system: "erp", number: "1009") { id } }',
+    )
+    await using listener = await gateway.listen(CHANGED, { orderId: order.id, system: 'tms' })
+    for (const number of ['YT7700000000203', 'YT7700000000202'])
+      scanParcel(world, number, 'SIGNED', '浙江省杭州市', '已签收', { signedBy: '李娜' })
+    await gateway.poll('tms')
+    expect((await listener.payloads(1))[0]).toMatchObject({
+      event: 'shipment.updated',
+      statusBefore: 'IN_TRANSIT',
+      statusAfter: 'DELIVERED',
+      shipment: { trackingNumber: 'YT7700000000202' },
+    })
+    expect(listener.results).toHaveLength(1)
+  })
+
+  test('two that can follow want to be chosen from', async () => {
+    const { gateway } = await open({ withTms: true })
+    const input = { idempotencyKey: 'f', trackingNumber: 'JT5200000000023' }
+    const refused = await gateway.ask(TRACK, { input })
+    expect(codesOf(refused)).toEqual(['BAD_USER_INPUT'])
+    expect(refused.errors?.[0]?.message).toContain('parcels, tms')
+    const { trackShipment } = await gateway.data(TRACK, { input: { ...input, system: 'tms' } })
+    expect(trackShipment.writeback.state).toBe('CONFIRMED')
   })
 })
 
@@ -348,14 +470,11 @@ describe('shipmentChanged', () => {
     expect((await none.payloads(1))[0]).toMatchObject({ event: 'shipment.updated', statusAfter: 'DELIVERED' })
   })
 
-  test('a cursor of one caller is no cursor of another', async () => {
-    const { gateway, parcels } = await open()
+  test('a cursor that was changed is refused', async () => {
+    const { gateway } = await open()
     await using listener = await gateway.listen(CHANGED, {})
     await gateway.data(TRACK, { input: { idempotencyKey: 'f', trackingNumber: 'JT5200000000023' } })
     const [{ cursor }] = await listener.payloads(1)
-    await parcels.settled()
-    await using mine = await gateway.listen(CHANGED, { after: cursor })
-    expect(mine.results).toEqual([])
     await using forged = await gateway.listen(CHANGED, { after: `${cursor.slice(0, -2)}AA` })
     const [refused] = await forged.take(1)
     expect(codesOf(refused ?? {})).toEqual(['CURSOR_INVALID'])
