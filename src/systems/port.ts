@@ -95,6 +95,7 @@ export interface RecordPort<T extends RecordType> {
   /**
    * Records changed since `checkpoint`, oldest first, with an overlap where the vendor's clock is coarse: the
    * caller compares and drops repetitions. Without a checkpoint: answers the present checkpoint and no records.
+   * A checkpoint that is handed in is durable, with all that came before it: what it names may be acknowledged.
    */
   changes?(checkpoint: string | null, context: CallContext): Promise<Outcome<ChangePage<T>>>
   readonly create?: T extends keyof CreateInputs ? WriteAction<CreateInputs[T], T> : never

@@ -184,7 +184,7 @@ describe('reading orders', () => {
   })
 
   test('a parcel is a delivery of its order; an order of which nothing was handed over has none', async () => {
-    const { delivery, seeded } = await setUp()
+    const { delivery, seeded } = await setUp({ config: { numbersOfOtherSystem: true } })
     const [first, second] = seeded()
     const read = await delivery.readMany([first?.orderId ?? '', second?.orderId ?? ''], call)
     expect(value(at(read, 0))).toMatchObject({

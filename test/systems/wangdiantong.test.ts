@@ -196,7 +196,7 @@ describe.each(['enterprise', 'flagship'] as const)('orders of the %s edition', (
   })
 
   test('what was sent is a delivery with its waybill', async () => {
-    const { delivery, seeded } = await setUp({ edition })
+    const { delivery, seeded } = await setUp({ edition, config: { numbersOfOtherSystem: true } })
     const [first, second] = seeded()
     const read = await delivery.readMany(
       [first, second].map((one) => (one ? keyOf(one) : '')),

@@ -212,7 +212,8 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
         batchLimit: config.batchLimit,
         read: async (keys, call) => asLists(await ordersById(keys, call, map.delivery)),
       },
-      byOrderNumber: deliveriesOfNumber,
+      // Else a number of ours would be looked for among those of the platform.
+      ...(config.numbersOfOtherSystem ? { byOrderNumber: deliveriesOfNumber } : {}),
     },
     changes: orderChanges<'delivery'>(map.delivery),
   }

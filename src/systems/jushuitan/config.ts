@@ -26,6 +26,12 @@ export const jushuitanConfig = z.strictObject({
     .enum(['buyer', 'none'])
     .default('buyer')
     .describe("What an order's customer is: the buyer's account (shop_buyer_id), or nobody"),
+  numbersOfOtherSystem: z
+    .boolean()
+    .default(false)
+    .describe(
+      "The platform's numbers are order numbers of the system that orderNumbersFrom names: deliveries are found by them",
+    ),
   warehouses: z
     .array(
       z.strictObject({

@@ -196,7 +196,7 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         direction: 'OUTBOUND',
         customer: config.customerFrom === 'buyer' ? it.shop_buyer_id : null,
         orders: [it.o_id],
-        orderNumbers: it.so_id === null ? [] : [it.so_id],
+        ...(config.numbersOfOtherSystem && it.so_id !== null ? { orderNumbers: [it.so_id] } : {}),
         carrier: it.logistics_company ?? it.lc_id,
         trackingNumbers: it.l_id === null ? [] : [it.l_id],
         date: day(it.send_date),

@@ -4,7 +4,7 @@ import { failureText, type Outcome, ok, outcomeOf, SourceError, type SourceFailu
 import { lastModifiedFirst, type ModifiedWindows, modifiedSince, type Place } from '../modified-windows.ts'
 import { fieldText } from '../named-fields.ts'
 import { asLists, listed, wholeList } from '../outcomes.ts'
-import type { Adapter, CallContext, ChangePage, CreateAdapter, RecordPort } from '../port.ts'
+import type { Adapter, CallContext, ChangePage, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import { type Delivery, type InventoryLevel, type Key, type Order, splitKey } from '../records.ts'
 import { inOrder } from '../rows.ts'
 import { baseUrlOf } from './client.ts'
@@ -158,6 +158,16 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
   }
 
   const { deliveries: deliveryQueue, stock: stockQueue } = config.queues
+  const deliveriesOfNumber: Lookup<'delivery'> = {
+    batchLimit: config.batchLimit,
+    async read(keys, call) {
+      const found = await each(keys, (number) => rowsOfNumber(number, call))
+      return keys.map((key) => {
+        const rows = found.get(key) ?? ok([])
+        return rows.ok ? wholeList(rows.value.map(map.delivery)) : rows
+      })
+    },
+  }
   const deliveries: RecordPort<'delivery'> = {
     batchLimit: config.batchLimit,
     readMany: (keys, call) => ordersByNumber(keys, call, map.delivery),
@@ -166,16 +176,8 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
         batchLimit: config.batchLimit,
         read: async (keys, call) => asLists(await ordersByNumber(keys, call, map.delivery)),
       },
-      byOrderNumber: {
-        batchLimit: config.batchLimit,
-        async read(keys, call) {
-          const found = await each(keys, (number) => rowsOfNumber(number, call))
-          return keys.map((key) => {
-            const rows = found.get(key) ?? ok([])
-            return rows.ok ? wholeList(rows.value.map(map.delivery)) : rows
-          })
-        },
-      },
+      // Else a number of ours would be looked for among those of the platform.
+      ...(config.numbersOfOtherSystem ? { byOrderNumber: deliveriesOfNumber } : {}),
     },
     changes: deliveryQueue
       ? (checkpoint, call) =>

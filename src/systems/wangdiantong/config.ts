@@ -45,6 +45,12 @@ export const wangdiantongConfig = z
       .enum(['buyer', 'customer', 'none'])
       .default('buyer')
       .describe("What an order's customer is: the buyer's name (buyer_nick), its customer_no, or nobody"),
+    numbersOfOtherSystem: z
+      .boolean()
+      .default(false)
+      .describe(
+        "The platform's numbers are order numbers of the system that orderNumbersFrom names: deliveries are found by them",
+      ),
     customerReferenceField: fieldOrNone(null, "Field of orders for the customer's own reference"),
     orderStates: z
       .record(

@@ -220,7 +220,7 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
         direction: 'OUTBOUND',
         customer: customerOf(it),
         orders: [it.trade_no],
-        orderNumbers: platformNumbers(it),
+        ...(config.numbersOfOtherSystem ? { orderNumbers: platformNumbers(it) } : {}),
         carrier: it.logistics_name ?? it.logistics_code,
         trackingNumbers: (it.logistics_no ?? '').split(',').filter((one) => one !== ''),
         date: day(it.consign_time),
