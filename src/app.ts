@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSubgraphContext, type Rooms, type SubgraphContext } from '../subgraphs/kit/context.ts'
 import { type Caller, SERVICE_SCOPE } from './caller/caller.ts'
+import { type CallLog, createCallLog } from './calls/log.ts'
 import type { Config, SystemConfig } from './config/schema.ts'
 import { createBrokers } from './events/brokers/brokers.ts'
 import { type Clock, createClock } from './events/clock.ts'
@@ -27,6 +28,7 @@ import { type CallWatch, createCallWatch } from './reading/call-watch.ts'
 import { createReading } from './reading/reading.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import { makeSecret, type Store, sharedValue } from './store/store.ts'
+import { inCallScope } from './systems/call-scope.ts'
 import { fail } from './systems/failure.ts'
 import { kinds } from './systems/kinds.ts'
 import type { RecordType } from './systems/records.ts'
@@ -62,9 +64,12 @@ export interface AppOptions {
 
 export async function openApp(config: Config, logger: Log, options: AppOptions = {}): Promise<App> {
   const store = await openStore(config, logger)
+  const calls = createCallLog(store, config.calls, logger)
   const membership = await joinStore(store, { leaseMs: config.store.lease })
   const systems = createSystems(
-    await Promise.all(Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger))),
+    await Promise.all(
+      Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger, calls)),
+    ),
   )
   const identity = createIdentityRegistry(store)
   const events = await openEventLog(store)
@@ -173,6 +178,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
     worker,
     operator,
     flows: desk,
+    calls,
     reading,
   }
   for (const file of config.identity.import) {
@@ -198,6 +204,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
       worker.start()
       clock.start()
       outbound.start()
+      calls.start()
       runner.start()
       // Nothing is begun where no flow is declared; what was begun before is shown to a person.
       if (flows.all().length > 0) triggers.start()
@@ -218,6 +225,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
       events.close()
       reading.close()
       await systems.close()
+      await calls.close()
       await membership.leave()
       await store.close()
     },
@@ -231,12 +239,22 @@ async function openStore({ dataDir, store }: Config, logger: Log): Promise<Store
   return openPostgresStore({ url, schema, connections, logger })
 }
 
-export async function openSystem(id: string, config: SystemConfig, logger: Log): Promise<System> {
+/** @param calls Told of its exchanges. */
+export async function openSystem(
+  id: string,
+  config: SystemConfig,
+  logger: Log,
+  calls?: Pick<CallLog, 'told'>,
+): Promise<System> {
   const kind = kinds[config.kind]
   if (!kind) throw new Error(`no kind ${config.kind}`) // the configuration was checked
   const create = await kind.adapter()
   const log = logger.child({ system: id })
-  const adapter = create(config.settings as never, { systemId: id, log, timeoutMs: config.timeout })
+  // The adapter's connections remember whose they are.
+  const scope = calls?.told ? { told: calls.told, about: { system: id } } : {}
+  const adapter = inCallScope(scope, () =>
+    create(config.settings as never, { systemId: id, log, timeoutMs: config.timeout }),
+  )
   return {
     id,
     kind: config.kind,

@@ -1,20 +1,13 @@
 /** The configuration file: one schema gives the parser, the types and the defaults. A system's kind adds its own part. */
 import { z } from 'zod'
+import { callsSchema } from '../calls/config.ts'
 import { isNetwork } from '../events/addresses.ts'
 import { brokerSchema, feedSchema, sinkSchema } from '../events/brokers/config.ts'
 import { notifySchema } from '../events/webhooks.ts'
 import { flowsSchema } from '../flows/config.ts'
 import { WEEKDAYS } from '../reading/maintenance.ts'
 import { RECORD_TYPES } from '../systems/records.ts'
-
-/** `250ms`, `30s`, `5m`, `1h`; milliseconds inside. */
-export const duration = z
-  .string()
-  .regex(/^\d+(ms|s|m|h)$/, 'is a duration such as 250ms, 30s, 5m or 1h')
-  .transform((text) => {
-    const unit = text.replace(/^\d+/, '') as 'ms' | 's' | 'm' | 'h'
-    return Number.parseInt(text, 10) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[unit]
-  })
+import { duration } from './duration.ts'
 
 const writeMode = z.enum(['off', 'dryRun', 'on'])
 
@@ -269,6 +262,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Webhooks to others; they are registered through the graph'),
+  calls: callsSchema,
   flows: flowsSchema,
   brokers: z.record(shortName, brokerSchema).default({}).describe('Message brokers, by a name of yours'),
   feeds: z

@@ -6,6 +6,7 @@ import { gatewayCaller } from '../caller/caller.ts'
 import type { RecordEvent } from '../events/event.ts'
 import type { Appended } from '../events/log.ts'
 import type { Log } from '../observe/log.ts'
+import { inCallScope } from '../systems/call-scope.ts'
 import type { Outcome, SourceFailure } from '../systems/failure.ts'
 import type { CallContext, ListPage, ListQuery, LookupName } from '../systems/port.ts'
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
@@ -37,6 +38,9 @@ export interface Failed {
   readonly failure: SourceFailure
   readonly call: object | null
 }
+
+/** Enough to find a call by. */
+const KEYS_TOLD = 10
 
 /** What one asker accepts. */
 export interface Demand {
@@ -174,6 +178,10 @@ export function createReading(options: ReadingOptions): Reading {
     const freshness = freshnessOf(settings, type)
     const { limit, ttlOf, keyTags, valueTags, read, fetched } = make(freshness)
     const tagsOf = (key: Key, value: V) => [...keyTags(key), ...valueTags(value)]
+    const about = {
+      system: system.id,
+      operation: name === 'record' ? `read ${type}` : `read ${type} ${name}`,
+    }
     const question: Question<V> = {
       id,
       system,
@@ -187,7 +195,10 @@ export function createReading(options: ReadingOptions): Reading {
         guard: guardOf(system),
         mark,
         overtaken: (key, { position }) => fence.overtaken(keyTags(key), position),
-        read: (keys, signal) => read(keys, contextOf(scope, signal)),
+        read: (keys, signal) =>
+          inCallScope({ about: { ...about, key: keys.slice(0, KEYS_TOLD).join(' ') } }, () =>
+            read(keys, contextOf(scope, signal)),
+          ),
         fetched(key, value, began) {
           fetched?.(value, began)
           put(question, key, value, began)

@@ -1,5 +1,6 @@
 import { type ColumnDefinitionBuilder, type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
+import { calls } from './calls.ts'
 import { changePath } from './change-path.ts'
 import { flows } from './flows.ts'
 
@@ -173,6 +174,7 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
     },
   },
   '005_flows': flows(dialect),
+  '006_calls': calls(dialect),
 })
 
 /** A number that only grows, given by the database. */

@@ -22,6 +22,7 @@ export interface Tables {
   delivery_attempt: DeliveryAttemptTable
   flow_run: FlowRunTable
   flow_history: FlowHistoryTable
+  call_log: CallLogTable
 }
 
 /** Single values that belong to the whole store: the log's epoch, the secrets made at first start. */
@@ -283,4 +284,28 @@ export interface FlowHistoryTable {
   note: string | null
   subject: string | null
   origin: string | null
+}
+
+/** An exchange with a system. */
+export interface CallLogTable {
+  position: Generated<number>
+  /** When it began. */
+  at: string
+  system: string
+  operation: string
+  /** Method and path. */
+  request: string
+  key: string | null
+  writeback: string | null
+  attempt: number | null
+  /** Null: the gateway by itself. */
+  tenant: string | null
+  subject: string | null
+  origin: string | null
+  outcome: string
+  status: number | null
+  /** Milliseconds. */
+  took: number
+  request_body: string | null
+  response_body: string | null
 }

@@ -6,7 +6,7 @@ import * as http from 'node:http'
 import * as https from 'node:https'
 import type { Duplex } from 'node:stream'
 import axios, { type AxiosError, type AxiosInstance } from 'axios'
-import { callScope } from './call-scope.ts'
+import { type CallScope, callScope, type Exchange } from './call-scope.ts'
 import { SourceError } from './failure.ts'
 
 export interface HttpOptions {
@@ -83,37 +83,66 @@ export function createHttpClient(options: HttpOptions): HttpClient {
     validateStatus: () => true,
   })
 
-  return {
-    async request(request) {
-      const deadline = AbortSignal.timeout(options.timeoutMs)
-      const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline
-      const gate = request.writes ? sendingGate(options.baseUrl) : null
-      try {
-        const response = await client.request<string>({
-          method: request.method,
-          url: request.path,
-          headers: { ...request.headers },
-          ...(request.body === undefined ? {} : { data: request.body }),
-          transformRequest: [(data: unknown) => data],
-          signal,
-          ...(gate ? { ...writing, transport: gate.transport } : {}),
-        })
-        return {
-          status: response.status,
-          headers: response.headers as HttpAnswer['headers'],
-          text: typeof response.data === 'string' ? response.data : '',
-        }
-      } catch (error) {
-        if (gate?.shut()) {
-          const detail = 'stopped before the first byte: another process may carry this write now'
-          throw new SourceError({ kind: 'unavailable', reason: 'aborted', detail }, { cause: error })
-        }
-        throw describeEnding(error as AxiosError, request, signal, deadline)
+  // Whose client this is, where it is made for a system; what each request is for is known when it is made.
+  const owner = callScope()
+  const exchange = async (request: HttpRequest): Promise<HttpAnswer> => {
+    const deadline = AbortSignal.timeout(options.timeoutMs)
+    const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline
+    const gate = request.writes ? sendingGate(options.baseUrl) : null
+    try {
+      const response = await client.request<string>({
+        method: request.method,
+        url: request.path,
+        headers: { ...request.headers },
+        ...(request.body === undefined ? {} : { data: request.body }),
+        transformRequest: [(data: unknown) => data],
+        signal,
+        ...(gate ? { ...writing, transport: gate.transport } : {}),
+      })
+      return {
+        status: response.status,
+        headers: response.headers as HttpAnswer['headers'],
+        text: typeof response.data === 'string' ? response.data : '',
       }
+    } catch (error) {
+      if (gate?.shut()) {
+        const detail = 'stopped before the first byte: another process may carry this write now'
+        throw new SourceError({ kind: 'unavailable', reason: 'aborted', detail }, { cause: error })
+      }
+      throw describeEnding(error as AxiosError, request, signal, deadline)
+    }
+  }
+
+  return {
+    request(request) {
+      const scope = callScope()
+      const told = scope?.told ?? owner?.told
+      return told ? tellOf(request, exchange, told, scope?.about ?? owner?.about) : exchange(request)
     },
     close() {
       for (const agent of [httpAgent, httpsAgent, writing.httpAgent, writing.httpsAgent]) agent.destroy()
     },
+  }
+}
+
+async function tellOf(
+  request: HttpRequest,
+  exchange: (request: HttpRequest) => Promise<HttpAnswer>,
+  told: NonNullable<CallScope['told']>,
+  about: CallScope['about'],
+): Promise<HttpAnswer> {
+  const began = performance.now()
+  const { method, path, writes, body } = request
+  const tell = (end: Pick<Exchange, 'status' | 'answer' | 'failure'>) =>
+    told({ method, path, writes, body, took: performance.now() - began, ...end }, about)
+  try {
+    const answer = await exchange(request)
+    tell({ status: answer.status, answer: answer.text, failure: undefined })
+    return answer
+  } catch (error) {
+    const failure = error instanceof SourceError ? error.failure.kind : 'error'
+    tell({ status: undefined, answer: undefined, failure })
+    throw error
   }
 }
 

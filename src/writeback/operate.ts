@@ -17,6 +17,8 @@ export interface Operator {
   resolve(id: string, ending: Ending, decision: Decided): Promise<Operated>
   /** Sends nothing to this system until it is resumed. */
   pause(system: string, decision: Decided): Promise<void>
+  /** Does something else, and keeps who decided it. */
+  decide<T>(what: string, about: string, decision: Decided, work: (tx: Database) => Promise<T>): Promise<T>
   resume(system: string, decision: Decided): Promise<void>
   /** What was decided, newest first. @param before Only older than this position. */
   actions(first: number, before: number | undefined, caller: Caller): Promise<readonly OperatorAction[]>
@@ -114,6 +116,12 @@ export function createOperator({ store, journal, worker, readers }: OperatorOpti
       }
       return operated
     },
+
+    decide: (what, about, decision, work) =>
+      store.transact(async (tx) => {
+        await keepDecision(tx, decision, what, about)
+        return work(tx)
+      }),
 
     async pause(system, decision) {
       const { reason, caller } = decision

@@ -7,7 +7,7 @@ import { affectedBy } from '../events/dependents.ts'
 import type { Appended, EventLog } from '../events/log.ts'
 import type { Log } from '../observe/log.ts'
 import type { Store } from '../store/store.ts'
-import { inCallScope } from '../systems/call-scope.ts'
+import { type CallSubject, inCallScope } from '../systems/call-scope.ts'
 import { publicMessage, type SourceFailure } from '../systems/failure.ts'
 import type { CallContext, WriteAction, WriteContext, WriteResult } from '../systems/port.ts'
 import type { RecordType } from '../systems/records.ts'
@@ -230,14 +230,14 @@ export function createWorker(options: WorkerOptions): Worker {
     )
     if (!sending) return null
     const observed = readers.observe()
-    const outcome = await inCallScope({ maySend: mine }, () =>
+    const outcome = await inCallScope({ maySend: mine, about: subjectOf(sending.writeback) }, () =>
       action.send(writeback.input, writeContextOf(writeback), context),
     )
     if (outcome.ok) return confirm(sending, system, outcome.value, observed)
     const { failure } = outcome
     if (sending.writeback.attempts > 1 && isRefusal(failure)) {
       // The refusal may be of a repetition: an earlier attempt, whose answer was lost, has taken effect after all.
-      const verdict = await action.verify(writeback.input, writeContextOf(writeback), context)
+      const verdict = await verify(action, writeback, context)
       if (verdict.ok && verdict.value.effect === 'done')
         return confirm(sending, system, verdict.value.result, observed)
     }
@@ -262,7 +262,7 @@ export function createWorker(options: WorkerOptions): Worker {
     const since = (state.name === 'unknown' && state.since) || writeback.updatedAt
     const notFoundSince = state.name === 'unknown' ? state.notFoundSince : null
     const observed = readers.observe()
-    const verdict = await action.verify(writeback.input, writeContextOf(writeback), context)
+    const verdict = await verify(action, writeback, context)
     const lookLater = (absentSince: string | null, inMs: number) =>
       take(
         held,
@@ -303,7 +303,7 @@ export function createWorker(options: WorkerOptions): Worker {
     if (state.name !== 'awaiting-approval') return null
     const context: CallContext = { caller: writeback.caller, signal: undefined }
     const observed = readers.observe()
-    const verdict = await action.verify(writeback.input, writeContextOf(writeback), context)
+    const verdict = await verify(action, writeback, context)
     const wait = approvalWaitMs(writeback, settings(system.id).approvalEvery)
     const goOnWaiting = () => journal.release(writeback.id, lease, Date.now() + wait)
     if (!verdict.ok) {
@@ -565,6 +565,26 @@ const writeContextOf = (writeback: Writeback): WriteContext => ({
   ...(writeback.target ? { target: writeback.target } : {}),
 })
 
+/** Asks the system what became of a write. */
+const verify = (action: AnyAction, writeback: Writeback, context: CallContext) =>
+  inCallScope({ about: subjectOf(writeback, ': looked for') }, () =>
+    action.verify(writeback.input, writeContextOf(writeback), context),
+  )
+
+const subjectOf = (
+  { id, system, record, action, caller, attempts, idempotencyKey, input }: Writeback,
+  suffix = '',
+): CallSubject => ({
+  system,
+  operation: `${record}.${action}${suffix}`,
+  key: (input as { key?: string } | null)?.key ?? idempotencyKey,
+  writeback: id,
+  attempt: attempts,
+  tenant: caller.tenant,
+  subject: caller.subject,
+  ...(caller.origin === undefined ? {} : { origin: caller.origin }),
+})
+
 const isRefusal = ({ kind }: SourceFailure): boolean =>
   kind === 'rejected' || kind === 'conflict' || kind === 'not-found'
 
@@ -582,7 +602,8 @@ export function problemOf(failure: SourceFailure, system: string): Problem {
   switch (failure.kind) {
     case 'rejected': {
       const code = failure.reason === 'period-closed' ? 'PERIOD_CLOSED' : 'REJECTED'
-      return { code, vendorCode: failure.code, message, line: failure.line, field: failure.field }
+      const { line, field, details } = failure
+      return { code, vendorCode: failure.code, message, line, field, details }
     }
     case 'conflict':
       return { code: 'CONFLICT', message }

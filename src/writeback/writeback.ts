@@ -81,6 +81,8 @@ export interface Problem {
   readonly message: string
   readonly line?: string | undefined
   readonly field?: string | undefined
+  /** What the system adds: how many are needed, how many there are. */
+  readonly details?: Readonly<Record<string, string | number | boolean | null>> | undefined
 }
 
 /** Writes of flows have such names, and their keys begin with the run; mutations of clients are called otherwise. */

@@ -1,6 +1,7 @@
 /** What every resolver has at hand: the rooms of the house, and what belongs to one request. */
 import DataLoader from 'dataloader'
 import type { Caller } from '../../src/caller/caller.ts'
+import type { CallLog } from '../../src/calls/log.ts'
 import type { Brokers } from '../../src/events/brokers/brokers.ts'
 import type { Feeds } from '../../src/events/feeds.ts'
 import type { EventLog } from '../../src/events/log.ts'
@@ -29,6 +30,7 @@ export interface Rooms {
   readonly worker: Worker
   readonly operator: Operator
   readonly flows: FlowDesk
+  readonly calls: CallLog
   readonly reading: Reading
 }
 

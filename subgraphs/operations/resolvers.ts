@@ -10,6 +10,7 @@ import { problemOf } from '../../src/writeback/worker.ts'
 import {
   decisionsFor,
   hasEnded,
+  type Problem,
   type StateName,
   type Transition,
   type Writeback,
@@ -27,6 +28,7 @@ import {
 } from '../kit/records.ts'
 import { requireRole } from '../kit/writes.ts'
 import { brokerResolvers } from './brokers.ts'
+import { callResolvers } from './calls.ts'
 import { flowResolvers } from './flows.ts'
 import { operationsSubscriptions } from './subscriptions.ts'
 import { webhookResolvers } from './webhooks.ts'
@@ -73,12 +75,14 @@ export function operationsResolvers(rooms: Rooms) {
   const webhooks = webhookResolvers(rooms)
   const brokers = brokerResolvers(rooms)
   const flows = flowResolvers(rooms, decidedBy)
+  const calls = callResolvers(rooms, decidedBy)
 
   return {
     Query: {
       ...webhooks.Query,
       ...brokers.Query,
       ...flows.Query,
+      ...calls.Query,
       node(_: unknown, { id }: { id: string }) {
         const type = decodeId(id)?.type
         const __typename = type && NODE_TYPES[type]
@@ -196,6 +200,7 @@ export function operationsResolvers(rooms: Rooms) {
       ...webhooks.Mutation,
       ...brokers.Mutation,
       ...flows.Mutation,
+      ...calls.Mutation,
       async linkExternalId(
         _: unknown,
         {
@@ -231,6 +236,8 @@ export function operationsResolvers(rooms: Rooms) {
     },
 
     Subscription: { ...operationsSubscriptions(rooms, mayRead), ...flows.Subscription },
+
+    SystemCall: calls.SystemCall,
 
     Flow: flows.Flow,
     FlowRun: flows.FlowRun,
@@ -282,6 +289,8 @@ export function operationsResolvers(rooms: Rooms) {
       reached: ({ state }: Writeback) => ('reached' in state ? state.reached : null),
       preview: ({ state }: Writeback) => (state.name === 'dry-run' ? state.preview : null),
       problem: ({ state }: Writeback) => ('problem' in state ? state.problem : null),
+      note: ({ state }: Writeback) => ('note' in state ? (state.note ?? null) : null),
+      undoneBy: ({ state }: Writeback) => (state.name === 'compensated' ? journal.get(state.by) : null),
       evidence: ({ state }: Writeback) =>
         state.name === 'needs-attention' ? (state.evidence ?? null) : null,
       subject: ({ caller }: Writeback) => caller.subject,
@@ -296,6 +305,14 @@ export function operationsResolvers(rooms: Rooms) {
         return (system && worker.holdOf(system)?.reason) ?? null
       },
       history: (writeback: Writeback) => journal.history(writeback.id),
+    },
+
+    WritebackProblem: {
+      details: ({ details = {} }: Problem) =>
+        Object.entries(details).map(([name, value]) => ({
+          name,
+          value: value === null ? null : String(value),
+        })),
     },
 
     WritebackTransition: {
