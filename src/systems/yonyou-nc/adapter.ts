@@ -132,8 +132,18 @@ function source<T extends Held>({ client, config, skip }: Base, options: SourceO
   }
 
   /** Rows that have one of these values. @throws SourceError */
-  const having = (parameter: string, values: readonly string[], context: CallContext): Promise<unknown[]> =>
-    client.all(path, { ...fixed, [parameter]: values }, context)
+  const having = async (
+    parameter: string,
+    values: readonly string[],
+    context: CallContext,
+  ): Promise<unknown[]> => {
+    const rows: unknown[] = []
+    for (let at = 0; at < values.length; at += config.batchLimit) {
+      const part = values.slice(at, at + config.batchLimit)
+      rows.push(...(await client.all(path, { ...fixed, [parameter]: part }, context)))
+    }
+    return rows
+  }
 
   const readMany = async (keys: readonly Key[], context: CallContext): Promise<Outcome<Record | null>[]> => {
     const wanted = [...new Set(keys)].filter(isCode)

@@ -346,16 +346,14 @@ function statusFailure(
 ): SourceFailure | null {
   const { status } = answer
   const detail = `${what}: HTTP ${status}${isLegible ? '' : ', no answer in the form of the interface'}`
-  if (status === 429) {
-    const after = retryAfterMs(answer.headers)
-    const busy = { kind: 'unavailable', reason: 'rate-limited', detail } as const
-    return after === undefined ? busy : { ...busy, retryAfterMs: after }
-  }
+  const after = retryAfterMs(answer.headers)
+  const later = after === undefined ? {} : { retryAfterMs: after }
+  if (status === 429) return { kind: 'unavailable', reason: 'rate-limited', detail, ...later }
   if (status === 401 || status === 403) return { kind: 'unauthorized', detail }
   if (status >= 500) {
     return writes
       ? { kind: 'unknown-outcome', detail }
-      : { kind: 'unavailable', reason: 'overloaded', detail }
+      : { kind: 'unavailable', reason: 'overloaded', detail, ...later }
   }
   if (isLegible) return null
   return writes ? { kind: 'unknown-outcome', detail } : { kind: 'invalid-response', detail }

@@ -14,6 +14,7 @@ import sapB1 from './sap-b1.ts'
 import sapS4 from './sap-s4.ts'
 import soapFinance from './soap-finance.ts'
 import wangdiantong from './wangdiantong.ts'
+import yonyouNc from './yonyou-nc.ts'
 import yonyouU8 from './yonyou-u8.ts'
 
 export const subjects: Readonly<Record<string, Subject>> = {
@@ -21,6 +22,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   'sap-s4': sapS4,
   'kingdee-k3': kingdeeK3,
   'yonyou-u8': yonyouU8,
+  'yonyou-nc': yonyouNc,
   salesforce,
   'rest-crm': restCrm,
   'rest-erp': restErp,
@@ -34,7 +36,4 @@ export const subjects: Readonly<Record<string, Subject>> = {
 }
 
 /** Kinds that are being written. To do: an entry above for each as it arrives, then this list goes. */
-export const todo: readonly string[] = [
-  'yonyou-nc',
-  'kuaidi100',
-]
+export const todo: readonly string[] = ['kuaidi100']
