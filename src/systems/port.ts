@@ -432,19 +432,19 @@ export interface WebhookReceiver {
 }
 
 export interface WebhookRegistration {
-  /** @returns The system's id of the registration, for `unregister`. */
-  register(webhook: RegisteredWebhook, context: CallContext): Promise<Outcome<string>>
+  /**
+   * Has the system sign with the secret that its configuration shares with it.
+   * @param url Public address of the gateway's door for this system.
+   * @param events As the system calls them, `order.created`; absent: all that the adapter understands.
+   * @returns The system's id of the registration, for `unregister`.
+   */
+  register(
+    url: string,
+    context: CallContext,
+    options?: { readonly events?: readonly string[] },
+  ): Promise<Outcome<string>>
   /** One that is not there any more is no failure. */
   unregister(id: string, context: CallContext): Promise<Outcome<void>>
-}
-
-export interface RegisteredWebhook {
-  /** Public address of the gateway's door for this system. */
-  readonly url: string
-  /** As the system calls them: `order.created`. */
-  readonly events: readonly string[]
-  /** What it shall sign with. */
-  readonly secret: string
 }
 
 export interface WebhookRequest {

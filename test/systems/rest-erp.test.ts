@@ -413,8 +413,7 @@ describe('webhooks', () => {
       settings: { webhook: { profile: 'standard', secret: 'hook-secret' } },
     })
     const { register, unregister } = must(adapter.registration)
-    const wanted = { url: receiver.url, events: ['order.status.changed'], secret: 'hook-secret' }
-    const id = given(await register(wanted, context))
+    const id = given(await register(receiver.url, context, { events: ['order.status.changed'] }))
     const { key } = given(await must(must(order).create).send(newOrder, write, context))
     given(await must(must(order).actions?.confirm).send({ key }, write, context))
     await until(() => receiver.received.length > 0)
@@ -427,11 +426,24 @@ describe('webhooks', () => {
     given(await unregister(id, context))
     given(await unregister(id, context))
     world.put('erpOrders', { ...must(world.get('erpOrders', '9')), confirmed: false })
-    expect(failureOf(await register({ ...wanted, events: ['moon.rose'] }, context))).toMatchObject({
+    expect(failureOf(await register(receiver.url, context, { events: ['moon.rose'] }))).toMatchObject({
       kind: 'rejected',
       code: '40001',
     })
     expect(receiver.received).toHaveLength(1)
+  })
+
+  test('without a choice all events are registered that are understood; without a secret none can be', async () => {
+    const receiver = await startReceiver()
+    const { adapter, world, erp } = await start({
+      settings: { webhook: { profile: 'standard', secret: 'hook-secret' } },
+    })
+    given(await must(adapter.registration).register(receiver.url, context))
+    const item = must(world.get('erpItems', 'A00001'))
+    world.put('erpItems', { ...item, name: '轴承' })
+    await until(() => receiver.received.length === 1)
+    expect(must(adapter.webhook).receive(must(receiver.received[0]), new Date())).toMatchObject({ ok: true })
+    expect(connect(erp.url).adapter.registration).toBeUndefined()
   })
 
   test('signed in the body: a changed byte, an old time or a missing signature is refused', () => {

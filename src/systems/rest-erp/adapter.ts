@@ -24,6 +24,23 @@ import { createMapping } from './mapping.ts'
 /** How far each status is on the way; an action that led there has also happened when the order is further. */
 const PROGRESS: readonly Order['status'][] = ['CONFIRMED', 'IN_PROGRESS', 'SHIPPED', 'DELIVERED', 'CLOSED']
 
+/** What the seed says of the records that this kind holds. */
+const EVENTS: readonly string[] = [
+  'customer.created',
+  'customer.updated',
+  'customer.deleted',
+  'product.created',
+  'product.updated',
+  'product.deleted',
+  'product.inventory.changed',
+  'order.created',
+  'order.updated',
+  'order.status.changed',
+  'order.shipped',
+  'order.delivered',
+  'order.cancelled',
+]
+
 const registrationSchema = z.looseObject({ id: z.string().min(1) })
 
 export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeoutMs }) => {
@@ -211,8 +228,8 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
 
   /* ---- being told ---- */
 
-  const registration: WebhookRegistration = {
-    register: ({ url, events, secret }, context) =>
+  const registration = (secret: string): WebhookRegistration => ({
+    register: (url, context, { events = EVENTS } = {}) =>
       outcomeOf(async () => {
         const retryPolicy = { maxRetries: 5, retryDelay: 1_000, backoffMultiplier: 2 }
         const request = {
@@ -230,7 +247,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
       // Whoever took it away before us did what was wanted.
       return gone.ok || gone.failure.kind === 'not-found' ? ok(undefined) : gone
     },
-  }
+  })
 
   const probe = contract === 'plain' ? 'orders' : 'customers'
   return {
@@ -269,7 +286,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
           ),
         }
       : {}),
-    ...(contract === 'plain' ? {} : { registration }),
+    ...(contract === 'plain' || !config.webhook ? {} : { registration: registration(config.webhook.secret) }),
     async close() {
       client.close()
     },

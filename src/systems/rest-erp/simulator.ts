@@ -668,8 +668,13 @@ function setStatus(erp: Erp, order: ErpOrder, request: SimulatedRequest): Answer
 
 /* ---- webhooks ---- */
 
-const EVENTS = ['customer', 'product', 'order'].flatMap((one) => [`${one}.created`, `${one}.updated`])
-EVENTS.push('product.inventory.changed', 'order.status.changed', 'order.delivered', 'order.cancelled')
+/** As the seed lists them. */
+const EVENTS = [
+  ...['customer', 'product', 'order'].flatMap((one) => [`${one}.created`, `${one}.updated`]),
+  ...['customer.deleted', 'product.deleted', 'product.inventory.changed', 'order.status.changed'],
+  ...['order.shipped', 'order.delivered', 'order.cancelled'],
+  ...['invoice.created', 'invoice.paid', 'invoice.overdue'],
+]
 
 const WEBHOOK = objectOf(
   {
