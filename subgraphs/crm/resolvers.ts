@@ -1,6 +1,6 @@
 /** Customers, contacts and opportunities, whichever systems know them. */
 import type { Identity } from '../../src/identity/registry.ts'
-import type { CustomerChanges } from '../../src/systems/port.ts'
+import type { CustomerChanges, OpportunityChanges } from '../../src/systems/port.ts'
 import type { Customer, Money, OpportunityStage } from '../../src/systems/records.ts'
 import { portOf } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
@@ -12,6 +12,7 @@ import {
   type Located,
   loadById,
   loadByKey,
+  located,
   lookupAll,
   pageOver,
   provenanceOf,
@@ -157,6 +158,32 @@ export function crmResolvers(rooms: Rooms) {
         })
         return { writeback, opportunity: record }
       },
+
+      async updateOpportunity(
+        _: unknown,
+        {
+          input,
+          ...how
+        }: {
+          input: { idempotencyKey: string; id: string; expectedVersion?: string } & OpportunityChanges
+        } & How,
+        context: SubgraphContext,
+      ) {
+        const { idempotencyKey, id, expectedVersion, ...fields } = input
+        const changes = given(fields)
+        if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
+        const { system, key } = located(systems, 'opportunity', id)
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'updateOpportunity',
+          input,
+          system,
+          record: 'opportunity',
+          action: 'update',
+          adapterInput: { key, ...given({ expectedVersion }), changes },
+          ...how,
+        })
+        return { writeback, opportunity: record }
+      },
     },
 
     Subscription: customerSubscriptions(rooms, customerOf),
@@ -200,6 +227,7 @@ export function crmResolvers(rooms: Rooms) {
         'probability',
         'closeDate',
         'owner',
+        'version',
         'createdAt',
         'updatedAt',
       ]),
