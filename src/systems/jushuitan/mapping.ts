@@ -7,7 +7,7 @@ import Big from 'big.js'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal, jsonNumber } from '../json.ts'
+import { jsonNumber } from '../json.ts'
 import { fieldText } from '../named-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
@@ -24,16 +24,9 @@ import {
   type SubStatus,
 } from '../records.ts'
 import { referenceIn, shopAmounts } from '../shop-order.ts'
+import { broken, decimal, given, id, text } from '../text-fields.ts'
 import type { JushuitanConfig } from './config.ts'
 
-/** Numbers of the vendor are JSON numbers in one release and text in another; both are text here. */
-const id = z.string().min(1)
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value || null)
-const decimal = text.refine((value) => value === null || isDecimal(value), 'is no number')
-const given = z.string().refine(isDecimal, 'is no number')
 const TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?/
 const time = text.refine((value) => value === null || TIME.test(value), 'is no time')
 
@@ -319,11 +312,4 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
 export const whenModified = (row: unknown): string | null => {
   const modified = (row as { modified?: unknown } | null)?.modified
   return typeof modified === 'string' && TIME.test(modified) ? modified.replace(' ', 'T').slice(0, 19) : null
-}
-
-function broken(what: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
-  const key = (row as Record<string, unknown> | null)?.[keyField]
-  const [issue] = error.issues
-  const where = issue ? `${issue.path.join('.')}: ${issue.message}` : ''
-  return fail({ kind: 'invalid-response', detail: `${what} ${String(key ?? 'without a key')}: ${where}` })
 }

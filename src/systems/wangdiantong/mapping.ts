@@ -8,7 +8,7 @@ import Big from 'big.js'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal, jsonNumber } from '../json.ts'
+import { jsonNumber } from '../json.ts'
 import { fieldText, pick } from '../named-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
@@ -25,15 +25,9 @@ import {
   type Warehouse,
 } from '../records.ts'
 import { referenceIn, shopAmounts } from '../shop-order.ts'
+import { broken, decimal, given, id, text } from '../text-fields.ts'
 import type { WangdiantongConfig } from './config.ts'
 
-const id = z.string().min(1)
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value || null)
-const decimal = text.refine((value) => value === null || isDecimal(value), 'is no number')
-const given = z.string().refine(isDecimal, 'is no number')
 const TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?/
 
 const lineSchema = z.object({
@@ -371,11 +365,4 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
 export const whenModified = (row: unknown): string | null => {
   const modified = fieldText(row, 'modified')
   return modified !== null && TIME.test(modified) ? modified.replace(' ', 'T').slice(0, 19) : null
-}
-
-function broken(what: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
-  const [issue] = error.issues
-  const where = issue ? `${issue.path.join('.')}: ${issue.message}` : ''
-  const key = fieldText(row, keyField) ?? 'without a key'
-  return fail({ kind: 'invalid-response', detail: `${what} ${key}: ${where}` })
 }
