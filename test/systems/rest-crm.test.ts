@@ -591,7 +591,7 @@ describe('an opportunity is created', () => {
   test.each(['drop-after', 'truncate', 'hang'] as const)(
     'a lost answer (%s) is an unknown outcome; looking finds what became of it',
     async (kind) => {
-      const { opportunity, crm } = await start({ timeoutMs: 300 })
+      const { opportunity, crm } = await start({ timeoutMs: kind === 'hang' ? 1_000 : 5_000 })
       crm.setFaults([{ kind, match: '^POST' }])
       expect(failureOf(await opportunity.create.send(input, write, context))?.kind).toBe('unknown-outcome')
       const verdict = given(await opportunity.create.verify(input, write, context))
@@ -766,7 +766,7 @@ describe('bad days', () => {
       { kind: 'invalid-response' },
     ],
   ] as const)('a read that meets %j is %j, for every key', async (fault, failure) => {
-    const { customer, adapter, crm } = await start({ timeoutMs: 200 })
+    const { customer, adapter, crm } = await start({ timeoutMs: fault.kind === 'hang' ? 200 : 5_000 })
     crm.setFaults([fault])
     const outcomes = await customer.readMany(['70007', '70014'], context)
     expect(outcomes.map(failureOf)).toEqual([

@@ -284,7 +284,7 @@ describe('orders are written', () => {
   test.each(['drop-after', 'hang-after', 'truncate'] as const)(
     'a lost answer (%s) is an unknown outcome; looking finds what became of it',
     async (kind) => {
-      const { order, erp } = await start({ timeoutMs: 400 })
+      const { order, erp } = await start({ timeoutMs: kind === 'hang-after' ? 1_000 : 5_000 })
       const create = must(must(order).create)
       erp.setFaults([{ kind }])
       expect(failureOf(await create.send(newOrder, write, context))?.kind).toBe('unknown-outcome')
@@ -530,7 +530,7 @@ describe('bad days', () => {
     ],
     [{ kind: 'status', status: 200, body: '{"success":true,"data":[]}' }, { kind: 'invalid-response' }],
   ] as const)('a read that meets %j is %j, for every key', async (fault, failure) => {
-    const { customer, erp } = await start({ timeoutMs: 200 })
+    const { customer, erp } = await start({ timeoutMs: fault.kind === 'hang' ? 200 : 5_000 })
     erp.setFaults([fault])
     const outcomes = await must(customer).readMany(['C20001', 'C20002'], context)
     expect(outcomes.map(failureOf)).toEqual([

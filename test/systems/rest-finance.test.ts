@@ -183,7 +183,7 @@ describe('payments are written back', () => {
   test.each(['drop-after', 'hang-after', 'truncate', 'html'] as const)(
     'a lost answer (%s) is an unknown outcome; looking finds what became of it',
     async (kind) => {
-      const { create, fin } = await start({ timeoutMs: 400 })
+      const { create, fin } = await start({ timeoutMs: kind === 'hang-after' ? 1_000 : 5_000 })
       fin.setFaults([{ kind }])
       expect(failureOf(await create.send(payment, write, context))?.kind).toBe('unknown-outcome')
       fin.setFaults([])
@@ -313,7 +313,7 @@ describe('bad days', () => {
       { kind: 'unavailable', reason: 'overloaded', retryAfterMs: 2_000 },
     ],
   ] as const)('a read that meets %j is %j, for every key', async (fault, failure) => {
-    const { invoice, fin } = await start({ timeoutMs: 300 })
+    const { invoice, fin } = await start({ timeoutMs: fault.kind === 'hang' ? 200 : 5_000 })
     fin.setFaults([fault])
     const outcomes = await invoice.readMany(['INV-000001', 'INV-000002'], context)
     expect(outcomes.map(failureOf)).toEqual([

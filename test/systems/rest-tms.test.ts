@@ -140,7 +140,7 @@ describe('a parcel is followed', () => {
   test.each(['drop-after', 'hang-after', 'truncate'] as const)(
     'a lost answer (%s) is an unknown outcome; looking finds what became of it',
     async (kind) => {
-      const { create, tms } = await start({ timeoutMs: 400 })
+      const { create, tms } = await start({ timeoutMs: kind === 'hang-after' ? 1_000 : 5_000 })
       const input = { trackingNumber: 'JT5200000000777', carrier: 'JT' }
       tms.setFaults([{ kind }])
       expect(failureOf(await create.send(input, write, context))?.kind).toBe('unknown-outcome')
@@ -277,7 +277,7 @@ describe('a TMS with other words', () => {
     [{ kind: 'hang' }, { kind: 'unavailable', reason: 'timeout' }],
     [{ kind: 'html' }, { kind: 'invalid-response' }],
   ] as const)('a read that meets %j is %j, for every key', async (fault, failure) => {
-    const { shipment, tms, adapter } = await start({ timeoutMs: 300 })
+    const { shipment, tms, adapter } = await start({ timeoutMs: fault.kind === 'hang' ? 200 : 5_000 })
     tms.setFaults([fault])
     const outcomes = await shipment.readMany(['T-SF1000000007', 'T-1'], context)
     expect(outcomes.map(failureOf)).toEqual([

@@ -434,7 +434,7 @@ describe('stock is set aside', () => {
   test.each(['drop-after', 'truncate', 'hang', 'html'] as const)(
     'a lost answer (%s) is an unknown outcome; looking finds what became of it',
     async (kind) => {
-      const { reservation, wms } = await start({ timeoutMs: 300 })
+      const { reservation, wms } = await start({ timeoutMs: kind === 'hang' ? 1_000 : 5_000 })
       wms.setFaults([{ kind, match: '^POST' }])
       expect(failureOf(await reservation.create.send(input, write, context))?.kind).toBe('unknown-outcome')
       const verdict = given(await reservation.create.verify(input, write, context))
@@ -1009,7 +1009,7 @@ describe('bad days', () => {
       { kind: 'invalid-response' },
     ],
   ] as const)('a read that meets %j is %j, for every key', async (fault, failure) => {
-    const { product, stock, adapter, wms } = await start({ timeoutMs: 200 })
+    const { product, stock, adapter, wms } = await start({ timeoutMs: fault.kind === 'hang' ? 200 : 5_000 })
     wms.setFaults([fault])
     const outcomes = await product.readMany([BEARING, MOTOR].map(String), context)
     expect(outcomes.map(failureOf)).toEqual([
