@@ -72,6 +72,8 @@ export interface LogState {
 }
 
 const PAGE = 200
+/** Events kept in memory for those who were away for a moment: many at once, after a network was. */
+const RECENT = 2_000
 /** Other processes of the same store append too; without a signal from them we look this often. */
 const LOOK_EVERY_MS = 500
 /** Taken out in one transaction. */
@@ -85,6 +87,9 @@ export async function openEventLog(store: Store): Promise<EventLog> {
   const listeners = new Set<(events: readonly ChangeEvent[]) => void>()
   let applied = (await stateOf(store.read)).head
   let appliedAt = await timeOf(store.read, applied)
+  /** What was applied after `recentFrom`, in order. */
+  const recent: ChangeEvent[] = []
+  let recentFrom = applied
 
   const applyAll = async () => {
     for (;;) {
@@ -94,6 +99,8 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       for (const listener of listeners) listener(page)
       applied = last.position
       appliedAt = last.appendedAt
+      recent.push(...page)
+      recentFrom = recent.splice(0, Math.max(0, recent.length - RECENT)).at(-1)?.position ?? recentFrom
       tail.offer(page)
     }
   }
@@ -152,7 +159,10 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       for (;;) {
         while (position < applied && !signal.aborted) {
           const upTo = applied
-          const page = await eventsBetween(store.read, position, upTo, filter.record)
+          const isRecent = position >= recentFrom
+          const page = isRecent
+            ? recentAfter(recent, position, filter.record)
+            : await eventsBetween(store.read, position, upTo, filter.record)
           const { floor } = await stateOf(store.read)
           // Looked at after reading: whatever was taken out before or meanwhile is seen.
           if (floor > position) {
@@ -165,7 +175,7 @@ export async function openEventLog(store: Store): Promise<EventLog> {
             if (signal.aborted) return
             if (!filter.matches || filter.matches(event)) yield { kind: 'event', event }
           }
-          if (page.length < PAGE) position = Math.max(position, upTo)
+          if (isRecent || page.length < PAGE) position = Math.max(position, upTo)
         }
         if (signal.aborted) return
         // Nothing was awaited since `applied` was looked at: nothing can slip in between.
@@ -234,6 +244,16 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       clearInterval(timer)
     },
   }
+}
+
+function recentAfter(
+  recent: readonly ChangeEvent[],
+  position: number,
+  record: Subject | undefined,
+): readonly ChangeEvent[] {
+  const from = recent.findIndex((event) => event.position > position)
+  if (from === -1) return []
+  return recent.slice(from).filter((event) => record === undefined || event.record === record)
 }
 
 async function stateOf(db: Database): Promise<{ head: number; floor: number; bytes: number }> {

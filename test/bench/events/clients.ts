@@ -46,6 +46,8 @@ async function openOnce(one: Subscriber): Promise<void> {
   one.socket = socket
   await new Promise<void>((resolve, reject) => {
     socket.on('error', reject)
+    // The server may give up on one whose first message it has not come to.
+    socket.on('close', () => reject(new Error('closed')))
     socket.on('open', () => socket.send('{"type":"connection_init"}'))
     socket.on('message', (data) => {
       const message = JSON.parse(String(data)) as {
@@ -112,6 +114,13 @@ process.on('message', async (question: { ask: string } & Connect) => {
       process.send?.({ deliveries, p50: at(0.5), p99: at(0.99) })
     }
     if (question.ask === 'cut') {
+      // Who has no cursor has no place to go on from: that would be no gap of the server's.
+      for (
+        const deadline = Date.now() + 30_000;
+        subscribers.some(({ last }) => last === null);
+        await delay(50)
+      )
+        if (Date.now() > deadline) throw new Error('some subscribers got nothing in 30 s')
       for (const one of subscribers) {
         one.socket?.removeAllListeners('message')
         one.socket?.terminate()

@@ -90,8 +90,7 @@ async function tributaryAlone(): Promise<object> {
     await clients.ask({ ask: 'connect', url, ...shape, subscribers: 1_000, matching: 5 })
     await delay(500)
     // Cut off while events go on, back at once.
-    const sending = server.ask<FromServer>({ ask: 'send', ...shape, seconds: 14 })
-    await delay(1_000)
+    const sending = server.ask<FromServer>({ ask: 'send', ...shape, seconds: 20 })
     await clients.ask({ ask: 'cut' })
     await delay(10_000)
     const resumed = clients.ask<object>({ ask: 'resume' })
