@@ -1,8 +1,9 @@
 /** Flows over the demo's systems: what the runner makes of steps that go well, are refused, hang, and die. */
+import { rmSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { AppOptions } from '../../src/app.ts'
 import { type Flow, reject, type Step } from '../../src/flows/flow.ts'
-import { eventually, idOf, openTestGateway, READER, type TestGateway } from '../e2e/kit.ts'
+import { eventually, idOf, openTestGateway, READER, type TestGateway, temporaryFolder } from '../e2e/kit.ts'
 
 const OPPORTUNITY = 'OP-00001'
 const START = `mutation S($flow: String!, $id: ID!, $waitFor: Int) {
@@ -279,5 +280,59 @@ describe('a flow', () => {
     })
     expect(after.problem).toEqual({ code: 'CANCELLED', message: 'no more' })
     expect(after.steps.map(({ state }: { state: string }) => state)).toEqual(['UNDONE', 'PENDING'])
+  })
+
+  it('stays with its version, and needs a person where a deploy has lost that', async () => {
+    const dataDir = temporaryFolder()
+    let id = ''
+    {
+      await using gateway = await open(flowOf([order]), { dataDir })
+      await gateway.data('mutation { pauseSystem(id: "erp", reason: "stocktaking") { id } }')
+      id = (await start(gateway, 300)).id
+    }
+    {
+      await using gateway = await open(flowOf([order, payment], { version: 2 }), { dataDir })
+      const lost = await eventually(async () => {
+        const now = await look(gateway, id)
+        return now.state === 'NEEDS_ATTENTION' && now
+      })
+      expect(lost).toMatchObject({ version: 1, problem: { code: 'FLOW_VERSION_MISSING' } })
+      expect(lost.problem.message).toContain('version 1')
+    }
+    await using gateway = await open([flowOf([order]), flowOf([order, payment], { version: 2 })], { dataDir })
+    await gateway.data('mutation { resumeSystem(id: "erp", reason: "done") { id } }')
+    await gateway.data('mutation R($id: ID!) { retryFlowRun(id: $id, reason: "deployed") { id } }', { id })
+    const after = await eventually(async () => {
+      const now = await look(gateway, id)
+      return now.state === 'COMPLETED' && now
+    })
+    expect(after.steps).toHaveLength(1)
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+
+  it('that makes what begins it comes to an end, and says so', async () => {
+    const circle: Step = {
+      name: 'again',
+      async prepare() {
+        const input = { customer: '70007', name: 'and again', stage: 'WON' }
+        return { write: { system: 'crm', record: 'opportunity', action: 'create', input } }
+      },
+    }
+    const flow = flowOf([circle], { startsOn: ({ data: { facts } }) => facts.stage === 'WON' })
+    await using gateway = await open(flow, {
+      override: (file) => Object.assign(file, { flows: { tenant: 'demo' } }),
+    })
+    const before = gateway.demo.world.count('crmOpportunities')
+    await start(gateway)
+    const refused = () =>
+      gateway.app.store.read.selectFrom('event').select('data').where('type', '=', 'flow.refused').execute()
+    await eventually(async () => (await refused()).length > 0, 20_000)
+    // Polled and told by webhook, too: what the gateway made stays what it made.
+    await gateway.poll('crm')
+    const { flowRuns } = await gateway.data('{ flowRuns(first: 50) { nodes { key causedBy { id } } } }')
+    expect(flowRuns.nodes).toHaveLength(6)
+    expect(flowRuns.nodes.filter((one: { causedBy: unknown }) => one.causedBy === null)).toHaveLength(1)
+    expect(gateway.demo.world.count('crmOpportunities')).toBe(before + 6)
+    expect(await refused()).toHaveLength(1)
   })
 })
