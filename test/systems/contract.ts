@@ -133,6 +133,10 @@ function failure(outcome: Outcome<unknown> | undefined): SourceFailure {
   return outcome.failure
 }
 
+/** A short timeout is meant for one exchange of a test; the others may take their time on a busy machine. */
+const patiently = <T>(ask: () => Promise<Outcome<T>>): Promise<T> =>
+  vi.waitFor(async () => value(await ask()), { timeout: 5_000, interval: 20 })
+
 const keysOf = (outcomes: readonly Outcome<AnyRecord | null>[]) =>
   outcomes.map((one) => value(one)?.key ?? null)
 
@@ -349,7 +353,7 @@ export function contract(kind: string, of: Subject): void {
   /** Reads once, so that what follows meets a session that stands. */
   const warm = async (options?: OpenOptions) => {
     const it = await start(options)
-    value(await readOne(it, main, first))
+    await patiently(() => readOne(it, main, first))
     it.simulator.clearCalls()
     return it
   }
@@ -651,7 +655,7 @@ export function contract(kind: string, of: Subject): void {
       mute = 'half'
       await using hasty = await openSystem({ ...system, timeoutMs: 300 })
       mute = undefined
-      value(await readOne(hasty, main, first))
+      await patiently(() => readOne(hasty, main, first))
       mute = 'half'
       expect(failure(await readOne(hasty, main, first))).toMatchObject({
         kind: 'unavailable',
@@ -733,8 +737,8 @@ export function contract(kind: string, of: Subject): void {
       const action = it.port(create.type).create
       if (!action) throw new Error(`${kind} cannot create a ${create.type}`)
       // A session first, and what writes need beside it: faults shall meet the write itself.
-      const connected = await it.adapter.connect?.(call)
-      if (connected) value(connected)
+      const { connect } = it.adapter
+      if (connect) await patiently(() => connect(call))
       return Object.assign(it, { action, before: create.count(it.world) })
     }
 
@@ -776,12 +780,12 @@ export function contract(kind: string, of: Subject): void {
       'an answer lost by "%s" leaves the outcome open, and a look tells',
       async (bad) => {
         await using it = await ready({ timeoutMs: bad === 'hang' ? 300 : 5_000 })
-        value(await readOne(it, main, first))
+        await patiently(() => readOne(it, main, first))
         it.simulator.setFaults([{ kind: bad, match: create.request, times: 1 }])
         const sent = it.note(await it.action.send(create.input, write, call))
         expect(failure(sent).kind).toBe('unknown-outcome')
         it.simulator.setFaults([])
-        const looked = value(it.note(await it.action.verify(create.input, write, call)))
+        const looked = await patiently(() => it.action.verify(create.input, write, call))
         const made = create.count(it.world) - it.before
         expect(made).toBe(bad === 'drop-after' || bad === 'truncate' ? 1 : 0)
         expect(looked.effect).toBe(made === 1 ? 'done' : 'none')

@@ -432,13 +432,6 @@ describe('bad days', () => {
     expect(failureOf(echoed[0])).toMatchObject({ kind: 'rejected', code: '1' })
     expect(JSON.stringify([outcomes, echoed])).not.toMatch(/wrong-secret|7f3a9e/)
   })
-
-  test('a caller who leaves ends the call', async () => {
-    const { customer, crm } = await startCrm()
-    crm.setFaults([{ kind: 'hang' }])
-    const [outcome] = await customer.readMany(['70007'], { ...context, signal: AbortSignal.timeout(50) })
-    expect(failureOf(outcome)).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
-  })
 })
 
 /* ---- other wires ---- */

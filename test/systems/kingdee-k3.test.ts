@@ -749,18 +749,6 @@ describe('who is asking', () => {
       reason: 'aborted',
     })
   })
-
-  test('a caller that leaves lets go', async () => {
-    const { order, simulator } = await setUp()
-    await order.readMany([n(1)], call)
-    simulator.setFaults([{ kind: 'hang', match: 'ExecuteBillQuery', times: 1 }])
-    const leaving = new AbortController()
-    const hanging = order.readMany([n(1)], { ...call, signal: leaving.signal })
-    await delay(30)
-    leaving.abort()
-    expect(failure((await hanging)[0])).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
-    expect(value((await order.readMany([n(3)], call))[0])?.key).toBe(n(3))
-  })
 })
 
 describe('bad days', () => {
@@ -805,33 +793,18 @@ describe('bad days', () => {
     expect(called(/ValidateUser/)).toHaveLength(1)
   })
 
-  test('answers of other forms: too much, too odd, too many calls', async () => {
+  test('answers of other forms are no answers', async () => {
     const { order, simulator } = await setUp()
     await order.readMany([n(1)], call)
-    const failing = async (body: string, status = 200, headers = {}) => {
-      simulator.setFaults([{ kind: 'status', status, body, headers, match: 'ExecuteBillQuery' }])
+    const failing = async (body: string) => {
+      simulator.setFaults([{ kind: 'status', status: 200, body, match: 'ExecuteBillQuery' }])
       return failure((await order.readMany([n(1)], call))[0])
     }
     expect((await failing('response_error: 未将对象引用设置到对象的实例')).kind).toBe('invalid-response')
     expect((await failing('{"a":1}')).kind).toBe('invalid-response')
     expect((await failing('[1]')).kind).toBe('invalid-response')
-    expect((await failing(`[["${'x'.repeat(33 * 1024 * 1024)}"]]`)).kind).toBe('invalid-response')
-    expect(await failing('', 429, { 'retry-after': '7' })).toMatchObject({
-      reason: 'rate-limited',
-      retryAfterMs: 7000,
-    })
-    expect(await failing('', 503)).toMatchObject({ kind: 'unavailable', reason: 'overloaded' })
     simulator.setFaults([])
     expect(value((await order.readMany([n(1)], call))[0])?.key).toBe(n(1))
-  })
-
-  test('a system that is not there is unreachable, for writes too', async () => {
-    const { order, simulator, adapter } = await setUp()
-    await simulator.close()
-    const unreachable = { kind: 'unavailable', reason: 'unreachable' }
-    expect(failure(await adapter.health(call))).toMatchObject(unreachable)
-    expect(failure((await order.readMany([n(1)], call))[0])).toMatchObject(unreachable)
-    expect(failure(await order.create?.send(newOrder, write, call))).toMatchObject(unreachable)
   })
 })
 

@@ -586,12 +586,6 @@ describe('lists and changes', () => {
 })
 
 describe('logging in', () => {
-  test('a hundred waiters cost one token', async () => {
-    const { order, called } = await setUp()
-    await Promise.all(Array.from({ length: 100 }, () => order.readMany(['1003'], call)))
-    expect(called(/oauth/)).toHaveLength(1)
-  })
-
   test('a token that has ended is renewed once, writes too', async () => {
     const { order, create, simulator, called } = await setUp()
     value((await order.readMany(['1003'], call))[0])
@@ -1049,26 +1043,6 @@ describe('changing orders', () => {
 })
 
 describe('bad days', () => {
-  test('reads tell apart what may be asked again', async () => {
-    const { order, simulator } = await setUp({ timeoutMs: 250 })
-    value((await order.readMany(['1003'], call))[0])
-    const read = async () => failure((await order.readMany(['1003', '1006'], call))[1])
-    simulator.setFaults([{ kind: 'refuse' }])
-    expect(await read()).toMatchObject({ kind: 'unavailable', reason: 'unreachable' })
-    simulator.setFaults([{ kind: 'hang' }])
-    expect(await read()).toMatchObject({ kind: 'unavailable', reason: 'timeout' })
-    simulator.setFaults([{ kind: 'truncate' }])
-    expect((await read()).kind).toBe('unavailable')
-    simulator.setFaults([{ kind: 'html' }])
-    expect((await read()).kind).toBe('invalid-response')
-    simulator.setFaults([{ kind: 'status', status: 503 }])
-    expect(await read()).toMatchObject({ kind: 'unavailable', reason: 'overloaded' })
-    simulator.setFaults([{ kind: 'status', status: 200, body: '{"d":{"results":"no"}}' }])
-    expect((await read()).kind).toBe('invalid-response')
-    simulator.setFaults([])
-    expect(value((await order.readMany(['1003'], call))[0])?.key).toBe('1003')
-  })
-
   test('a service that is not active is a matter of configuration, and no other service is affected', async () => {
     const { invoice, order } = await setUp({ simulator: { inactive: ['API_BILLING_DOCUMENT_SRV'] } })
     expect(failure((await invoice.readMany(['90000001'], call))[0]).kind).toBe('unsupported')
@@ -1080,17 +1054,6 @@ describe('bad days', () => {
     const body = JSON.stringify({ error: { code: '/IWBEP/CM_MGW_RT/022', message: { value: 'No data' } } })
     simulator.setFaults([{ kind: 'status', status: 400, body, match: 'A_SalesOrder' }])
     expect((await order.readMany(['1003'], call)).map(value)).toEqual([null])
-  })
-
-  test('whoever gives up waiting lets go at once', async () => {
-    const { order, simulator } = await setUp({ timeoutMs: 5_000 })
-    simulator.setFaults([{ kind: 'hang' }])
-    const stop = new AbortController()
-    const started = Date.now()
-    setTimeout(() => stop.abort(), 50)
-    const [outcome] = await order.readMany(['1003'], { ...call, signal: stop.signal })
-    expect(failure(outcome)).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
-    expect(Date.now() - started).toBeLessThan(2_000)
   })
 
   test('a link to the next page that leads elsewhere is not followed', async () => {
