@@ -906,7 +906,13 @@ describe('creating an order', () => {
       await open({ createTarget: 'submitted' }).order.create?.send(newOrder, other, call),
     )
     expect([submitted.reached, submitted.record?.status]).toEqual(['submitted', 'PENDING_APPROVAL'])
-    expect([13, 14].map((entry) => orderIn(world, entry).confirmed)).toEqual([false, false])
+    // What a write asks for goes before what is configured.
+    const asked = { ...write, externalReference: 'b'.repeat(32), target: 'saved' as const }
+    const { create } = open({ createTarget: 'effective' }).order
+    expect(create?.targets).toEqual(['saved', 'submitted', 'effective'])
+    expect(value(await create?.send(newOrder, asked, call)).reached).toBe('saved')
+    expect(value(await create?.verify(newOrder, asked, call))).toMatchObject({ result: { reached: 'saved' } })
+    expect([13, 14, 15].map((entry) => orderIn(world, entry).confirmed)).toEqual([false, false, false])
   })
 
   test('where people approve, the order waits for them, and verifying tells when they did', async () => {

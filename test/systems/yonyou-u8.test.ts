@@ -858,6 +858,10 @@ describe('writing', () => {
       reached: 'effective',
       record: { status: 'CONFIRMED' },
     })
+    // What a write asks for goes before what is configured.
+    expect(create.targets).toEqual(['saved', 'effective'])
+    const asked = { ...write, externalReference: 'c'.repeat(32), target: 'saved' as const }
+    expect(value(await create.send(newOrder, asked, call))).toMatchObject({ reached: 'saved' })
     simulator.setFaults([{ match: '/saleorder/verify', kind: 'status', status: 500, body: '' }])
     const other = { ...write, externalReference: 'e'.repeat(32) }
     expect(value(await open().create.send(newOrder, other, call))).toMatchObject({

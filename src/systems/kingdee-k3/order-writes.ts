@@ -86,9 +86,12 @@ function createAction(
     return typeof row?.[1] === 'string' && row[1].trim() !== '' ? row[1] : null
   }
 
+  const targetOf = (write: WriteContext): Stage => write.target ?? config.createTarget
+
   /** What an order that is there says of itself. Between submitting and auditing it waits for a person. */
   const resultOf = async (
     number: Key,
+    target: Stage,
     context: CallContext,
     known: Stage = 'saved',
     note?: SourceFailure,
@@ -96,16 +99,17 @@ function createAction(
     const read = await reread(number, context)
     const record = read.ok ? read.value : null
     const reached = record ? reachedBy(documentStatusOf(record)) : known
-    if (reached === 'submitted' && config.createTarget === 'effective') return fail(awaiting(number, note))
+    if (reached === 'submitted' && target === 'effective') return fail(awaiting(number, note))
     return ok({
       key: number,
       ...(record ? { record } : {}),
       reached,
-      ...(note && !isAtLeast(reached, config.createTarget) ? { note: wordsOf(note) } : {}),
+      ...(note && !isAtLeast(reached, target) ? { note: wordsOf(note) } : {}),
     })
   }
 
   return {
+    targets: STAGES,
     preview: (input, write) => client.preview(save(input, write)),
 
     async send(input, write, context): Promise<Result> {
@@ -128,25 +132,20 @@ function createAction(
       }
       // From here on the order exists: no failure may say that nothing had an effect.
       const number = found.value
-      const on = await steps.advance(
-        number,
-        sent.ok && sent.value ? 'saved' : null,
-        config.createTarget,
-        context,
-      )
+      const on = await steps.advance(number, sent.ok && sent.value ? 'saved' : null, targetOf(write), context)
       if (on.failure) log(on.failure, on.step)
-      const result = await resultOf(number, context, on.reached, on.failure)
+      const result = await resultOf(number, targetOf(write), context, on.reached, on.failure)
       if (on.failure?.kind !== 'unknown-outcome') return result
       const reached = result.ok ? result.value.reached : 'saved'
       // The step may still be on its way: whoever looks later will know.
-      return result.ok && isAtLeast(reached, config.createTarget) ? result : fail(on.failure)
+      return result.ok && isAtLeast(reached, targetOf(write)) ? result : fail(on.failure)
     },
 
     async verify(_input, write, context): Promise<Checked> {
       const number = await outcomeOf(() => numberOf(write, context))
       if (!number.ok) return number
       if (number.value !== null) {
-        const result = await resultOf(number.value, context)
+        const result = await resultOf(number.value, targetOf(write), context)
         return result.ok ? ok({ effect: 'done', result: result.value }) : result
       }
       // As the number, the reference is unique: a second Save could not make a second order.

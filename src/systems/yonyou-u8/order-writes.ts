@@ -180,9 +180,11 @@ function createAction(
     return fail({ kind: 'unknown-outcome', detail: `POST ${ADD}: ${why}` })
   }
 
-  /** Takes a saved order further, where the configuration wants that. What fails here does not undo the order. */
+  const targetOf = (write: WriteContext) => write.target ?? config.orderTarget
+
+  /** Takes a saved order further, where that is wanted. What fails here does not undo the order. */
   const carryOn = async (saved: Result, write: WriteContext, context: CallContext): Promise<Result> => {
-    if (!saved.ok || config.orderTarget === 'saved' || saved.value.reached === 'effective') return saved
+    if (!saved.ok || targetOf(write) === 'saved' || saved.value.reached === 'effective') return saved
     const { key } = saved.value
     const name = `${write.externalReference}-verify`
     const sent = await sender.send(name, VERIFY, voucher(key), context)
@@ -194,6 +196,8 @@ function createAction(
   }
 
   return {
+    // U8 knows no stage between the two.
+    targets: ['saved', 'effective'],
     preview(input, write) {
       const body = map.orderBody(input, write)
       return preview(ADD, body.ok ? body.value : failureText(body.failure))
@@ -228,7 +232,7 @@ function createAction(
       if (!found.ok) return found
       if (found.value) {
         sender.forget(name)
-        return ok({ effect: 'done', result: foundAgain(found.value) })
+        return ok({ effect: 'done', result: foundAgain(found.value, write) })
       }
       const field = config.externalReferenceField
       const none = `no order has ${field} = ${name}`
@@ -248,7 +252,7 @@ function createAction(
       if (told !== null) {
         const result = await identify(told.id, input, write, context)
         return result.ok && result.value.record
-          ? ok({ effect: 'done', result: foundAgain(result.value.record) })
+          ? ok({ effect: 'done', result: foundAgain(result.value.record, write) })
           : fail({
               kind: 'invalid-response',
               detail: `the result of ${name} names an order that cannot be read`,
@@ -260,9 +264,9 @@ function createAction(
   }
 
   /** A look only looks: an approval that was to follow has not been sent, and is left to a person. */
-  function foundAgain(order: Order): WriteResult<'order'> {
+  function foundAgain(order: Order, write: WriteContext): WriteResult<'order'> {
     const result = resultOf(order)
-    const isShort = config.orderTarget === 'effective' && result.reached === 'saved'
+    const isShort = targetOf(write) === 'effective' && result.reached === 'saved'
     return isShort ? { ...result, note: 'saved, not approved: the answer to the creation was lost' } : result
   }
 
