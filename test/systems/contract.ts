@@ -302,6 +302,8 @@ interface Simulated extends Opened {
 interface OpenOptions {
   readonly settings?: Settings | undefined
   readonly timeoutMs?: number
+  /** Default: a fresh one. */
+  readonly world?: World
   readonly prepare?: (world: World) => void
   /** The system closes the door on these. */
   readonly wrongCredentials?: true
@@ -321,7 +323,7 @@ async function systemOf(kind: string, of: Subject, settings: Settings, timeoutMs
 }
 
 async function open(kind: string, of: Subject, options: OpenOptions = {}): Promise<Simulated> {
-  const world = worldOf(of)
+  const world = options.world ?? worldOf(of)
   options.prepare?.(world)
   const simulator = await of.start(world)
   const right = { ...of.settings(simulator.url), ...options.settings }
@@ -482,10 +484,11 @@ export function contract(kind: string, of: Subject): void {
     test('instants and days do not depend on where the gateway stands', async () => {
       const { TZ } = process.env
       const readings: string[] = []
+      const world = worldOf(of)
       try {
         for (const zone of ['UTC', 'Pacific/Kiritimati', 'America/Los_Angeles']) {
           process.env.TZ = zone
-          await using it = await start()
+          await using it = await start({ world })
           const all = await Promise.all(
             types.map((type) => it.port(type).readMany(samplesOf(it, type).there, call)),
           )
