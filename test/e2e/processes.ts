@@ -19,6 +19,7 @@ export interface Systems extends AsyncDisposable, Pick<Demo, 'world' | 'simulato
 }
 
 export interface Running extends Client, AsyncDisposable {
+  readonly pid: number
   /** As `kill -9` does. */
   kill(): Promise<void>
   /** As ctrl-c does. @returns The exit code. */
@@ -82,6 +83,7 @@ async function start(args: readonly string[]): Promise<Running> {
   }
   return {
     ...client,
+    pid: child.pid as number,
     kill: () => end('SIGKILL'),
     async stop() {
       await end('SIGTERM')
