@@ -226,6 +226,8 @@ export function crmResolvers(rooms: Rooms) {
         'amount',
         'probability',
         'closeDate',
+        'lines',
+        'orderNumber',
         'owner',
         'version',
         'createdAt',

@@ -4,7 +4,7 @@ import { startRestWmsSimulator } from '../../src/systems/rest-wms/simulator.ts'
 import { eventually, idOf, openTestGateway, type TestGateway } from '../e2e/kit.ts'
 
 const RUN = `fragment run on FlowRun { id flow version key state subject event problemStep
-  problem { code message line } steps { name state key system { id } note writeback { id state } } }`
+  problem { code message line details { name value } } steps { name state key system { id } note writeback { id state } } }`
 const START = `mutation S($flow: String!, $id: ID!) {
   startFlow(input: { flow: $flow, id: $id }, waitFor: 20000) { ...run } } ${RUN}`
 const BY_KEY = `query R($flow: String!, $key: String!) { flowRun(flow: $flow, key: $key) { ...run } } ${RUN}`
@@ -92,8 +92,13 @@ describe('lead to cash', () => {
     sell(gateway, '2')
     await gateway.poll('crm')
     const before = counts(gateway)
-    win(gateway)
-    await gateway.poll('crm')
+    const won = await gateway.data(`mutation { updateOpportunity(input: {
+      idempotencyKey: "won", id: "${idOf('opportunity', 'crm', 'OP-00001')}", stage: WON
+    }) { writeback { state } opportunity { lines { product quantity unitPrice } orderNumber } } }`)
+    expect(won.updateOpportunity).toEqual({
+      writeback: { state: 'CONFIRMED' },
+      opportunity: { lines: [{ product: 'A00003', quantity: '2', unitPrice: '100.00' }], orderNumber: null },
+    })
     const run = await eventually(async () => {
       const { flowRun } = await gateway.data(BY_KEY, { flow: 'lead-to-cash', key: 'OP-00001' })
       return flowRun?.state === 'COMPLETED' && flowRun
@@ -153,6 +158,9 @@ describe('lead to cash', () => {
       id: idOf('opportunity', 'crm', 'OP-00001'),
     })
     expect(run).toMatchObject({ state: 'COMPENSATED', problemStep: 'stock', problem: { code: 'REJECTED' } })
+    expect(run.problem.details).toEqual(
+      expect.arrayContaining([expect.objectContaining({ name: 'required', value: '100000' })]),
+    )
     expect(run.steps.map(({ state }: { state: string }) => state)).toEqual([
       'UNDONE',
       'FAILED',
