@@ -1,7 +1,7 @@
 /** One entity set of the Service Layer read as one record type: by key, by page, by change, by another key. */
 import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { changesByStamp, compare, listByKey, type Reader } from '../keyset.ts'
 import type { CallContext, ChangePage, ListPage, ListQuery, RecordPort } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
 import { literal, queryPath, type ServiceLayer } from './client.ts'
@@ -48,18 +48,7 @@ export const textKey = (key: string) =>
     created: { date: 'CreateDate', time: 'CreateTime' },
   }) as const
 
-export interface Entity<R> {
-  readonly batchLimit: number
-  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<R | null>[]>
-  readOne(key: Key, context: CallContext): Promise<Outcome<R | null>>
-  list(
-    query: ListQuery,
-    context: CallContext,
-  ): Promise<Outcome<{ items: { record: R; position: string }[]; hasMore: boolean }>>
-  changes(
-    checkpoint: string | null,
-    context: CallContext,
-  ): Promise<Outcome<{ records: R[]; checkpoint: string; hasMore: boolean }>>
+export interface Entity<R> extends Reader<R> {
   lookup(
     field: string,
     keysOf: (record: R) => readonly Key[],
@@ -82,13 +71,6 @@ export function readable<T extends RecordType>(of: Entity<RecordTypes[T]>) {
     changes(checkpoint: string | null, context: CallContext): Promise<Outcome<ChangePage<T>>>
   }
 }
-
-/** Where a list of changes stands. While its pages are read, `after` is the last key and `until` the next `since`. */
-const checkpointSchema = z.strictObject({
-  since: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/),
-  until: z.string().optional(),
-  after: z.string().optional(),
-})
 
 export function entity<R extends { key: Key; version?: string | null }>(
   source: Source,
@@ -149,6 +131,12 @@ export function entity<R extends { key: Key; version?: string | null }>(
       return record.ok && record.value !== null ? [record.value] : []
     })
 
+  const placeOf = (row: unknown): string => {
+    const place = rowKey(row, key)
+    if (place !== undefined) return place
+    throw new SourceError({ kind: 'invalid-response', detail: `${name}: a row without ${key}` })
+  }
+
   const newest = async (context: CallContext): Promise<Stamp> => {
     const { date, time } = options.created
     const light = { entity: name, select: [key, 'UpdateDate', 'UpdateTime', date, time] }
@@ -183,57 +171,45 @@ export function entity<R extends { key: Key; version?: string | null }>(
         if (filter?.customer !== undefined && !select.includes('CardCode')) {
           throw new SourceError({ kind: 'unsupported', message: `${name} do not belong to customers.` })
         }
-        const terms = where(
-          filter?.customer === undefined ? undefined : `CardCode eq ${literal(filter.customer)}`,
-          search === undefined
-            ? undefined
-            : options.searched.map((field) => `contains(${field},${literal(search)})`).join(' or '),
-          after === undefined
-            ? undefined
-            : `${key} ${options.direction === 'desc' ? 'lt' : 'gt'} ${literalOf(after)}`,
+        const compared = options.direction === 'desc' ? 'lt' : 'gt'
+        return listByKey(
+          { first, after },
+          {
+            placeOf,
+            rows(from, limit) {
+              const terms = where(
+                filter?.customer === undefined ? undefined : `CardCode eq ${literal(filter.customer)}`,
+                search === undefined
+                  ? undefined
+                  : options.searched.map((field) => `contains(${field},${literal(search)})`).join(' or '),
+                from === undefined ? undefined : `${key} ${compared} ${literalOf(from)}`,
+              )
+              return client.rows(query(terms, `${key} ${options.direction}`, limit, limit), context)
+            },
+            items: (rows) => legible(rows, read).map((record) => ({ record, position: record.key })),
+          },
         )
-        // By key, not by page number: whatever is added meanwhile, nothing is skipped.
-        const rows = await client.rows(
-          query(terms, `${key} ${options.direction}`, first + 1, first + 1),
-          context,
-        )
-        const items = legible(rows.slice(0, first), read).map((record) => ({ record, position: record.key }))
-        return { items, hasMore: rows.length > first }
       })
     },
 
-    /**
-     * Goes by the server's own stamps and never by our clock, so that neither skew nor a wrong time zone loses
-     * anything. Pages are in key order: a row changed meanwhile does not slip out of a page not yet read, and
-     * whoever was changed after the first page is found by the next round, which starts from `until`.
-     */
     changes(checkpoint, context) {
       return outcomeOf(async () => {
-        if (checkpoint === null) {
-          const since = await newest(context)
-          return { records: [], checkpoint: JSON.stringify({ since }), hasMore: false }
-        }
-        const { since, until, after } = readCheckpoint(checkpointSchema, checkpoint)
         const read = await options.read(context)
-        const terms = where(
-          changedSince(stampMinus(since, config.overlapSeconds), options.created),
-          after === undefined ? undefined : `${key} gt ${literalOf(after)}`,
-        )
-        const limit = config.pageLimit
-        const rows = await client.rows(query(terms, `${key} asc`, limit + 1, limit + 1), context)
-        const page = rows.slice(0, limit)
-        const records = legible(page, read).sort((a, b) => compare(stamp(a), stamp(b)))
-        const hasMore = rows.length > limit
-        if (hasMore) {
-          const last = rowKey(page.at(-1), key)
-          if (last === undefined) {
-            throw new SourceError({ kind: 'invalid-response', detail: `${name}: a row without ${key}` })
-          }
-          const next = { since, until: until ?? (await newest(context)), after: last }
-          return { records, checkpoint: JSON.stringify(next), hasMore }
-        }
-        const seen = until ?? page.map(latestStamp).reduce<Stamp>(later, since)
-        return { records, checkpoint: JSON.stringify({ since: later(since, seen) }), hasMore }
+        return changesByStamp(checkpoint, {
+          stamp: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/,
+          limit: config.pageLimit,
+          newest: () => newest(context),
+          placeOf,
+          rows(since, after, limit) {
+            const terms = where(
+              changedSince(stampMinus(since, config.overlapSeconds), options.created),
+              after === undefined ? undefined : `${key} gt ${literalOf(after)}`,
+            )
+            return client.rows(query(terms, `${key} asc`, limit, limit), context)
+          },
+          stampOf: latestStamp,
+          records: (rows) => legible(rows, read).sort((a, b) => compare(stamp(a), stamp(b))),
+        })
       })
     },
 
@@ -273,8 +249,6 @@ export function entity<R extends { key: Key; version?: string | null }>(
   }
 }
 
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-const later = (a: Stamp, b: Stamp | null): Stamp => (b !== null && b > a ? b : a)
 const stamp = (record: { version?: string | null }): string => record.version ?? ''
 
 /** Document keys are 32-bit whole numbers; anything else would make the vendor refuse the whole filter. */
