@@ -108,7 +108,8 @@ export async function demoConfig(options: DemoOptions = {}): Promise<Config> {
   )
 }
 
-function refuseUnsafe(host: string): void {
+/** @throws ConfigError in production and on any address that others reach. */
+export function refuseUnsafe(host: string): void {
   const hint = 'Write a configuration and name it with --config FILE or TRIBUTARY_CONFIG.'
   if (process.env.NODE_ENV === 'production') {
     throw new ConfigError('The demo', [{ path: '', message: 'does not run under NODE_ENV=production', hint }])

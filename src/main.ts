@@ -13,6 +13,7 @@ const USAGE = `Usage: npm start -- [options]              the gateway with all s
        npm run compose -- [--check]        writes schema/supergraph.graphql from the subgraphs, or checks it
 
 Options: --config FILE   the configuration (or TRIBUTARY_CONFIG)
+         --demo NAME     start, check: small (three systems; without a configuration the default) or everything
          --port N        instead of the configured port (or PORT)
          --remote NAME=URL   a subgraph that runs as a process of its own; may be repeated
          --extensions    ask: also print where the answer comes from and how old it is
@@ -23,6 +24,7 @@ const { values, positionals } = parseArgs({
   strict: false,
   options: {
     config: { type: 'string' },
+    demo: { type: 'string' },
     port: { type: 'string' },
     remote: { type: 'string', multiple: true },
     supergraph: { type: 'string' },
@@ -34,7 +36,18 @@ const { values, positionals } = parseArgs({
   },
 })
 
-const KNOWN = new Set(['config', 'port', 'remote', 'supergraph', 'check', 'url', 'extensions', 'key', 'help'])
+const KNOWN = new Set([
+  'config',
+  'demo',
+  'port',
+  'remote',
+  'supergraph',
+  'check',
+  'url',
+  'extensions',
+  'key',
+  'help',
+])
 const commands: Readonly<Record<string, (args: string[], flags: Flags) => Promise<void>>> = {
   start: async (_args, flags) => (await import('./commands/start.ts')).start(flags),
   subgraph: async (args, flags) => (await import('./commands/subgraph.ts')).subgraph(args, flags),

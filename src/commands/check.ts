@@ -1,17 +1,17 @@
 /** `check`: the configuration, and whether each system answers to its real credentials. */
 import { openSystem } from '../app.ts'
 import { gatewayCaller } from '../caller/caller.ts'
-import { startDemo } from '../demo.ts'
 import { createLog } from '../observe/log.ts'
 import { failureText } from '../systems/failure.ts'
 import { createSystems, type System } from '../systems/registry.ts'
+import { demoOf } from './demo.ts'
 import type { Flags } from './flags.ts'
 import { configFile, readConfig } from './settings.ts'
 
 export async function check(flags: Flags): Promise<void> {
   const logger = createLog('silent')
-  const file = configFile(flags)
-  const demo = file === undefined ? await startDemo({ simulatorPorts: [0, 0, 0], everyMs: 0 }) : null
+  const demo = await demoOf(flags, { briefly: true })
+  const file = demo ? undefined : configFile(flags)
   const config = demo ? demo.config : await readConfig(file as string, flags)
   const systems = await Promise.all(
     Object.entries(config.systems).map(([id, settings]) => openSystem(id, settings, logger)),

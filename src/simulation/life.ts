@@ -2,6 +2,7 @@
 import Big from 'big.js'
 import { createRandom } from './random.ts'
 import { cardCodeOf, itemCodeOf, orderLines, QUIET_CUSTOMERS, QUIET_PRODUCTS } from './seed.ts'
+import type { Sideline } from './sidelines.ts'
 import type { ErpOrder, WorldState } from './state.ts'
 import {
   billOrder,
@@ -21,8 +22,16 @@ export interface Life {
   stop(): void
 }
 
-/** @param everyMs Time between two happenings; 0: only by `step`. */
-export function startLife(world: WorldState, everyMs: number, seed = 1): Life {
+/**
+ * @param everyMs Time between two happenings; 0: only by `step`.
+ * @param sidelines What may happen beside the ERP's business.
+ */
+export function startLife(
+  world: WorldState,
+  everyMs: number,
+  seed = 1,
+  sidelines: readonly Sideline[] = [],
+): Life {
   const random = createRandom(seed ^ 0x5eed)
 
   const quiet = (order: ErpOrder) => {
@@ -92,7 +101,15 @@ export function startLife(world: WorldState, everyMs: number, seed = 1): Life {
   }
 
   // Something for every watcher within a few seconds: stock and orders take turns, the rest comes in between.
-  const turns = [advance, arrive, advance, arrive, order, settle]
+  const turns = [
+    advance,
+    arrive,
+    advance,
+    arrive,
+    order,
+    settle,
+    ...sidelines.map((sideline) => sideline(world, random)),
+  ]
   let turn = 0
   const step = () => {
     turns[turn % turns.length]?.()

@@ -15,6 +15,8 @@ export interface SeedSizes {
   readonly customers: number
   readonly products: number
   readonly orders: number
+  /** Which company of a group this is: the customers and products written by hand are shared, the rest is its own. */
+  readonly company: number
 }
 
 /** Customers and products up to these ranks keep still while the world moves. */
@@ -162,11 +164,11 @@ export function seedWorld(world: WorldState, sizes: SeedSizes): void {
   const random = createRandom(sizes.seed)
   for (const warehouse of WAREHOUSES) world.put('erpWarehouses', { ...warehouse })
   for (let rank = 1; rank <= Math.max(sizes.products, HAND_WRITTEN_PRODUCTS.length); rank++) {
-    seedProduct(world, random, rank)
+    seedProduct(world, random, rank, sizes.company)
   }
   const ranks = Math.max(sizes.customers, HAND_WRITTEN.length)
   for (let rank = 1; rank <= ranks; rank++) {
-    seedCustomer(world, HAND_WRITTEN[rank - 1] ?? generateCompany(random, rank), rank)
+    seedCustomer(world, HAND_WRITTEN[rank - 1] ?? generateCompany(random, rank), rank, sizes.company)
   }
   world.put('erpAccounts', {
     cardCode: WALK_IN_ACCOUNT,
@@ -185,14 +187,19 @@ export function seedWorld(world: WorldState, sizes: SeedSizes): void {
     createdAt: at(400),
     updatedAt: at(400),
   })
-  seedHandWrittenOrders(world)
+  if (sizes.company === 0) seedHandWrittenOrders(world)
+  else seedOrdersOfCompany(world, sizes.company)
   seedOrders(world, random, sizes)
   seedWarehousing(world)
   seedParcels(world)
   seedShops(world, LAST_DAY)
 }
 
-function seedProduct(world: WorldState, random: Random, rank: number): void {
+/** Numbers that the world outside gives out: no two customers or products share one, whichever company has them. */
+const publicNumber = (rank: number, isShared: boolean, company: number): number =>
+  isShared ? rank : rank + company * 1_000
+
+function seedProduct(world: WorldState, random: Random, rank: number, company: number): void {
   const written = HAND_WRITTEN_PRODUCTS[rank - 1]
   const size = random.int(10, 99)
   const kind = random.pick([
@@ -204,7 +211,7 @@ function seedProduct(world: WorldState, random: Random, rank: number): void {
   ] as const)
   const price = `${random.int(3, 1800)}.${pad(random.int(0, 99), 2)}`
   const code = itemCodeOf(rank)
-  const barcode = `69${pad(rank * 104_729, 11)}`
+  const barcode = `69${pad(publicNumber(rank, written !== undefined, company) * 104_729, 11)}`
   world.put('erpItems', {
     code,
     name: written?.name ?? `${kind[0]} ${size}-${rank}`,
@@ -236,11 +243,12 @@ function seedProduct(world: WorldState, random: Random, rank: number): void {
   })
 }
 
-function seedCustomer(world: WorldState, company: Company, rank: number): void {
+function seedCustomer(world: WorldState, company: Company, rank: number, ours: number): void {
+  const registered = publicNumber(rank, HAND_WRITTEN[rank - 1] !== undefined, ours)
   const taxNumber =
     company.country === 'CN'
-      ? `9131${pad(rank, 4)}MA1K${pad(rank * 7919, 6)}`
-      : `${company.country}${pad(rank * 104_729, 9)}`
+      ? `9131${pad(registered, 4)}MA1K${pad(registered * 7919, 6)}`
+      : `${company.country}${pad(registered * 104_729, 9)}`
   const phone = `+${company.country === 'CN' ? '86 21' : '1 206'} 5550 ${pad(rank, 4)}`
   const email = `info@${company.domain}`
   const createdAt = at(600 - (rank % 300))
@@ -274,7 +282,7 @@ function seedCustomer(world: WorldState, company: Company, rank: number): void {
     name: `${company.name} ${rank % 2 ? '年度框架' : 'Retrofit line 2'}`,
     customerId: crmIdOf(rank),
     stage: ['PROPOSAL', 'NEGOTIATION', 'QUALIFICATION', 'WON'][rank % 4] as string,
-    amount: `${rank * 1000}.50`,
+    amount: `${rank * 1000 + ours * 10_000}.50`,
     currency: company.currency,
     probability: [50, 75, 20, 100][rank % 4] as number,
     closeDate: at(-30 - rank).slice(0, 10),
@@ -414,6 +422,34 @@ function seedHandWrittenOrders(world: WorldState): void {
     comments: '现金零售 🧾',
     lines: [{ item: itemCodeOf(1), quantity: '2', warehouse: '01' }],
     at: at(5),
+  })
+}
+
+/** What the shared customers have bought from another company of the group: less, and on days of its own. */
+function seedOrdersOfCompany(world: WorldState, company: number): void {
+  const day = (n: number) => `2026-06-${pad(n, 2)}`
+  const sold = placeOrder(world, {
+    cardCode: cardCodeOf(1),
+    currency: 'CNY',
+    docDate: day(10 + company),
+    dueDate: day(20 + company),
+    numAtCard: `CG-${company}-${day(10 + company)}`,
+    lines: [
+      { item: itemCodeOf(1), quantity: String(company * 10), warehouse: '01' },
+      { item: itemCodeOf(1 + (company % 5)), quantity: String(company), warehouse: '01' },
+    ],
+    at: at(20 - company),
+  })
+  deliver(world, sold, 1, at(12 - company))
+  billOrder(world, sold, at(11 - company), financeNoOf(1))
+  placeOrder(world, {
+    cardCode: cardCodeOf(2),
+    currency: 'EUR',
+    docDate: day(20 + company),
+    dueDate: '2026-07-20',
+    numAtCard: `NL/${company}`,
+    lines: [{ item: itemCodeOf(2), quantity: String(company), price: '250.00', warehouse: 'HAM' }],
+    at: at(10 - company),
   })
 }
 

@@ -17,6 +17,10 @@ export interface WorldOptions {
   readonly products?: number
   /** Default 240. */
   readonly orders?: number
+  /** Which company of a group this is; customers and products written by hand are those of all. Default 0. */
+  readonly company?: number
+  /** What else has happened before the first day, in words of the simulation. */
+  readonly before?: (world: WorldState) => void
   /** Where changes are kept over restarts; without it they live in memory only. */
   readonly file?: string
 }
@@ -29,7 +33,9 @@ export class World extends WorldState {
       customers: options.customers ?? 60,
       products: options.products ?? 40,
       orders: options.orders ?? 240,
+      company: options.company ?? 0,
     })
+    options.before?.(this)
     if (options.file) this.keepIn(options.file)
   }
 }
