@@ -82,7 +82,9 @@ export function erpResolvers(rooms: Rooms) {
   ): ProductNode => {
     let data: Promise<Located<'product'> | null> | undefined
     const read = async () => {
-      for (const { system, key } of met ? [met] : keysIn(systems, identity, 'product')) {
+      // A shop's order management names products that it cannot show: another system may.
+      const places = met && portOf(met.system, 'product') ? [met] : keysIn(systems, identity, 'product')
+      for (const { system, key } of places) {
         const found = await loadByKey(context, system, 'product', key)
         if (found) return found
       }
