@@ -20,11 +20,17 @@ export interface RecordReader {
     by: LookupName,
     key: Key,
   ): Promise<Read<readonly RecordTypes[T][]>>
-  list<T extends RecordType>(system: System, type: T, query: ListQuery): Promise<Read<ListPage<T>>>
+  list<T extends RecordType>(system: System, type: T, query: ListQuery): Promise<Read<SeenPage<T>>>
   /** What the answer was made of. */
   sources(): SourcesReport
   /** Forgets what was read: the next question is answered anew. */
   renew(): void
+}
+
+/** What of a page this caller may see. */
+export interface SeenPage<T extends RecordType> extends ListPage<T> {
+  /** Position of the last item, seen or not: where to go on. Undefined for an empty page. */
+  readonly end: string | undefined
 }
 
 export interface RequestContext extends CallContext {
@@ -109,13 +115,13 @@ export function createRecordReader(
   }
 
   /** Nothing is noted for a round that is over: its answer was given up by `renew`. */
-  const noting = async <V>(
+  const noting = async <V, S>(
     system: System,
     type: RecordType,
     what: string,
     answer: Promise<Read<V>>,
-    shown: (value: V) => { readonly value: V; readonly keys: readonly Key[] },
-  ): Promise<Read<V>> => {
+    shown: (value: V) => { readonly value: S; readonly keys: readonly Key[] },
+  ): Promise<Read<S>> => {
     const ofRound = round
     const read = await answer
     if (read.call) watch?.(system.id, `${type} ${what}`, read.call)
@@ -164,9 +170,10 @@ export function createRecordReader(
     async list<T extends RecordType>(system: System, type: T, query: ListQuery) {
       const answer = reading.list(system, type, query, demand)
       if (!answer) return unsupported(system, `list ${type} records`)
-      const page = await noting<ListPage<T>>(system, type, 'list', answer, (all) => {
+      const page = await noting(system, type, 'list', answer, (all) => {
         const items = all.items.filter((item) => maySee(caller.dataScope, type, item.record))
-        return { value: { ...all, items }, keys: items.map((item) => item.record.key) }
+        const value: SeenPage<T> = { ...all, items, end: all.items.at(-1)?.position }
+        return { value, keys: items.map((item) => item.record.key) }
       })
       if (page.ok) {
         const records = page.value.items.map((item) => item.record)

@@ -5,6 +5,7 @@ import type { Customer, Money, OpportunityStage } from '../../src/systems/record
 import { portOf } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
+import { type ListArguments, pageOver } from '../kit/lists.ts'
 import {
   identityOf,
   idOf,
@@ -14,7 +15,6 @@ import {
   loadByKey,
   located,
   lookupAll,
-  pageOver,
   provenanceOf,
   recordFields,
   systemOf,
@@ -73,15 +73,8 @@ export function crmResolvers(rooms: Rooms) {
         return findCustomer(context, id)
       },
 
-      async customers(
-        _: unknown,
-        args: { first?: number; after?: string; search?: string },
-        context: SubgraphContext,
-      ) {
-        const leading = systems.holding('customer').find((system) => portOf(system, 'customer')?.list)
-        if (!leading)
-          return { edges: [], nodes: [], pageInfo: { hasNextPage: false, hasPreviousPage: false } }
-        const page = await pageOver(systems, context, 'customer', { ...args, system: leading.id })
+      async customers(_: unknown, args: ListArguments, context: SubgraphContext) {
+        const page = await pageOver(systems, context, 'customer', args)
         const nodes = await Promise.all(page.nodes.map((node) => ofLocated(context, node)))
         return { ...page, nodes, edges: page.edges.map((edge, index) => ({ ...edge, node: nodes[index] })) }
       },
@@ -89,7 +82,7 @@ export function crmResolvers(rooms: Rooms) {
       opportunity: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
         loadById(systems, context, 'opportunity', id),
 
-      opportunities: (_: unknown, args: { first?: number; after?: string }, context: SubgraphContext) =>
+      opportunities: (_: unknown, args: ListArguments, context: SubgraphContext) =>
         pageOver(systems, context, 'opportunity', args),
     },
 

@@ -6,6 +6,7 @@ import type { Account, OrderLine, Product } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
+import { type ListArguments, pageOver } from '../kit/lists.ts'
 import {
   gathered,
   identityOf,
@@ -14,7 +15,6 @@ import {
   loadById,
   loadByKey,
   located,
-  pageOver,
   pageSize,
   provenanceOf,
   recordFields,
@@ -183,24 +183,13 @@ export function erpResolvers(rooms: Rooms) {
       orderByNumber: (_: unknown, args: { system: string; number: string }, context: SubgraphContext) =>
         orderByNumber(context, systemOf(systems, args.system), args.number),
 
-      orders: (
-        _: unknown,
-        args: { first?: number; after?: string; system?: string },
-        context: SubgraphContext,
-      ) => pageOver(systems, context, 'order', args),
+      orders: (_: unknown, args: ListArguments, context: SubgraphContext) =>
+        pageOver(systems, context, 'order', args),
 
       product: (_: unknown, { id }: { id: string }, context: SubgraphContext) => findProduct(context, id),
 
-      async products(
-        _: unknown,
-        args: { first?: number; after?: string; system?: string },
-        context: SubgraphContext,
-      ) {
-        const leading = systems.holding('product').find((system) => portOf(system, 'product')?.list)
-        const page = await pageOver(systems, context, 'product', {
-          ...args,
-          system: args.system ?? leading?.id ?? null,
-        })
+      async products(_: unknown, args: ListArguments, context: SubgraphContext) {
+        const page = await pageOver(systems, context, 'product', args)
         const nodes = await Promise.all(
           page.nodes.map(({ system, record }) => productByKey(context, system, record.key)),
         )

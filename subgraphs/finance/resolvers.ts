@@ -5,6 +5,7 @@ import type { Money, PaymentApplication } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
+import { type ListArguments, pageOver } from '../kit/lists.ts'
 import { numbersOf, placesNaming } from '../kit/numbers.ts'
 import {
   gathered,
@@ -15,7 +16,6 @@ import {
   loadByKey,
   located,
   lookupAll,
-  pageOver,
   pageSize,
   recordFields,
   systemOf,
@@ -85,11 +85,10 @@ export function financeResolvers(rooms: Rooms) {
         loadById(systems, context, 'invoice', id),
       payment: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
         loadById(systems, context, 'payment', id),
-      invoices: (
-        _: unknown,
-        args: { first?: number; after?: string; system?: string },
-        context: SubgraphContext,
-      ) => pageOver(systems, context, 'invoice', args),
+      invoices: (_: unknown, args: ListArguments, context: SubgraphContext) =>
+        pageOver(systems, context, 'invoice', args),
+      payments: (_: unknown, args: ListArguments, context: SubgraphContext) =>
+        pageOver(systems, context, 'payment', args),
     },
 
     Mutation: {

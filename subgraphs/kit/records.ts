@@ -5,7 +5,7 @@ import type { Provenance } from '../../src/reading/reading.ts'
 import { type Outcome, ok } from '../../src/systems/failure.ts'
 import type { LookupName } from '../../src/systems/port.ts'
 import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
-import { portOf, type System, type Systems } from '../../src/systems/registry.ts'
+import type { System, Systems } from '../../src/systems/registry.ts'
 import type { SubgraphContext } from './context.ts'
 import { badInput, failureError, graphError } from './errors.ts'
 
@@ -160,7 +160,17 @@ export interface Connection<N> {
     readonly hasPreviousPage: boolean
     readonly startCursor: string | null
     readonly endCursor: string | null
+    readonly missing: readonly MissingSystem[]
   }
+}
+
+/** A system that did not answer, in the words of this graph. */
+export interface MissingSystem {
+  readonly system: string
+  readonly code: unknown
+  readonly message: string
+  readonly retryable: boolean
+  readonly retryAfterMs: unknown
 }
 
 export function connectionOf<N>(
@@ -176,6 +186,7 @@ export function connectionOf<N>(
       hasPreviousPage,
       startCursor: items[0]?.cursor ?? null,
       endCursor: items.at(-1)?.cursor ?? null,
+      missing: [],
     },
   }
 }
@@ -196,60 +207,6 @@ export function decodeCursor(list: string, cursor: string): string[] {
     'CURSOR_INVALID',
     'This cursor belongs to another list. Pass the "endCursor" of the page before.',
   )
-}
-
-/**
- * One page of a list that several systems may hold: the systems in the order of the configuration, each from its
- * newest record on.
- */
-export async function pageOver<T extends RecordType>(
-  systems: Systems,
-  context: SubgraphContext,
-  type: T,
-  args: { first?: number | null; after?: string | null; system?: string | null; search?: string | null },
-  standard = 20,
-): Promise<Connection<Located<T>>> {
-  const size = pageSize(args.first, standard)
-  const list = `${type}/${args.system ?? ''}/${args.search ?? ''}`
-  const holders = args.system
-    ? [systemOf(systems, args.system)]
-    : systems.holding(type).filter((system) => portOf(system, type)?.list)
-  const [fromSystem, fromPosition] = args.after ? decodeCursor(list, args.after) : []
-  let at = fromSystem === undefined ? 0 : holders.findIndex((system) => system.id === fromSystem)
-  if (at < 0)
-    throw graphError(
-      'CURSOR_INVALID',
-      'The system that this cursor belongs to is gone. Start again without "after".',
-    )
-  let position = fromPosition
-  const items: { cursor: string; node: Located<T> }[] = []
-  let more = false
-  for (; at < holders.length; at++, position = undefined) {
-    const system = holders[at] as System
-    if (items.length === size) {
-      more = true
-      break
-    }
-    const filter = args.search ? { search: args.search } : undefined
-    const read = await context.reader.list(system, type, {
-      first: size - items.length,
-      after: position,
-      filter,
-    })
-    if (!read.ok) throw failureError(system.id, read.failure)
-    const { value: page, from } = read
-    for (const item of page.items) {
-      items.push({
-        cursor: encodeCursor(list, [system.id, item.position]),
-        node: { system, record: item.record, from },
-      })
-    }
-    if (page.hasMore) {
-      more = true
-      break
-    }
-  }
-  return connectionOf(items, more, args.after !== undefined && args.after !== null)
 }
 
 const NAMES: Readonly<Record<RecordType, string>> = {

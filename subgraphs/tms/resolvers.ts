@@ -2,16 +2,9 @@
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
+import { type ListArguments, pageOver } from '../kit/lists.ts'
 import { distinct, orderRefs, placesNaming, placesTracking } from '../kit/numbers.ts'
-import {
-  type Located,
-  loadById,
-  located,
-  lookupAll,
-  pageOver,
-  recordFields,
-  systemOf,
-} from '../kit/records.ts'
+import { type Located, loadById, located, lookupAll, recordFields, systemOf } from '../kit/records.ts'
 import { given, type How, write } from '../kit/writes.ts'
 import { shipmentSubscriptions } from './subscriptions.ts'
 
@@ -75,11 +68,8 @@ export function tmsResolvers(rooms: Rooms) {
       shipment: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
         loadById(systems, context, 'shipment', id),
 
-      shipments: (
-        _: unknown,
-        args: { first?: number; after?: string; system?: string; search?: string },
-        context: SubgraphContext,
-      ) => pageOver(systems, context, 'shipment', args),
+      shipments: (_: unknown, args: ListArguments, context: SubgraphContext) =>
+        pageOver(systems, context, 'shipment', args),
 
       shipmentsByNumber(
         _: unknown,

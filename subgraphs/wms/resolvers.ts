@@ -2,6 +2,7 @@
 import type { DeliveryLine } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
+import { type ListArguments, pageOver } from '../kit/lists.ts'
 import { deliveriesOf, orderRefs } from '../kit/numbers.ts'
 import {
   identityOf,
@@ -50,6 +51,8 @@ export function wmsResolvers(rooms: Rooms) {
         loadById(systems, context, 'inventoryLevel', id),
       delivery: (_: unknown, { id }: { id: string }, context: SubgraphContext) =>
         loadById(systems, context, 'delivery', id),
+      deliveries: (_: unknown, args: ListArguments, context: SubgraphContext) =>
+        pageOver(systems, context, 'delivery', args),
       warehouse: (_: unknown, { id }: { id: string }, context: SubgraphContext) => findWarehouse(context, id),
     },
 

@@ -1,0 +1,232 @@
+/** Lists that span systems: one page of all of them, one cursor that remembers where each of them stands. */
+import type { IdentityType } from '../../src/identity/registry.ts'
+import type { SourceFailure } from '../../src/systems/failure.ts'
+import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
+import { portOf, type System, type Systems } from '../../src/systems/registry.ts'
+import type { SubgraphContext } from './context.ts'
+import { failureError, graphError } from './errors.ts'
+import { type Connection, decodeCursor, encodeCursor, type Located, pageSize, systemOf } from './records.ts'
+
+export interface ListArguments {
+  readonly first?: number | null
+  readonly after?: string | null
+  readonly system?: string | null
+  readonly search?: string | null
+}
+
+/** How often one system is asked for one page, where nothing of what it answers belongs on it. */
+const ROUNDS = 5
+
+const STANDARD_SIZE = 20
+
+/** A system's place in a list. A cursor writes it as text: `` not begun, `=position`, `.` at its end. */
+type Place = string
+const BEGIN: Place = ''
+const END: Place = '.'
+
+interface Head<T extends RecordType> {
+  readonly node: Located<T>
+  readonly position: string
+  /** Of the newest from here on: systems list by entry, and what is entered may be dated back. */
+  readonly when: When
+}
+
+interface Source<T extends RecordType> {
+  readonly system: System
+  /** After the last of its records that is on a page. */
+  place: Place
+  /** Read and not on a page yet, newest first. */
+  heads: Head<T>[]
+  /** Where its heads end, and whether anything is behind them. */
+  end: Place
+  more: boolean
+  rounds: number
+  failure: SourceFailure | null
+}
+
+/**
+ * One page over every system that can list such records, newest first: each system's own order is kept, and of their
+ * next records the newest comes first. A system that does not answer is named in `pageInfo.missing`, and the cursor
+ * keeps its place. What a system alone knows of customers and products is listed; what several know, once.
+ * @throws the failure of a system where there is no other to answer; BAD_USER_INPUT, CURSOR_INVALID, UNKNOWN_SYSTEM
+ */
+export async function pageOver<T extends RecordType>(
+  systems: Systems,
+  context: SubgraphContext,
+  type: T,
+  args: ListArguments,
+): Promise<Connection<Located<T>>> {
+  const size = pageSize(args.first, STANDARD_SIZE)
+  const list = `${type}/${args.system ?? ''}/${args.search ?? ''}`
+  const holders =
+    args.system == null
+      ? systems.holding(type).filter((system) => portOf(system, type)?.list)
+      : [systemOf(systems, args.system)]
+  const places = args.after == null ? new Map<string, Place>() : placesIn(list, args.after, holders)
+  const sources = holders.map((system): Source<T> => {
+    const place = places.get(system.id) ?? BEGIN
+    return { system, place, heads: [], end: place, more: place !== END, rounds: 0, failure: null }
+  })
+  const cursor = () =>
+    encodeCursor(
+      list,
+      sources.flatMap(({ system, place }) => [system.id, place]),
+    )
+  const belongs = args.system == null && isShared(type) ? onceEach(context, type, holders, args) : null
+
+  const fill = async (source: Source<T>) => {
+    source.rounds++
+    const read = await context.reader.list(source.system, type, {
+      first: size,
+      after: source.end === BEGIN ? undefined : source.end.slice(1),
+      filter: args.search ? { search: args.search } : undefined,
+    })
+    if (!read.ok) {
+      source.failure = read.failure
+      // Asking again will not help: its place need not be kept.
+      if (read.failure.kind === 'unsupported') source.place = END
+      return
+    }
+    const { items, hasMore, end } = read.value
+    source.more = hasMore && end !== undefined
+    source.end = source.more ? `=${end}` : END
+    const found = items.map(({ record, position }) => ({
+      node: { system: source.system, record, from: read.from },
+      position,
+    }))
+    const wanted = belongs ? await Promise.all(found.map(({ node }) => belongs(node))) : null
+    source.heads = dated(
+      type,
+      found.filter((_, index) => wanted?.[index] ?? true),
+    )
+    if (source.heads.length === 0) source.place = source.end
+  }
+  const fillable = () =>
+    sources.filter(
+      ({ heads, more, failure, rounds }) => heads.length === 0 && more && !failure && rounds < ROUNDS,
+    )
+
+  const items: { cursor: string; node: Located<T> }[] = []
+  await Promise.all(fillable().map(fill))
+  while (items.length < size) {
+    const next = newest(sources)
+    if (!next) {
+      const again = fillable()
+      if (again.length === 0) break
+      await Promise.all(again.map(fill))
+      continue
+    }
+    const [head] = next.heads.splice(0, 1)
+    if (!head) break
+    next.place = next.heads.length === 0 ? next.end : `=${head.position}`
+    items.push({ cursor: cursor(), node: head.node })
+    // What it has next may be newer than what the others have.
+    if (items.length < size && fillable().includes(next)) await fill(next)
+  }
+
+  const missing = sources.flatMap(({ system, failure }) => (failure ? [{ system, failure }] : []))
+  const [first] = missing
+  if (first && sources.every(({ failure, rounds }) => failure || rounds === 0))
+    throw failureError(first.system.id, first.failure)
+  const hasNextPage = sources.some(({ place }) => place !== END)
+  return {
+    edges: items,
+    nodes: items.map(({ node }) => node),
+    pageInfo: {
+      hasNextPage,
+      hasPreviousPage: args.after != null,
+      startCursor: items[0]?.cursor ?? null,
+      endCursor: items.length > 0 || hasNextPage ? cursor() : null,
+      missing: missing.map(({ system, failure }) => {
+        const { message, extensions } = failureError(system.id, failure)
+        const { code, retryable, retryAfterMs } = extensions
+        return { system: system.id, code, message, retryable: retryable === true, retryAfterMs }
+      }),
+    },
+  }
+}
+
+/** @throws CURSOR_INVALID */
+function placesIn(list: string, after: string, holders: readonly System[]): Map<string, Place> {
+  const parts = decodeCursor(list, after)
+  const places = new Map<string, Place>()
+  for (let at = 0; at + 1 < parts.length; at += 2) {
+    const [id, place] = [parts[at] as string, parts[at + 1] as string]
+    if (holders.every((system) => system.id !== id)) {
+      const message = `System "${id}", which this cursor knows, is gone. Start again without "after".`
+      throw graphError('CURSOR_INVALID', message)
+    }
+    places.set(id, place)
+  }
+  return places
+}
+
+/** The source that has the newest; the first of those that are equal. */
+function newest<T extends RecordType>(sources: readonly Source<T>[]): Source<T> | null {
+  let best: { source: Source<T>; when: When } | null = null
+  for (const source of sources) {
+    const when = source.heads[0]?.when
+    if (when && (!best || isNewer(when, best.when))) best = { source, when }
+  }
+  return best?.source ?? null
+}
+
+function dated<T extends RecordType>(type: T, found: readonly Omit<Head<T>, 'when'>[]): Head<T>[] {
+  const heads: Head<T>[] = []
+  for (const one of found.toReversed()) {
+    const [own, behind] = [whenOf(type, one.node.record), heads.at(-1)?.when]
+    heads.push({ ...one, when: behind && isNewer(behind, own) ? behind : own })
+  }
+  return heads.reverse()
+}
+
+interface When {
+  /** A calendar day; empty where nothing tells: such records come last. */
+  readonly day: string
+  /** Milliseconds since 1970, where the system tells the moment. */
+  readonly moment: number | null
+}
+
+function whenOf<T extends RecordType>(type: T, record: RecordTypes[T]): When {
+  const written = record.createdAt ?? record.updatedAt
+  const moment = written == null ? Number.NaN : Date.parse(written)
+  return {
+    day: dayOf[type]?.(record) ?? written?.slice(0, 10) ?? '',
+    moment: Number.isNaN(moment) ? null : moment,
+  }
+}
+
+const dayOf: { readonly [T in RecordType]?: (record: RecordTypes[T]) => string | null | undefined } = {
+  order: ({ orderDate }) => orderDate,
+  invoice: ({ issueDate }) => issueDate,
+  payment: ({ date }) => date,
+  delivery: ({ date }) => date,
+}
+
+function isNewer(a: When, b: When): boolean {
+  if (a.day !== b.day) return a.day > b.day
+  return a.moment !== null && b.moment !== null && a.moment > b.moment
+}
+
+const isShared = (type: RecordType): type is IdentityType => type === 'customer' || type === 'product'
+
+/**
+ * Whether a record of one system stands for what it is on this list: that which the first of the systems knows.
+ * A search may find it in a later system only, so there each that is found is listed, once in a page.
+ */
+function onceEach<T extends RecordType>(
+  context: SubgraphContext,
+  type: IdentityType,
+  holders: readonly System[],
+  { search }: ListArguments,
+): (node: Located<T>) => Promise<boolean> {
+  const seen = new Set<string>()
+  return async ({ system, record }) => {
+    const { id, keys } = await context.identities.byKey(type, system.id, record.key)
+    if (search) return seen.has(id) ? false : Boolean(seen.add(id))
+    const home = holders
+      .map((holder) => keys.find((key) => key.system === holder.id))
+      .find((key) => key !== undefined)
+    return !home || (home.system === system.id && home.key === record.key)
+  }
+}

@@ -1,0 +1,190 @@
+/** Several systems of one sort: a second ERP, of another kind, with books of its own, beside that of the demo. */
+import { afterEach, describe, expect, test } from 'vitest'
+import type { DemoFile } from '../../src/demo.ts'
+import { World } from '../../src/simulation/world.ts'
+import { startRestErpSimulator } from '../../src/systems/rest-erp/simulator.ts'
+import { addAccount } from '../systems/subjects/erp.ts'
+import { codesOf, type Data, openTestGateway, SMALL } from './kit.ts'
+
+const auth = { type: 'bearer', token: 'erp-token-91c2f0' } as const
+/** Nothing old is good enough: a system that is down has no last known page. */
+const FORGETFUL = { ttl: '0s', lists: '0s', lastKnown: '0s' }
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+/** One order every so many days, dated as they were entered, which is how both ERPs list them. */
+function spread(world: World, days: number) {
+  for (const order of world.all('erpOrders')) {
+    const createdAt = new Date(Date.UTC(2026, 0, 1 + order.docEntry * days)).toISOString()
+    world.put('erpOrders', { ...order, docDate: createdAt.slice(0, 10), createdAt })
+  }
+}
+
+async function open(override: (raw: DemoFile) => void = () => {}) {
+  const branch = new World({ ...SMALL, orders: 12 })
+  spread(branch, 5)
+  addAccount(branch, 'C-BRANCH', { name: '只在分公司', taxNumber: '91440300BRANCH0001' })
+  const second = await startRestErpSimulator(branch, { auth })
+  const gateway = await openTestGateway({
+    before: async ({ world }) => spread(world, 2),
+    override(raw) {
+      const cache = { order: FORGETFUL, customer: FORGETFUL }
+      raw.systems.erp2 = {
+        kind: 'rest-erp',
+        environment: 'test',
+        writes: 'on',
+        timeout: '2s',
+        pollEvery: '0s',
+        commitDelay: '1s',
+        retry: { attempts: 0 },
+        breaker: { failures: 1, probeEvery: '20ms' },
+        baseUrl: second.url,
+        auth,
+        contract: 'extended',
+        cache,
+      }
+      override(raw)
+    },
+  })
+  cleanups.push(
+    () => second.close(),
+    async () => gateway[Symbol.asyncDispose](),
+  )
+  return { gateway, branch, second, main: gateway.demo.world }
+}
+
+const ORDERS = `query ($first: Int, $after: String, $system: ID) {
+  orders(first: $first, after: $after, system: $system) {
+    nodes { number orderDate system { id } }
+    edges { cursor }
+    pageInfo { hasNextPage endCursor missing { system code retryable } }
+  }
+}`
+type Opened = Awaited<ReturnType<typeof open>>
+
+async function rest({ gateway }: Opened, after: string | null, first: number): Promise<Data[]> {
+  const all: Data[] = []
+  for (let page = 0; page < 100; page++) {
+    const { orders } = await gateway.data(ORDERS, { first, after })
+    expect(orders.pageInfo.missing).toEqual([])
+    all.push(...orders.nodes)
+    if (!orders.pageInfo.hasNextPage) return all
+    after = orders.pageInfo.endCursor
+  }
+  throw new Error('this list does not end')
+}
+
+const nameOf = ({ number, system }: Data): string => `${system.id} ${number}`
+const everyOrder = ({ main, branch }: Opened): string[] =>
+  [
+    ...main.all('erpOrders').map(({ docNum }) => `erp ${docNum}`),
+    ...branch.all('erpOrders').map(({ docNum }) => `erp2 ${docNum}`),
+  ].sort()
+
+describe('a list over two ERPs', () => {
+  test('is merged by date, and complete page by page, at one call of each per page', async () => {
+    const opened = await open()
+    const all = await rest(opened, null, 7)
+    expect(all.map(nameOf).sort()).toEqual(everyOrder(opened))
+    const days = all.map((order) => order.orderDate)
+    expect(days).toEqual([...days].sort().reverse())
+    // They are neighbours, not one after the other.
+    const systems = all.map((order) => order.system.id)
+    expect(systems.indexOf('erp2')).toBeLessThan(systems.lastIndexOf('erp'))
+    expect(systems.indexOf('erp')).toBeLessThan(systems.lastIndexOf('erp2'))
+
+    const { second, gateway } = opened
+    second.clearCalls()
+    gateway.demo.simulators.erp.clearCalls()
+    const { orders } = await gateway.data(ORDERS, { first: 5 })
+    const calls = (list: readonly string[]) => list.filter((call) => /orders\?/i.test(call)).length
+    expect(calls(second.calls)).toBe(1)
+    expect(calls(gateway.demo.simulators.erp.calls)).toBeLessThanOrEqual(1)
+    // Any cursor is a place, not only the last one.
+    const behind = await gateway.data(ORDERS, { first: 100, after: orders.edges[2].cursor })
+    expect(behind.orders.nodes.map(nameOf)).toEqual(all.slice(3).map(nameOf))
+  })
+
+  test('tells which system is missing, keeps its place, and brings what it has when it is back', async () => {
+    const opened = await open()
+    const { gateway, second } = opened
+    const { orders: before } = await gateway.data(ORDERS, { first: 6 })
+    const seen = before.nodes.map(nameOf)
+    second.setFaults([{ kind: 'refuse' }])
+    const { orders: alone } = await gateway.data(ORDERS, { first: 6, after: before.pageInfo.endCursor })
+    expect(alone.pageInfo).toMatchObject({
+      hasNextPage: true,
+      missing: [{ system: 'erp2', code: 'SYSTEM_UNAVAILABLE', retryable: true }],
+    })
+    expect(new Set(alone.nodes.map((order: Data) => order.system.id))).toEqual(new Set(['erp']))
+    seen.push(...alone.nodes.map(nameOf))
+    second.setFaults([])
+    await expect
+      .poll(async () => (await gateway.data(ORDERS, { first: 1 })).orders.pageInfo.missing, {
+        timeout: 8_000,
+      })
+      .toEqual([])
+    seen.push(...(await rest(opened, alone.pageInfo.endCursor, 6)).map(nameOf))
+    expect(seen.sort()).toEqual(everyOrder(opened))
+  })
+
+  test('fails where nobody is left to answer, and can be gone on with', async () => {
+    const opened = await open()
+    const { gateway, second, main } = opened
+    second.setFaults([{ kind: 'refuse' }])
+    const first = main.all('erpOrders').length
+    const { orders } = await gateway.data(ORDERS, { first: Math.min(100, first + 1) })
+    expect(orders.nodes).toHaveLength(first)
+    const after = orders.pageInfo.endCursor
+    const failed = await gateway.ask(ORDERS, { first: 5, after })
+    expect(codesOf(failed)).toEqual(['SYSTEM_UNAVAILABLE'])
+    expect(failed.errors?.[0]?.extensions).toMatchObject({ system: 'erp2', retryable: true })
+    second.setFaults([])
+    await expect
+      .poll(async () => (await gateway.ask(ORDERS, { first: 100, after })).data?.orders?.nodes, {
+        timeout: 8_000,
+      })
+      .toHaveLength(opened.branch.all('erpOrders').length)
+  })
+
+  test('takes no cursor of another list', async () => {
+    const { gateway } = await open()
+    const { orders } = await gateway.data(ORDERS, { first: 2 })
+    const after = orders.pageInfo.endCursor
+    expect(codesOf(await gateway.ask(ORDERS, { first: 2, after, system: 'erp' }))).toEqual(['CURSOR_INVALID'])
+  })
+})
+
+test('customers that several systems know are listed once, and those of one system too', async () => {
+  const { gateway, main } = await open()
+  const CUSTOMERS = `query ($after: String, $search: String) {
+    customers(first: 5, after: $after, search: $search) {
+      nodes { id name externalIds { system key } } pageInfo { hasNextPage endCursor missing { system code } }
+    }
+  }`
+  const all: Data[] = []
+  let after: string | null = null
+  for (let page = 0; page < 50; page++) {
+    const { customers } = await gateway.data(CUSTOMERS, { after })
+    all.push(...customers.nodes)
+    if (!customers.pageInfo.hasNextPage) break
+    after = customers.pageInfo.endCursor
+  }
+  expect(new Set(all.map(({ id }) => id)).size).toBe(all.length)
+  const names = all.map(({ name }) => name)
+  expect(names).toContain('只在分公司')
+  for (const { name } of main.all('crmCustomers')) expect(names).toContain(name)
+  const chenguang = all.find(({ name }) => name === '上海晨光精密机械有限公司')
+  expect(chenguang.externalIds.map(({ system }: Data) => system).sort()).toEqual([
+    'crm',
+    'erp',
+    'erp2',
+    'fin',
+  ])
+
+  const { customers } = await gateway.data(CUSTOMERS, { search: '只在分公司' })
+  expect(customers.nodes.map(({ name }: Data) => name)).toEqual(['只在分公司'])
+})
