@@ -42,6 +42,8 @@ export interface KingdeeK3SimulatorOptions {
   readonly submitLimit?: string
   /** Fields that the company added to orders. Default `F_TRB_User`, `F_TRB_CustRef`, `F_TRB_Region`. */
   readonly ownFields?: readonly string[]
+  /** Materials that the branch in another organisation made, and did not allocate (分配) to this one. */
+  readonly unallocated?: readonly string[]
 }
 
 export interface KingdeeK3Simulator extends Simulator {
@@ -296,7 +298,8 @@ function createGate(options: KingdeeK3SimulatorOptions) {
 
 function createCompany(world: World, options: KingdeeK3SimulatorOptions) {
   const ownFields = options.ownFields ?? ['F_TRB_User', 'F_TRB_CustRef', 'F_TRB_Region']
-  const tables = createTables(world, ownFields)
+  const unallocated = new Set(options.unallocated)
+  const tables = createTables(world, ownFields, unallocated)
   const locks = new Map<string, number>()
 
   const orderBy = (test: (order: ErpOrder) => boolean, what: string): ErpOrder => {
@@ -392,7 +395,7 @@ function createCompany(world: World, options: KingdeeK3SimulatorOptions) {
       return done(update(order, data, model))
     }
     const flat = options.auth === 'token' && model.FEntity !== undefined
-    const draft = flat ? readFlat(model, world) : readModel(model, world, ownFields)
+    const draft = flat ? readFlat(model, world, unallocated) : readModel(model, world, ownFields, unallocated)
     const number = draft.number
     if (number !== undefined && world.all('erpOrders').some((order) => numberOf(order) === number)) {
       throw new Refusal(11, `违反字段唯一性要求：编号唯一。${number}在当前系统中已经被使用。`, 'FBillNo')
@@ -547,7 +550,12 @@ const ENTRY_FIELDS =
   )
 const FINANCE_FIELDS = 'FSettleCurrId FIsIncludedTax FExchangeRate'.split(' ')
 
-function readModel(model: Body, world: World, ownFields: readonly string[]) {
+function readModel(
+  model: Body,
+  world: World,
+  ownFields: readonly string[],
+  unallocated: ReadonlySet<string>,
+) {
   for (const name of Object.keys(model)) checkName(name, [...HEAD_FIELDS, ...ownFields])
   if (!reference(model.FBillTypeID)) throw new Refusal(9, '单据类型是必填项', 'FBillTypeID')
   if (reference(model.FSaleOrgId) !== ORGANIZATION) throw new Refusal(9, '销售组织是必填项', 'FSaleOrgId')
@@ -576,7 +584,7 @@ function readModel(model: Body, world: World, ownFields: readonly string[]) {
     lines: entries.map((entry, at) => {
       for (const name of Object.keys(entry)) checkName(name, ENTRY_FIELDS)
       const place = `第${at + 1}行分录`
-      const item = itemOf(world, reference(entry.FMaterialId), place)
+      const item = itemOf(world, reference(entry.FMaterialId), place, unallocated)
       const unit = reference(entry.FUnitID)
       if (unit && unit !== item.unit) throw new Refusal(11, `${place}：单位${unit}与物料不符`, 'FUnitID')
       const warehouse = reference(entry.FSOStockId) || '01'
@@ -598,7 +606,7 @@ function readModel(model: Body, world: World, ownFields: readonly string[]) {
 }
 
 /** The flat push of the profile galaxy: keys are texts, and the amount must be that of quantity and price. */
-function readFlat(model: Body, world: World) {
+function readFlat(model: Body, world: World, unallocated: ReadonlySet<string>) {
   for (const name of Object.keys(model)) checkName(name, ['FBillNo', 'FCustomerId', 'FDate', 'FEntity'])
   const account = accountOf(world, textIn(model.FCustomerId) ?? '')
   const entries = Array.isArray(model.FEntity) ? (model.FEntity as Body[]) : []
@@ -617,7 +625,7 @@ function readFlat(model: Body, world: World) {
         checkName(name, ['FMaterialId', 'FQty', 'FPrice', 'FAmount', 'FDeliveryDate'])
       }
       const place = `第${at + 1}行分录`
-      const item = itemOf(world, textIn(entry.FMaterialId) ?? '', place)
+      const item = itemOf(world, textIn(entry.FMaterialId) ?? '', place, unallocated)
       const quantity = quantityIn(entry.FQty, place)
       const price = amountIn(entry.FPrice, place, 'FPrice')
       const amount = amountIn(entry.FAmount, place, 'FAmount')
@@ -636,10 +644,12 @@ function accountOf(world: World, number: string): ErpAccount {
   return account
 }
 
-function itemOf(world: World, number: string, place: string) {
+function itemOf(world: World, number: string, place: string, unallocated: ReadonlySet<string>) {
   const item = world.get('erpItems', number)
   if (!item) throw new Refusal(9, `${place}：物料编码是必填项`, 'FMaterialId')
   if (!item.active) throw new Refusal(11, `${place}：物料${number}已禁用`, 'FMaterialId')
+  if (unallocated.has(number))
+    throw new Refusal(11, `${place}：物料${number}未分配到组织${ORGANIZATION}`, 'FMaterialId')
   return item
 }
 
@@ -700,7 +710,11 @@ function table<T>(
 const none = () => []
 
 /** By the vendor's form ids in lower case: they are compared without regard to case. */
-function createTables(world: World, ownFields: readonly string[]): Readonly<Record<string, Table>> {
+function createTables(
+  world: World,
+  ownFields: readonly string[],
+  unallocated: ReadonlySet<string>,
+): Readonly<Record<string, Table>> {
   const stamps = (entity: { createdAt: string; updatedAt: string }): Values => ({
     FCreateDate: localOf(entity.createdAt),
     FModifyDate: localOf(entity.updatedAt),
@@ -746,7 +760,7 @@ function createTables(world: World, ownFields: readonly string[]): Readonly<Reco
     'FBaseUnitId.FNumber': entity.unit,
     FForbidStatus: entity.active ? 'A' : 'B',
     FDocumentStatus: 'C',
-    'FUseOrgId.FNumber': ORGANIZATION,
+    'FUseOrgId.FNumber': unallocated.has(entity.code) ? '200' : ORGANIZATION,
     ...stamps(entity),
   })
 
