@@ -16,6 +16,8 @@ export interface CallLog {
   eraseIn(tx: Database, what: Erasure): Promise<number>
   /** Writes what waits. */
   flush(): Promise<void>
+  /** Takes out what is too old and what is too much; done by itself every minute. */
+  prune(): Promise<void>
   /** Not kept, as more came than could be written. */
   dropped(): number
   close(): Promise<void>
@@ -250,6 +252,7 @@ export function createCallLog(store: Store, settings: CallLogSettings, logger: L
       flushNow()
       await writing
     },
+    prune,
     dropped: () => dropped,
 
     async close() {

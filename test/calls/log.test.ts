@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { callsSchema } from '../../src/calls/config.ts'
+import { type CallLog, createCallLog } from '../../src/calls/log.ts'
 import { createMask } from '../../src/calls/mask.ts'
-import { codesOf, idOf, openTestGateway, READER } from '../e2e/kit.ts'
+import { silentLog } from '../../src/observe/log.ts'
+import { World } from '../../src/simulation/world.ts'
+import { startSalesforceSimulator } from '../../src/systems/salesforce/simulator.ts'
+import { codesOf, idOf, openTestGateway, READER, SMALL } from '../e2e/kit.ts'
+import { places } from '../store/stores.ts'
 
 const CREATE = `mutation C($input: CreateOrderInput!) { createOrder(input: $input) { writeback { id state problem { details { name value } } } } }`
 const input = (idempotencyKey: string, quantity = '1') => ({
@@ -92,6 +98,97 @@ describe('the log of calls', () => {
       action: 'erase calls',
       about: 'all systems',
       reason: 'asked by the person',
+    })
+  })
+})
+
+describe('of a system whose address the login tells', () => {
+  it('has the calls to that address, too', { timeout: 30_000 }, async () => {
+    const auth = { clientId: 'app', clientSecret: 'sf-secret-1' }
+    const org = await startSalesforceSimulator(new World(SMALL), auth)
+    try {
+      await using gateway = await openTestGateway({
+        override(file) {
+          file.systems.sf = {
+            kind: 'salesforce',
+            environment: 'test',
+            writes: 'on',
+            pollEvery: '0s',
+            loginUrl: org.url,
+            auth: { method: 'clientCredentials', ...auth },
+          }
+        },
+      })
+      const { updateOpportunity } = await gateway.data(
+        `mutation U($id: ID!) { updateOpportunity(input: { idempotencyKey: "sf-1", id: $id, stage: WON }) {
+          writeback { id state } } }`,
+        { id: idOf('opportunity', 'sf', '0065gK000000001ABA') },
+      )
+      expect(updateOpportunity.writeback.state).toBe('CONFIRMED')
+      const { id } = updateOpportunity.writeback
+      const { systemCalls } = await gateway.data(CALLS, { writeback: id, operation: 'opportunity.update' })
+      expect(systemCalls.nodes).toContainEqual(
+        expect.objectContaining({
+          system: { id: 'sf' },
+          request: expect.stringMatching(/^PATCH \/services\/data\/.*0065gK000000001ABA/),
+          subject: 'demo',
+          attempt: 1,
+          outcome: 'OK',
+        }),
+      )
+      expect(JSON.stringify(systemCalls)).not.toContain('sf-secret-1')
+    } finally {
+      await org.close()
+    }
+  })
+})
+
+describe.each(places)('what is kept on $name', ({ make, available }) => {
+  const HOUR = 3_600_000
+  const exchange = (path: string, took = 5) => ({
+    ...{
+      method: 'POST',
+      path,
+      writes: true,
+      body: '{}',
+      answer: '{}',
+      status: 201,
+      failure: undefined,
+      took,
+    },
+  })
+  const withLog = async (settings: object, use: (log: CallLog) => Promise<void>) => {
+    await using place = make()
+    const store = await place.open()
+    const log = createCallLog(store, { ...callsSchema.parse({}), ...settings }, silentLog)
+    try {
+      await use(log)
+    } finally {
+      await log.close()
+      await store.close()
+    }
+  }
+  const paths = async (log: CallLog) =>
+    (await log.list({ first: 5_000, tenant: 'demo' })).map(({ request }) => request.slice('POST '.length))
+
+  it.skipIf(!available)('is younger than `keep`', async () => {
+    await withLog({ keep: HOUR }, async (log) => {
+      // A call is of the time at which it began. There are more than go in one transaction.
+      for (let n = 0; n < 1_200; n++) log.told?.(exchange(`/old/${n}`, 2 * HOUR), undefined)
+      log.told?.(exchange('/young', HOUR / 2), undefined)
+      await log.flush()
+      expect(await paths(log)).toHaveLength(1_201)
+      await log.prune()
+      expect(await paths(log)).toEqual(['/young'])
+    })
+  })
+
+  it.skipIf(!available)('is no more than `maxCalls`, the newest ones', async () => {
+    await withLog({ maxCalls: 3 }, async (log) => {
+      for (let n = 1; n <= 1_500; n++) log.told?.(exchange(`/${n}`), undefined)
+      await log.flush()
+      await log.prune()
+      expect(await paths(log)).toEqual(['/1500', '/1499', '/1498'])
     })
   })
 })

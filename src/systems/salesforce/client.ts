@@ -3,6 +3,7 @@
  * @see REST API Developer Guide: "Query", "Composite", "Status Codes and Error Responses"
  */
 import { z } from 'zod'
+import { callScope, inCallScope } from '../call-scope.ts'
 import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
 import {
   createHttpClient,
@@ -80,16 +81,18 @@ export function createSalesforceClient(config: SalesforceConfig, context: Adapte
   const clients = new Map<string, HttpClient>()
   let usage: string | undefined
 
+  /** Where the instance is, the login tells: its connections are made in some call, and are still the adapter's. */
+  const owner = callScope()
+  const connect = (baseUrl: string, timeoutMs: number): HttpClient =>
+    inCallScope(owner ?? {}, () =>
+      createHttpClient({ baseUrl, timeoutMs, verifyCertificate: config.verifyCertificate }),
+    )
   const clientAt = (baseUrl: string): HttpClient => {
     const known = clients.get(baseUrl)
     if (known) return known
     for (const old of clients.values()) old.close()
     clients.clear()
-    const made = createHttpClient({
-      baseUrl,
-      timeoutMs: context.timeoutMs,
-      verifyCertificate: config.verifyCertificate,
-    })
+    const made = connect(baseUrl, context.timeoutMs)
     clients.set(baseUrl, made)
     return made
   }
@@ -237,8 +240,7 @@ export function createSalesforceClient(config: SalesforceConfig, context: Adapte
     },
     async open(timeoutMs) {
       await login.get()
-      const { verifyCertificate } = config
-      return createHttpClient({ baseUrl: login.instanceUrl(), timeoutMs, verifyCertificate })
+      return connect(login.instanceUrl(), timeoutMs)
     },
     usage: () => usage,
     host: () => new URL(login.instanceUrl()).host,
