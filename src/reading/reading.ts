@@ -137,7 +137,8 @@ export function createReading(options: ReadingOptions): Reading {
     if (known) return known
     const settings = options.settings(system.id)
     const { concurrency } = settings.limits
-    const most = Math.min(concurrency, system.adapter.concurrency ?? concurrency)
+    const { adapter } = system
+    const most = Math.min(concurrency, adapter.readsAtOnce ?? adapter.concurrency ?? concurrency)
     const guard = createGuard({
       ...settings,
       // Where calls wait for a session, their batches still grow.

@@ -48,6 +48,8 @@ export interface Adapter {
   readonly graph?: OwnGraph
   /** Calls that it can have under way, for example its sessions: more would only wait inside. Not given: any. */
   readonly concurrency?: number
+  /** Reads that it can have under way, where more than `concurrency` are of use: those that wait travel together. */
+  readonly readsAtOnce?: number
   /** Present where the system calls us. */
   readonly webhook?: WebhookReceiver
   /** Present where the system can be told, over its own interface, where to call. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { gatewayCaller } from '../../src/caller/caller.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import {
@@ -10,7 +10,7 @@ import {
   moveStock,
   placeOrder,
 } from '../../src/simulation/trade.ts'
-import { type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
+import { type ErpItem, type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
 import { failureText, type Outcome } from '../../src/systems/failure.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
 import { createSapB1 } from '../../src/systems/sap-b1/adapter.ts'
@@ -95,7 +95,7 @@ describe('reading', () => {
   test('cuts a filter at the batch limit and at the length of the request line', async () => {
     const { open, called } = await setUp()
     const keys = ['1', '2', '3', '4', '5', '6', '7']
-    const read = await open({ batchLimit: 3 }).order.readMany(keys, call)
+    const read = await open({ batchLimit: 3, batchRequests: 1 }).order.readMany(keys, call)
     expect(read.map((one) => value(one)?.number)).toEqual([
       '1003',
       '1006',
@@ -107,7 +107,7 @@ describe('reading', () => {
     ])
     expect(called(/GET .*\/Orders\?/)).toHaveLength(3)
     const long = Array.from({ length: 10 }, (_, index) => `${'编号'.repeat(20)}${index}`)
-    await open({ maxUrlLength: 1500 }).product.readMany(long, call)
+    await open({ maxUrlLength: 1500, batchRequests: 1 }).product.readMany(long, call)
     const lines = called(/\/Items\?/)
     expect(lines.length).toBeGreaterThan(3)
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1600)
@@ -437,6 +437,180 @@ describe('reading', () => {
   })
 })
 
+describe('reads that travel together', () => {
+  const batches = /POST \S+\/\$batch$/
+
+  test('keys beyond one filter or one request line come in one call, in their order', async () => {
+    const { world, open, called } = await setUp({ world: { orders: 60 } })
+    const keys = Array.from({ length: 50 }, (_, index) => String(50 - index))
+    const { order, product } = open({ batchLimit: 15, maxUrlLength: 1500 })
+    expect(order.batchLimit).toBe(60)
+    const read = await order.readMany(keys, call)
+    expect(read.map((one) => value(one)?.number)).toEqual(
+      keys.map((key) => String(orderIn(world, Number(key)).docNum)),
+    )
+    const long = Array.from({ length: 40 }, (_, index) => `${'编号'.repeat(20)}${index}`)
+    for (const code of [long[0], long[39]]) {
+      world.put('erpItems', { ...(world.get('erpItems', 'A00001') as ErpItem), code: code ?? '' })
+    }
+    const items = await product.readMany(long, call)
+    expect(items.map((one) => value(one)?.key ?? null)).toEqual([
+      long[0],
+      ...Array.from({ length: 38 }, () => null),
+      long[39],
+    ])
+    expect(called(/Orders/)).toHaveLength(0)
+    // 14 pieces of a request line, at most 4 of them in one call.
+    expect(called(batches).length).toBeLessThanOrEqual(1 + 4)
+  })
+
+  test('what is asked while the only session is busy shares the next call, whatever it is', async () => {
+    const { adapter, customer, order, product, warehouse, inventoryLevel, simulator, called } = await setUp({
+      config: { maxSessions: 1 },
+    })
+    expect(adapter.readsAtOnce).toBe(5)
+    await customer.readMany(['C20001'], call)
+    simulator.clearCalls()
+    simulator.setFaults([{ kind: 'delay', ms: 60, match: 'Orders' }])
+    const first = order.readMany(['1'], call)
+    await vi.waitUntil(() => called(/Orders/).length === 1, { interval: 5 })
+    const rest = await Promise.all([
+      customer.readMany(['C20002'], call),
+      product.readMany(['A00001'], call),
+      warehouse.readMany(['01'], call),
+      inventoryLevel.readMany(['A00002/02'], call),
+    ])
+    expect(value((await first)[0])?.key).toBe('1')
+    expect(rest.map(([one]) => value<{ key: string } | null>(one)?.key)).toEqual([
+      'C20002',
+      'A00001',
+      '01',
+      'A00002/02',
+    ])
+    expect(simulator.calls).toEqual([expect.stringMatching(/GET .*Orders/), expect.stringMatching(batches)])
+  })
+
+  test('the vendor stops at a part that fails: those behind it are asked again, and only it fails', async () => {
+    const { world, open, customer, simulator, called } = await setUp({ config: { maxSessions: 1 } })
+    await customer.readMany(['C20001'], call)
+    // A field that the company does not have makes every question for orders wrong.
+    const wrong = open({ maxSessions: 1, externalReferenceField: 'U_Nowhere' })
+    await wrong.customer.readMany(['C20001'], call)
+    simulator.clearCalls()
+    const [customers, orders, items] = await Promise.all([
+      wrong.customer.readMany(['C20002'], call),
+      wrong.order.readMany(['1'], call),
+      wrong.product.readMany(['A00001'], call),
+    ])
+    expect(value(customers?.[0])?.name).toBe(world.get('erpAccounts', 'C20002')?.name)
+    expect(failure(orders?.[0])).toMatchObject({
+      kind: 'rejected',
+      message: expect.stringContaining('U_Nowhere'),
+    })
+    expect(value(items?.[0])?.sku).toBe('A00001')
+    expect(called(batches)).toHaveLength(2)
+    expect(simulator.calls).toHaveLength(2)
+  })
+
+  test('pages behind the first are followed where a part may not ask for a size', async () => {
+    const { open, called } = await setUp({ world: { orders: 60 }, simulator: { batchPages: false } })
+    const keys = Array.from({ length: 60 }, (_, index) => String(index + 1))
+    const read = await open({ batchLimit: 30 }).order.readMany(keys, call)
+    expect(read.map((one) => value(one)?.key)).toEqual(keys)
+    expect(called(batches).length + called(/GET .*Orders/).length).toBeLessThanOrEqual(3)
+  })
+
+  test('one who leaves takes nothing from the others; a call that all have left is given up', async () => {
+    const { open, order, customer, simulator, called } = await setUp()
+    await order.readMany(['1'], call)
+    const mine = open({ maxSessions: 1 })
+    await mine.customer.readMany(['C20001'], call)
+    simulator.setFaults([{ kind: 'delay', ms: 60, match: 'batch', times: 1 }])
+    const leaving = new AbortController()
+    const left = mine.customer.readMany(['C20002'], { ...call, signal: leaving.signal })
+    const stays = mine.product.readMany(['A00001'], call)
+    await vi.waitUntil(() => called(batches).length === 1, { interval: 5 })
+    leaving.abort()
+    expect(failure((await left)[0])).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
+    expect(value((await stays)[0])?.key).toBe('A00001')
+
+    simulator.setFaults([{ kind: 'hang', match: 'batch', times: 1 }])
+    const all = new AbortController()
+    const gone = [mine.customer, mine.product].map((port) =>
+      port.readMany(['C20002'], { ...call, signal: all.signal }),
+    )
+    await vi.waitUntil(() => called(batches).length === 2, { interval: 5 })
+    all.abort()
+    for (const one of await Promise.all(gone)) expect(failure(one[0])).toMatchObject({ reason: 'aborted' })
+    // Its session is free again.
+    expect(value((await mine.customer.readMany(['C20003'], call))[0])?.key).toBe('C20003')
+    expect(value((await customer.readMany(['C20003'], call))[0])?.key).toBe('C20003')
+  })
+
+  test.each([
+    ['cut off', { kind: 'truncate' }, 'unavailable'],
+    ['a proxy page', { kind: 'html' }, 'invalid-response'],
+    [
+      'not offered',
+      { kind: 'status', status: 405, body: '{"error":{"code":-1,"message":"Method not allowed"}}' },
+      'rejected',
+    ],
+    ['too much', { kind: 'status', status: 503 }, 'unavailable'],
+  ] as const)('a $batch that is %s fails for all in it', async (_, fault, kind) => {
+    const { simulator, order } = await setUp({ config: { maxSessions: 1 } })
+    await order.readMany(['1'], call)
+    simulator.setFaults([{ ...fault, match: 'batch' }])
+    const read = await Promise.all([order.readMany(['1'], call), order.readMany(['2'], call)])
+    expect(read.map(([one]) => failure(one).kind)).toEqual([kind, kind])
+  })
+
+  test('a session that has expired is replaced, and the reads are sent again', async () => {
+    const { order, called } = await setUp({
+      simulator: { sessionTimeoutMs: 60 },
+      config: { maxSessions: 1 },
+    })
+    await order.readMany(['1'], call)
+    await delay(90)
+    const read = await Promise.all([order.readMany(['1'], call), order.readMany(['2'], call)])
+    expect(read.map(([one]) => value(one)?.key)).toEqual(['1', '2'])
+    expect(called(/Login/)).toHaveLength(2)
+  })
+
+  test('the simulator takes a $batch apart to the byte', async () => {
+    const { simulator } = await setUp()
+    const login = await fetch(`${simulator.url}/b1s/v2/Login`, {
+      method: 'POST',
+      body: JSON.stringify({ CompanyDB: 'SBODEMO_CN', UserName: 'manager', Password: PASSWORD }),
+    })
+    const cookie = login.headers
+      .getSetCookie()
+      .map((one) => one.split(';')[0])
+      .join('; ')
+    const send = async (lines: readonly string[], boundary = 'b1') => {
+      const answer = await fetch(`${simulator.url}/b1s/v2/$batch`, {
+        method: 'POST',
+        headers: { cookie, 'content-type': `multipart/mixed;boundary=${boundary}` },
+        body: lines.join('\r\n'),
+      })
+      return { status: answer.status, text: await answer.text() }
+    }
+    const part = ['--b1', 'Content-Type: application/http', 'Content-Transfer-Encoding: binary', '']
+    const get = "GET /b1s/v2/Items('A00001')?$select=ItemCode"
+    const taken = await send([...part, get, '', '', '--b1--', ''])
+    expect(taken.status).toBe(200)
+    expect(taken.text).toContain('"ItemCode":"A00001"')
+    const refused: readonly (readonly string[])[] = [
+      [...part, get, '--b1--', ''],
+      [...part.filter((line) => !line.startsWith('Content-T')), get, '', '', '--b1--', ''],
+      [...part, get, '', ''],
+      [...part, 'POST /b1s/v2/Orders(1)/Cancel', '', '', '--b1--', ''],
+      [...part, "GET Items('A00001')", '', '', '--b1--', ''],
+    ]
+    for (const lines of refused) expect((await send(lines)).status).toBe(400)
+    expect((await send([...part, get, '', '', '--b1--', ''], 'other')).status).toBe(400)
+  })
+})
+
 describe('changes', () => {
   test('start at present, then tell what changed and what is new, even without a date of change', async () => {
     for (const emptyUpdateDates of [false, true]) {
@@ -580,7 +754,7 @@ describe('sessions', () => {
   })
 
   test('whoever waits in line too long is told so', async () => {
-    const { simulator, order } = await setUp({ config: { maxSessions: 1 }, timeoutMs: 500 })
+    const { simulator, order } = await setUp({ config: { maxSessions: 1, batchRequests: 1 }, timeoutMs: 500 })
     await order.readMany(['1'], call)
     simulator.setFaults([{ kind: 'delay', ms: 200, match: 'Orders' }])
     const read = await Promise.all(Array.from({ length: 5 }, () => order.readMany(['1'], call)))
@@ -626,7 +800,7 @@ describe('sessions', () => {
     const { order, simulator, called } = await setUp({ simulator: { maxSessions: 50 } })
     await Promise.all([order.readMany(['1'], call), order.readMany(['2'], call)])
     const body = '{"error":{"code":301,"message":{"lang":"en-us","value":"Invalid session"}}}'
-    simulator.setFaults([{ kind: 'status', status: 401, body, match: 'Orders' }])
+    simulator.setFaults([{ kind: 'status', status: 401, body, match: 'Orders|batch' }])
     const read = await Promise.all(Array.from({ length: 4 }, () => order.readMany(['1'], call)))
     for (const [one] of read) expect(failure(one).kind).toBe('unauthorized')
     expect(called(/Login/).length).toBeLessThanOrEqual(6)
@@ -671,7 +845,7 @@ describe('sessions', () => {
   })
 
   test('a caller that leaves frees its place', async () => {
-    const { order, simulator } = await setUp({ config: { maxSessions: 1 } })
+    const { order, simulator } = await setUp({ config: { maxSessions: 1, batchRequests: 1 } })
     await order.readMany(['1'], call)
     simulator.setFaults([{ kind: 'hang', match: 'Orders', times: 1 }])
     const leaving = new AbortController()

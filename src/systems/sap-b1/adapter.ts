@@ -88,7 +88,7 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
         update: partnerUpdate({ client, map, reread: customers.readOne }),
       },
       product: readable<'product'>(products),
-      warehouse: { batchLimit: config.batchLimit, readMany: warehouses.readMany, list: warehouses.list },
+      warehouse: { batchLimit: warehouses.batchLimit, readMany: warehouses.readMany, list: warehouses.list },
       inventoryLevel: inventoryPort(source, map.inventoryLevels),
       order: {
         ...readable<'order'>(orders),
@@ -105,6 +105,8 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
       ...(config.invoices ? financePorts(source, deliveries) : {}),
     },
     concurrency: config.maxSessions,
+    // One `$batch` may be gathered while the sessions are busy.
+    readsAtOnce: config.maxSessions + (config.batchRequests > 1 ? config.batchRequests : 0),
     connect: (call) => outcomeOf(() => client.connect(call)),
     async health(call) {
       return outcomeOf(async () => {
@@ -140,7 +142,7 @@ function inventoryPort(
     },
   )
   return {
-    batchLimit: config.batchLimit,
+    batchLimit: items.batchLimit,
 
     async readMany(keys, context) {
       const parts = keys.map((key) => splitKey(key))
@@ -155,7 +157,7 @@ function inventoryPort(
 
     lookups: {
       byProduct: {
-        batchLimit: config.batchLimit,
+        batchLimit: items.batchLimit,
         async read(keys, context) {
           const found = await items.readMany(keys, context)
           return found.map((item) => (item.ok ? ok(item.value?.levels ?? []) : item))

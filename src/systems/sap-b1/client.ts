@@ -2,13 +2,16 @@
  * The Service Layer's protocol: sessions by cookie, OData v4 queries, pages, errors in four shapes.
  * @see Working with SAP Business One Service Layer (user manual 1.26)
  */
+import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { type Rejection, SourceError, type SourceFailure } from '../failure.ts'
+import { type Outcome, outcomeOf, type Rejection, SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
+import { readBatch, writeBatch } from '../multipart.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import { createWords, type Words } from '../words.ts'
 import type { SapB1Config } from './config.ts'
+import { createGathering, type Read } from './gathering.ts'
 import { type Session, SessionPool } from './sessions.ts'
 
 export const SERVICE_ROOT = '/b1s/v2'
@@ -41,6 +44,8 @@ export interface ServiceLayer {
   connect(context: CallContext): Promise<void>
   /** Every row, page by page. @throws SourceError */
   rows(query: Query, context: CallContext): Promise<unknown[]>
+  /** As `rows`, for several queries that travel together; each may fail alone. Same order. */
+  manyRows(queries: readonly Query[], context: CallContext): Promise<Outcome<unknown[]>[]>
   /**
    * Rows of a join over the lines of a document, which no filter on the document itself can reach.
    * @param option `$expand=…&$filter=…&$orderby=…`, not encoded.
@@ -108,10 +113,13 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
   })
 
   /** One exchange in a session; a session that turns out to be gone is replaced. */
-  const exchange = async (request: HttpRequest): Promise<HttpAnswer> => {
+  const exchange = async (request: HttpRequest): Promise<HttpAnswer> =>
+    exchangeIn(await sessions.acquire(request.signal), request)
+
+  const exchangeIn = async (first: Session, request: HttpRequest): Promise<HttpAnswer> => {
     // Every session that rested may have ended meanwhile; one newly opened cannot have.
-    for (let left = config.maxSessions; ; left--) {
-      const session = await sessions.acquire(request.signal)
+    let session = first
+    for (let left = config.maxSessions; ; left--, session = await sessions.acquire(request.signal)) {
       let answer: HttpAnswer
       try {
         answer = await http.request({ ...request, headers: { ...request.headers, cookie: session.cookie } })
@@ -137,10 +145,35 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     }
   }
 
-  const read = async (
-    request: Omit<HttpRequest, 'writes' | 'path'> & { path: string },
-  ): Promise<HttpAnswer> => {
-    const answer = await exchange({ ...request, path: `${SERVICE_ROOT}/${request.path}`, writes: false })
+  const gathering = createGathering({
+    most: config.batchRequests,
+    sessions,
+    async send(session, reads, signal) {
+      const [only, second] = reads
+      const parts = reads.map(({ path, headers }) => ({
+        method: 'GET' as const,
+        path: `${SERVICE_ROOT}/${path}`,
+        headers,
+      }))
+      if (only && !second) {
+        const { path, headers } = parts[0] as (typeof parts)[0]
+        return [await exchangeIn(session, { method: 'GET', path, headers, signal, writes: false })]
+      }
+      const boundary = `batch_${randomUUID()}`
+      const answer = await exchangeIn(session, {
+        method: 'POST',
+        path: `${SERVICE_ROOT}/$batch`,
+        headers: { 'content-type': `multipart/mixed;boundary=${boundary}`, accept: 'multipart/mixed' },
+        body: writeBatch(parts, boundary),
+        signal,
+        writes: false,
+      })
+      if (answer.status >= 300) throw new SourceError(readFailure(answer, tidy))
+      return readBatch(answer)
+    },
+  })
+
+  const succeeded = (answer: HttpAnswer): HttpAnswer => {
     if (answer.status >= 300) throw new SourceError(readFailure(answer, tidy))
     return answer
   }
@@ -154,7 +187,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     const rows: unknown[] = []
     let skip = 0
     for (;;) {
-      const answer = await ask(skip, top - rows.length)
+      const answer = succeeded(await ask(skip, top - rows.length))
       const page = readPage(answer, what)
       rows.push(...page.value)
       const next = page['@odata.nextLink'] ?? page['odata.nextLink']
@@ -166,23 +199,48 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     }
   }
 
-  return {
-    rows(query, { signal }) {
+  const manyRows: ServiceLayer['manyRows'] = (queries, { signal }) => {
+    const asks = queries.map((query) => {
       const base = queryPath(query)
       const top = query.top ?? Number.POSITIVE_INFINITY
       const headers = { prefer: `odata.maxpagesize=${Math.min(query.pageSize, top, MAX_PAGE)}` }
-      const ask = (skip: number, left: number) => {
-        const place = `${Number.isFinite(left) ? `&$top=${left}` : ''}${skip > 0 ? `&$skip=${skip}` : ''}`
-        return read({ method: 'GET', path: base + place, headers, signal })
+      const place = (skip: number, left: number) =>
+        `${Number.isFinite(left) ? `&$top=${left}` : ''}${skip > 0 ? `&$skip=${skip}` : ''}`
+      return {
+        top,
+        page: (skip: number, left: number): Read => ({ path: base + place(skip, left), headers }),
       }
-      return pages(top, ask, query.entity)
+    })
+    // The first pages go together; those behind them are rare, and not known before.
+    const firsts = gathering.ask(
+      asks.map(({ top, page }) => page(0, top)),
+      signal,
+    )
+    return Promise.all(
+      asks.map(({ top, page }, at) => {
+        const ask = async (skip: number, left: number) => {
+          const answer = skip === 0 ? firsts[at] : gathering.ask([page(skip, left)], signal)[0]
+          return answer as Promise<HttpAnswer>
+        }
+        return outcomeOf(() => pages(top, ask, queries[at]?.entity ?? ''))
+      }),
+    )
+  }
+
+  return {
+    async rows(query, context) {
+      const [rows] = await manyRows([query], context)
+      if (!rows?.ok)
+        throw new SourceError(rows?.failure ?? { kind: 'invalid-response', detail: query.entity })
+      return rows.value
     },
+    manyRows,
 
     crossJoin(entities, option, { signal }) {
       const ask = (skip: number) =>
-        read({
+        exchange({
           method: 'POST',
-          path: 'QueryService_PostQuery',
+          path: `${SERVICE_ROOT}/QueryService_PostQuery`,
           headers: {
             'content-type': 'application/json',
             prefer: `odata.maxpagesize=${config.pageLimit}`,
@@ -192,6 +250,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
             QueryOption: skip > 0 ? `${option}&$skip=${skip}` : option,
           }),
           signal,
+          writes: false,
         })
       return pages(Number.POSITIVE_INFINITY, ask, entities.join(','))
     },

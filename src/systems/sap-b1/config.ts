@@ -70,6 +70,14 @@ export const sapB1Config = z.strictObject({
     .max(200)
     .default(25)
     .describe('Most keys in one filter; the vendor names no limit, 20 to 50 are known to pass'),
+  batchRequests: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(4)
+    .describe(
+      'Reads that travel together at most, in one $batch, where they wait for a session or were cut; 1: never',
+    ),
   maxUrlLength: z
     .int()
     .min(1000)

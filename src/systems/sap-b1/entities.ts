@@ -1,6 +1,6 @@
 /** One entity set of the Service Layer read as one record type: by key, by page, by change, by another key. */
 import { z } from 'zod'
-import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import { changesByStamp, compare, listByKey, type Reader } from '../keyset.ts'
 import type { CallContext, ChangePage, ListPage, ListQuery, RecordPort } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
@@ -96,16 +96,37 @@ export function entity<R extends { key: Key; version?: string | null }>(
   /** How much of a request line is taken before the first term of a filter. */
   const overhead = queryPath(query(where(''), `${key} asc`, 1)).length + 100
 
+  /** The rows that have one of these keys, in as many queries as their number and length ask for: one call. */
+  const partsOf = async (
+    keys: readonly Key[],
+    term: (key: Key) => string,
+    pageSize: (keys: readonly Key[]) => number,
+    context: CallContext,
+  ) => {
+    if (keys.length === 0) return []
+    const cut = [...batches(keys, term, config, overhead)]
+    const read = await outcomeOf(() => options.read(context))
+    const answers = read.ok
+      ? await client.manyRows(
+          cut.map(({ keys, terms }) => query(where(terms.join(' or ')), `${key} asc`, pageSize(keys))),
+          context,
+        )
+      : []
+    return cut.map((batch, at) => {
+      const rows = answers[at]
+      if (!read.ok || !rows) return { batch, answer: read.ok ? fail(UNANSWERED) : read }
+      return { batch, answer: rows.ok ? ok({ rows: rows.value, read: read.value }) : rows }
+    })
+  }
+
   const readMany: Entity<R>['readMany'] = async (keys, context) => {
     const found = new Map<Key, Outcome<R | null>>()
     const wanted = [...new Set(keys)].filter((one) => !options.numeric || isEntry(one))
-    for (const batch of batches(wanted, termOf(key, options.numeric), config, overhead)) {
-      const rows = await outcomeOf(async () => {
-        const read = await options.read(context)
-        const filter = where(batch.terms.join(' or '))
-        const rows = await client.rows(query(filter, `${key} asc`, batch.keys.length), context)
-        return rows.map((row) => ({ key: rowKey(row, key), record: read(row) }))
-      })
+    const parts = await partsOf(wanted, termOf(key, options.numeric), (keys) => keys.length, context)
+    for (const { batch, answer } of parts) {
+      const rows = answer.ok
+        ? ok(answer.value.rows.map((row) => ({ key: rowKey(row, key), record: answer.value.read(row) })))
+        : answer
       for (const one of batch.keys) found.set(one, rows.ok ? ok(null) : rows)
       if (!rows.ok) continue
       for (const row of rows.value) {
@@ -155,7 +176,7 @@ export function entity<R extends { key: Key; version?: string | null }>(
   }
 
   return {
-    batchLimit: config.batchLimit,
+    batchLimit: config.batchLimit * config.batchRequests,
     readMany,
 
     async readOne(one, context) {
@@ -215,17 +236,20 @@ export function entity<R extends { key: Key; version?: string | null }>(
 
     lookup(field, keysOf, { numeric = false, newestOnly = false } = {}) {
       return {
-        batchLimit: config.batchLimit,
+        batchLimit: config.batchLimit * config.batchRequests,
         async read(keys, context) {
           const found = new Map<Key, Outcome<R[]>>()
           const wanted = [...new Set(keys)].filter((one) => !numeric || isEntry(one))
-          for (const batch of batches(wanted, termOf(field, numeric), config, overhead)) {
-            const rows = await outcomeOf(async () => {
-              const read = await options.read(context)
-              const filter = where(batch.terms.join(' or '))
-              const rows = await client.rows(query(filter, `${key} asc`, config.pageLimit), context)
-              return rows.map((row) => ({ of: rowKey(row, field), record: read(row) }))
-            })
+          const parts = await partsOf(wanted, termOf(field, numeric), () => config.pageLimit, context)
+          for (const { batch, answer } of parts) {
+            const rows = answer.ok
+              ? ok(
+                  answer.value.rows.map((row) => ({
+                    of: rowKey(row, field),
+                    record: answer.value.read(row),
+                  })),
+                )
+              : answer
             for (const one of batch.keys) found.set(one, rows.ok ? ok([]) : rows)
             if (!rows.ok) continue
             for (const { of, record } of rows.value) {
@@ -250,6 +274,8 @@ export function entity<R extends { key: Key; version?: string | null }>(
 }
 
 const stamp = (record: { version?: string | null }): string => record.version ?? ''
+
+const UNANSWERED: SourceFailure = { kind: 'invalid-response', detail: 'no answer to a query' }
 
 /** Document keys are 32-bit whole numbers; anything else would make the vendor refuse the whole filter. */
 export function isEntry(key: string): boolean {

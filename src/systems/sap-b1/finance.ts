@@ -18,6 +18,7 @@ import type {
 import type { Delivery, Invoice, Key, Payment } from '../records.ts'
 import { literal, vendorError, type WriteRequest } from './client.ts'
 import {
+  batches,
   DOCUMENT_KEY,
   type Entity,
   entity,
@@ -82,19 +83,17 @@ function withOrderNumbers(
     ]
     const numbers = new Map<Key, string>()
     const entries = [...new Set(invoices.flatMap(entriesOf))]
-    for (let at = 0; at < entries.length; at += config.batchLimit) {
-      const part = entries.slice(at, at + config.batchLimit)
-      const rows = await client.rows(
-        {
-          entity: 'Orders',
-          select: ['DocEntry', 'DocNum'],
-          filter: part.map((entry) => `DocEntry eq ${entry}`).join(' or '),
-          orderby: 'DocEntry asc',
-          pageSize: part.length,
-        },
-        context,
-      )
-      for (const row of rows) numbers.set(rowKey(row, 'DocEntry') ?? '', rowKey(row, 'DocNum') ?? '')
+    const parts = batches(entries, (entry) => `DocEntry eq ${entry}`, config, 200)
+    const queries = [...parts].map(({ keys, terms }) => ({
+      entity: 'Orders',
+      select: ['DocEntry', 'DocNum'],
+      filter: terms.join(' or '),
+      orderby: 'DocEntry asc',
+      pageSize: keys.length,
+    }))
+    for (const rows of await client.manyRows(queries, context)) {
+      if (!rows.ok) throw new SourceError(rows.failure)
+      for (const row of rows.value) numbers.set(rowKey(row, 'DocEntry') ?? '', rowKey(row, 'DocNum') ?? '')
     }
     return invoices.map(({ orders: _, deliveries: __, ...invoice }, at) => ({
       ...invoice,

@@ -55,6 +55,11 @@ export class SessionPool {
     return this.#version
   }
 
+  /** Whether the next to ask for a session need not wait. */
+  get isFree(): boolean {
+    return this.#idle.length > 0
+  }
+
   /** @throws SourceError Nothing has been sent when it does. */
   acquire(signal?: AbortSignal): Promise<Session> {
     if (this.#closed) throw new SourceError(unavailable('aborted', 'shutting down'))

@@ -5,6 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import Big from 'big.js'
+import { type BatchAnswer, parseBatch, renderBatch } from '../../simulation/batch.ts'
 import {
   type SimulatedRequest,
   type SimulatedResponse,
@@ -60,6 +61,8 @@ export interface SapB1SimulatorOptions {
   readonly closedUpTo?: string
   /** Rows that were never changed have no UpdateDate, as in some releases. Default false: it is that of creation. */
   readonly emptyUpdateDates?: boolean
+  /** Requests in a `$batch` may ask for pages of their own size. Default true: no source says. */
+  readonly batchPages?: boolean
 }
 
 export interface SapB1Simulator extends Simulator {
@@ -90,17 +93,67 @@ export async function startSapB1Simulator(
       if (path === 'Login') return await sessions.login(request)
       sessions.check(request)
       if (path === 'Logout') return sessions.logout(request)
+      if (path === '$batch') return batch(request)
       return company.serve(path, request)
     } catch (error) {
       if (error instanceof Refusal) return refusal(error)
       throw error
     }
   }
+  /** Ends at the first part that fails; reads stand alone, and changesets are not asked of this simulator. */
+  const batch = (request: SimulatedRequest): SimulatedResponse => {
+    if (request.method !== 'POST') throw new Refusal(405, -1, 'Method not allowed')
+    const answers: BatchAnswer[] = []
+    for (const item of parseBatch(request.body, String(request.headers['content-type'] ?? ''), BATCHES)) {
+      if (item.kind === 'changeset') throw new Refusal(501, -1, 'Changesets are not simulated')
+      const { operation } = item
+      const [path = '', rawQuery = ''] = operation.path.split('?', 2)
+      if (!path.startsWith(`${ROOT}/`)) throw BATCHES.malformed('Unrecognized resource path')
+      const { prefer: _, ...others } = operation.headers
+      const part: SimulatedRequest = {
+        ...operation,
+        path,
+        rawQuery,
+        query: new URLSearchParams(rawQuery),
+        headers: options.batchPages === false ? others : operation.headers,
+      }
+      const response = answerOf(() => company.serve(decodeURIComponent(path.slice(ROOT.length + 1)), part))
+      const headers = Object.fromEntries(
+        Object.entries(response.headers ?? {}).map(([name, value]) => [name, String(value)]),
+      )
+      answers.push({
+        changeset: false,
+        response: { status: response.status, headers, body: String(response.body ?? '') },
+      })
+      if (response.status >= 400) break
+    }
+    const boundary = `batchresponse_${randomUUID()}`
+    return {
+      status: 200,
+      headers: { 'content-type': `multipart/mixed;boundary=${boundary}` },
+      body: renderBatch(answers, boundary),
+    }
+  }
+
   const server = await startSimulatorServer({
     handle,
     ...(options.port === undefined ? {} : { port: options.port }),
   })
   return Object.assign(server, { decide: company.decide })
+}
+
+const BATCHES = {
+  malformed: (message: string) => new Refusal(400, -1, `Incomplete request: ${message}`),
+  bareRequestLines: true,
+}
+
+function answerOf(serve: () => SimulatedResponse): SimulatedResponse {
+  try {
+    return serve()
+  } catch (error) {
+    if (error instanceof Refusal) return refusal(error)
+    throw error
+  }
 }
 
 const json = (

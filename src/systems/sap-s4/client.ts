@@ -7,12 +7,12 @@ import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer } from '../http.ts'
 import { parseJson } from '../json.ts'
+import { type BatchPart, readWholeBatch, writeBatch } from '../multipart.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import { createWords } from '../words.ts'
 import type { SapS4Config } from './config.ts'
 import { createErrors, NO_DATA, vendorError } from './errors.ts'
 import { createLogin, orAborted } from './login.ts'
-import { type BatchPart, readBatch, writeBatch } from './multipart.ts'
 import { type Query, queryPath } from './odata.ts'
 
 export interface WriteRequest {
@@ -281,7 +281,7 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
     const parts = queries.map((query) => ({ method: 'GET', path: queryPath(query) }) as const)
     const answer = await sendBatch(first.service, parts, false, signal)
     if (answer.status >= 300) throw new SourceError(errors.read(answer, `${first.service}: $batch`))
-    const answers = readBatch(answer, queries.length)
+    const answers = readWholeBatch(answer, queries.length)
     const outcomes: Outcome<unknown[]>[] = []
     for (const [at, query] of queries.entries()) {
       const part = answers[at]
@@ -329,7 +329,7 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
       const answer = await sendBatch(first.service, requests, true, signal)
       if (answer.status >= 300) throw new SourceError(errors.write(answer))
       try {
-        return readBatch(answer, requests.length)
+        return readWholeBatch(answer, requests.length)
       } catch (error) {
         if (!(error instanceof SourceError)) throw error
         throw new SourceError({ kind: 'unknown-outcome', detail: error.message })

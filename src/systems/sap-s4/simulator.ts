@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import Big from 'big.js'
+import { type BatchAnswer, parseBatch, renderBatch } from '../../simulation/batch.ts'
 import {
   type SimulatedRequest,
   type SimulatedResponse,
@@ -12,7 +13,6 @@ import {
 } from '../../simulation/server.ts'
 import { cancelOrder, changeOrder, placeOrder } from '../../simulation/trade.ts'
 import type { ErpOrder, World, WorldChange } from '../../simulation/world.ts'
-import { type BatchAnswer, parseBatch, renderBatch } from './simulator-batch.ts'
 import {
   checkPaths,
   parseFilter,
@@ -35,6 +35,8 @@ import {
   SUPPLIER,
   typesOf,
 } from './simulator-rows.ts'
+
+const BATCHES = { malformed: (message: string) => new Refusal(400, '/IWBEP/CM_MGW_RT/004', message) }
 
 export interface SapS4SimulatorOptions {
   /** Default 0: any free port. */
@@ -171,7 +173,7 @@ export async function startSapS4Simulator(
         throw error
       }
     }
-    const answers = parseBatch(operation.body, String(operation.headers['content-type'] ?? '')).map(
+    const answers = parseBatch(operation.body, String(operation.headers['content-type'] ?? ''), BATCHES).map(
       (item): BatchAnswer => {
         if (item.kind === 'read') return { changeset: false, response: part(item.operation) }
         const [first, second] = item.operations

@@ -23,8 +23,8 @@ export default subject({
   },
   reads: {
     type: 'customer',
-    request: 'GET .*/BusinessPartners',
-    cut: { settings: { batchLimit: 2 }, calls: 3 },
+    request: 'GET .*/BusinessPartners|POST .*batch',
+    cut: { settings: { batchLimit: 2, batchRequests: 1 }, calls: 3 },
     refusal: (value) => ({
       status: 400,
       body: JSON.stringify({ error: { code: -1, message: { lang: 'en-us', value } } }),
@@ -40,7 +40,7 @@ export default subject({
           kind: 'status',
           status: 401,
           body: '{"error":{"code":301,"message":{"lang":"en-us","value":"Invalid session or session already timeout."}}}',
-          match: 'BusinessPartners',
+          match: 'BusinessPartners|batch',
           times: 1,
         },
       ]),

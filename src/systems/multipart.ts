@@ -1,14 +1,14 @@
 /**
  * `$batch`: several requests in one, as `multipart/mixed`. Reads are parts, each write is a changeset of its own:
- * the Gateway takes one operation per changeset unless a service can do more.
- * @see OData 2.0, Batch Processing
+ * SAP's Gateway takes one operation per changeset unless a service can do more.
+ * @see OData 2.0, Batch Processing; OData 4.0, Batch Requests
  */
-import { SourceError } from '../failure.ts'
-import type { HttpAnswer } from '../http.ts'
+import { SourceError } from './failure.ts'
+import type { HttpAnswer } from './http.ts'
 
 export interface BatchPart {
   readonly method: 'GET' | 'POST' | 'PATCH'
-  /** Below the service. */
+  /** As the system reads it: below the service, or from the root. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
@@ -54,17 +54,22 @@ function operation(part: BatchPart, contentId?: string): string[] {
 }
 
 /**
- * One answer per part, in order. A changeset answers with its one operation, or with the error in its place.
+ * The answers to the parts, in order. A changeset answers with its one operation, or with the error in its place.
  * @throws SourceError `invalid-response`
  */
-export function readBatch(answer: HttpAnswer, expected: number): HttpAnswer[] {
-  const answers = split(answer.text, String(answer.headers['content-type'] ?? '')).map((part): HttpAnswer => {
+export function readBatch(answer: HttpAnswer): HttpAnswer[] {
+  return split(answer.text, String(answer.headers['content-type'] ?? '')).map((part): HttpAnswer => {
     const { headers, rest } = readHeaders(part)
     const type = String(headers['content-type'] ?? '')
     if (!/^multipart\/mixed/i.test(type)) return readHttp(rest)
     const [only] = split(rest, type)
     return readHttp(readHeaders(only ?? '').rest)
   })
+}
+
+/** As `readBatch`, of a system that answers every part whatever became of those before. */
+export function readWholeBatch(answer: HttpAnswer, expected: number): HttpAnswer[] {
+  const answers = readBatch(answer)
   if (answers.length !== expected) throw unreadable(`${answers.length} answers to ${expected} requests`)
   return answers
 }
