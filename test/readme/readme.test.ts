@@ -1,6 +1,6 @@
 /** The README keeps its promises: each command is run as it stands, each answer is compared. */
 import { execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { checkConfig } from '../../src/config/load.ts'
+import { expected, update } from './answers.ts'
 
 const root = new URL('../../', import.meta.url).pathname
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -77,7 +78,7 @@ describe.skipIf(!allFree)('the README', () => {
     'answers %s',
     async (_title, { command, answer }) => {
       const shown = await output(command, env)
-      if (process.env.README_UPDATE) update(command, shown)
+      if (process.env.README_UPDATE) update(command, JSON.parse(shown))
       else expect(JSON.parse(shown)).toEqual(expected(answer))
     },
   )
@@ -130,36 +131,10 @@ describe('the configuration in the README', () => {
   })
 })
 
-/** `"…"` in an answer stands for what differs from run to run. */
-const expected = (answer = 'null'): unknown =>
-  JSON.parse(answer, (_key, value) => (value === '…' ? expect.anything() : value))
-
 async function output(command: string, env: NodeJS.ProcessEnv): Promise<string> {
   // A command that ends with GraphQL errors says so by its exit code; its answer is the point here.
   const { stdout } = await run('bash', ['-c', command], { cwd: root, env }).catch(
     (error: { stdout: string }) => error,
   )
   return stdout
-}
-
-/** `README_UPDATE=1` writes the answers down; read them before you commit them. */
-function update(command: string, shown: string): void {
-  const file = join(root, 'README.md')
-  const text = readFileSync(file, 'utf8')
-  const at = text.indexOf(command) + command.length
-  const start = text.indexOf('```json\n', at) + '```json\n'.length
-  const end = text.indexOf('\n```', start)
-  writeFileSync(file, `${text.slice(0, start)}${compact(JSON.parse(shown), '')}${text.slice(end)}`)
-}
-
-/** JSON with short objects and lists on one line. */
-function compact(value: unknown, indent: string): string {
-  const line = JSON.stringify(value, null, 1).replace(/\n\s*/g, ' ')
-  if (typeof value !== 'object' || value === null || line.length + indent.length <= 110) return line
-  const deeper = `${indent}  `
-  const parts = Array.isArray(value)
-    ? value.map((item) => `${deeper}${compact(item, deeper)}`)
-    : Object.entries(value).map(([key, item]) => `${deeper}${JSON.stringify(key)}: ${compact(item, deeper)}`)
-  const [open, close] = Array.isArray(value) ? '[]' : '{}'
-  return `${open}\n${parts.join(',\n')}\n${indent}${close}`
 }
