@@ -5,6 +5,7 @@
  */
 import { type DocumentNode, type ExecutionResult, GraphQLError, type GraphQLSchema } from 'graphql'
 import { Explanations, type FormatSubgraphError } from './errors.ts'
+import type { PlannedFetch } from './executable.ts'
 import { Generation, Refusal } from './generation.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type { Subgraph } from './supergraph.ts'
@@ -36,6 +37,8 @@ export interface EngineOptions<TContext> extends UpstreamOptions<TContext> {
   readonly scope?: (context: TContext) => string | undefined
   /** The context for one event of a subscription, from that of the subscribe request: fresh loaders, above all. */
   readonly eventContext?: (context: TContext) => TContext
+  /** Told what a query is going to ask of which subgraph, before it does. The same object for the same plan. */
+  readonly onQuery?: (context: TContext, fetches: readonly PlannedFetch[]) => void
   /** Arguments that only say where a subscription begins, and the event field that says where it is. */
   readonly replay?: { readonly arguments: readonly string[]; readonly cursorField: string }
   /** Results that may wait for one slow subscriber before it is cut off. Default 1000. */
@@ -119,6 +122,7 @@ export function createEngine<TContext>(options: EngineOptions<TContext>): Engine
             extensions: { code: 'OPERATION_NOT_SUPPORTED' },
           })
         }
+        if (executable.kind === 'query') options.onQuery?.(request.context, executable.fetches)
         const run = {
           data: {},
           errors: [],

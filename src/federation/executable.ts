@@ -2,6 +2,7 @@
 import type { FetchNode, PlanNode } from '@apollo/query-planner'
 import {
   type ArgumentNode,
+  type DocumentNode,
   type ExecutionResult,
   executeSync,
   type FieldNode,
@@ -36,8 +37,16 @@ import { Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
 import { compileWriter, type Write } from './write.ts'
 
+/** One of the questions that a plan has. */
+export interface PlannedFetch {
+  readonly subgraph: string
+  readonly document: DocumentNode
+}
+
 export interface Executable<TContext> {
   readonly kind: OperationTypeNode
+  /** All that it may ask; of a subscription, what follows its events. */
+  readonly fetches: readonly PlannedFetch[]
   /** Asks the subgraphs. For a subscription: what follows each event; undefined where the event says it all. */
   readonly step: Step<TContext> | undefined
   readonly subscription: SubscriptionPlan<TContext> | undefined
@@ -97,6 +106,7 @@ export function prepareExecutable<TContext>(
 
   return {
     kind: definition.operation,
+    fetches: body ? fetchesOf(body) : [],
     step: body && compilePlan(body, surroundings),
     subscription,
     finish(run, asText = false) {
@@ -116,6 +126,24 @@ export function prepareExecutable<TContext>(
       if (run.errors.length === 0 && errors.length === 0) return { data }
       return { errors: inClientKeys([...run.errors, ...errors]), data }
     },
+  }
+}
+
+function fetchesOf(node: PlanNode): PlannedFetch[] {
+  switch (node.kind) {
+    case 'Fetch': {
+      const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
+      return [{ subgraph: node.serviceName, document }]
+    }
+    case 'Flatten':
+      return fetchesOf(node.node)
+    case 'Sequence':
+    case 'Parallel':
+      return node.nodes.flatMap(fetchesOf)
+    case 'Condition':
+      return [node.ifClause, node.elseClause].flatMap((clause) => (clause ? fetchesOf(clause) : []))
+    case 'Defer':
+      return []
   }
 }
 

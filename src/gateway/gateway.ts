@@ -1,17 +1,21 @@
 /** The gateway of this house: the engine over the built-in subgraphs, behind the public door. */
 import { readFileSync } from 'node:fs'
+import type { GraphQLSchema } from 'graphql'
 import { composeWith, configuredSubgraphs } from '../../subgraphs/configured/index.ts'
 import { SUBGRAPHS, subgraphSchema, subgraphSdl, supergraphFile } from '../../subgraphs/index.ts'
 import type { SubgraphContext } from '../../subgraphs/kit/context.ts'
 import { CODES } from '../../subgraphs/kit/errors.ts'
+import { wantsOf } from '../../subgraphs/kit/wants.ts'
 import type { App } from '../app.ts'
 import { scopeKey } from '../caller/caller.ts'
 import { CALLER_HEADER, signCaller } from '../caller/signature.ts'
 import { createEngine } from '../federation/engine.ts'
+import type { PlannedFetch } from '../federation/executable.ts'
 import { httpTransport } from '../federation/http.ts'
 import { inProcessTransport } from '../federation/in-process.ts'
 import type { SubgraphResponse, SubgraphTransport } from '../federation/transport.ts'
 import type { Log } from '../observe/log.ts'
+import type { Wants } from '../reading/parts.ts'
 import type { SourcesReport } from '../reading/reader.ts'
 import { cacheHints, createMaxAgeOf } from './cache-control.ts'
 import { createAuthenticate } from './callers.ts'
@@ -21,6 +25,11 @@ import { type AnswerNotes, type Door, openDoor, type WebhookAnswer } from './ser
 
 export async function openGateway(app: App, logger: Log): Promise<Door> {
   const { config, rooms } = app
+  const schemas = new Map<string, GraphQLSchema>()
+  const inProcess = (name: string, schema: GraphQLSchema) => {
+    schemas.set(name, schema)
+    return logged(inProcessTransport<SubgraphContext>(schema), name, logger)
+  }
   const transports = Object.fromEntries(
     SUBGRAPHS.map((name) => {
       const remote = config.subgraphs[name]
@@ -36,13 +45,25 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
                   : { 'cache-control': `max-age=${Math.floor(maxAgeMs / 1_000)}` }),
               }),
             })
-          : logged(inProcessTransport<SubgraphContext>(subgraphSchema(name, rooms)), name, logger),
+          : inProcess(name, subgraphSchema(name, rooms)),
       ]
     }),
   )
   const configured = configuredSubgraphs(rooms)
-  for (const { name, schema } of configured)
-    transports[name] = logged(inProcessTransport<SubgraphContext>(schema), name, logger)
+  for (const { name, schema } of configured) transports[name] = inProcess(name, schema)
+  /** Over all subgraphs: one of them may read first what another one shows more of. */
+  const wants = new WeakMap<readonly PlannedFetch[], Wants>()
+  const wantsOfPlan = (fetches: readonly PlannedFetch[]): Wants => {
+    const known = wants.get(fetches)
+    if (known) return known
+    const asked = fetches.flatMap(({ subgraph, document }) => {
+      const schema = schemas.get(subgraph)
+      return schema ? [{ schema, document }] : []
+    })
+    const made = wantsOf(asked)
+    wants.set(fetches, made)
+    return made
+  }
   const engine = createEngine<SubgraphContext>({
     supergraphSdl:
       configured.length > 0 ? await composeWith(configured) : readFileSync(supergraphFile, 'utf8'),
@@ -51,6 +72,7 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     // Who may see the same asks the same: one evaluation per event for all of them.
     scope: ({ caller }) => JSON.stringify([scopeKey(caller), [...caller.roles].sort()]),
     eventContext: ({ caller }) => app.contextFor(caller),
+    onQuery: ({ reader }, fetches) => reader.want(wantsOfPlan(fetches)),
   })
   const { maxTokens, maxDepth, maxRootFields } = config
   const door = await openDoor<SubgraphContext>({

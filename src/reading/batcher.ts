@@ -6,6 +6,7 @@ import { fail, type Outcome, type SourceFailure } from '../systems/failure.ts'
 import type { Key } from '../systems/records.ts'
 import type { Mark } from './fence.ts'
 import type { Guard } from './guard.ts'
+import { common, isEnough, type Lacks, WHOLE } from './parts.ts'
 
 export interface BatcherOptions<V> {
   /** The most keys of one call. */
@@ -22,10 +23,10 @@ export interface BatcherOptions<V> {
   mark(): Mark
   /** Whether what a fetch that began at `mark` will bring for the key is known to be outdated. */
   overtaken(key: Key, mark: Mark): boolean
-  /** Asks the system, once. One outcome per key, in their order. */
-  read(keys: readonly Key[], signal: AbortSignal): Promise<readonly Outcome<V>[]>
+  /** Asks the system, once. One outcome per key, in their order. `lacks`: what none of those who wait for it need. */
+  read(keys: readonly Key[], signal: AbortSignal, lacks: Lacks): Promise<readonly Outcome<V>[]>
   /** Told of every key that was answered, before those who wait for it. */
-  fetched(key: Key, value: V, mark: Mark): void
+  fetched(key: Key, value: V, mark: Mark, lacks: Lacks): void
 }
 
 export interface Fetched<V> {
@@ -41,6 +42,8 @@ interface Item<V> {
   readonly answer: PromiseWithResolvers<Fetched<V>>
   /** Set when its fetch begins, anew for each attempt. */
   mark: Mark | undefined
+  /** What all who wait for it can do without; once it is under way, what its call leaves out. */
+  lacks: Lacks
   /** Those who have not left. */
   waiters: number
   /** Nobody left: give up the call if all its keys are so. */
@@ -63,25 +66,31 @@ export class Batcher<V> {
     this.#options = options
   }
 
-  /** @param since Milliseconds since 1970: a fetch that began earlier will not do. */
-  ask(key: Key, since: number, signal?: AbortSignal): Promise<Fetched<V>> {
-    const item = this.#waiting.get(key) ?? this.#joinable(key, since) ?? this.#add(key)
+  /**
+   * @param since Milliseconds since 1970: a fetch that began earlier will not do.
+   * @param mayLack What this asker can do without.
+   */
+  ask(key: Key, since: number, signal?: AbortSignal, mayLack: Lacks = WHOLE): Promise<Fetched<V>> {
+    const waiting = this.#waiting.get(key)
+    if (waiting) waiting.lacks = common(waiting.lacks, mayLack)
+    const item = waiting ?? this.#joinable(key, since, mayLack) ?? this.#add(key, mayLack)
     item.waiters++
     return signal ? this.#awaitUntil(item, signal) : item.answer.promise
   }
 
-  #joinable(key: Key, since: number): Item<V> | undefined {
+  #joinable(key: Key, since: number, mayLack: Lacks): Item<V> | undefined {
     const item = this.#underWay.get(key)
     // One whom everybody left is being given up.
-    if (!item?.mark || item.waiters === 0) return undefined
+    if (!item?.mark || item.waiters === 0 || !isEnough(item.lacks, mayLack)) return undefined
     return item.mark.at <= since || this.#options.overtaken(key, item.mark) ? undefined : item
   }
 
-  #add(key: Key): Item<V> {
+  #add(key: Key, mayLack: Lacks): Item<V> {
     const item: Item<V> = {
       key,
       answer: Promise.withResolvers(),
       mark: undefined,
+      lacks: mayLack,
       waiters: 0,
       left: () => {
         this.#waiting.delete(key)
@@ -144,7 +153,10 @@ export class Batcher<V> {
       this.#turns--
       this.#open++
       const items = [...this.#waiting.values()].slice(0, limit)
+      // Calls are what is scarce: one for all, with what any of them needs.
+      const lacks = items.map((item) => item.lacks).reduce(common, items[0]?.lacks ?? WHOLE)
       for (const item of items) {
+        item.lacks = lacks
         this.#waiting.delete(item.key)
         this.#underWay.set(item.key, item)
         item.left = () => {
@@ -165,6 +177,7 @@ export class Batcher<V> {
             await this.#options.read(
               batch.map((item) => item.key),
               signal,
+              batch[0]?.lacks ?? WHOLE,
             ),
           )
         },
@@ -186,7 +199,7 @@ export class Batcher<V> {
     batch.forEach((item, index) => {
       const mark = item.mark ?? NEVER
       const own: Outcome<V> = outcome.ok ? (outcome.value[index] ?? fail(MISSING)) : outcome
-      if (own.ok) this.#options.fetched(item.key, own.value, mark)
+      if (own.ok) this.#options.fetched(item.key, own.value, mark, item.lacks)
       this.#end(item, () => item.answer.resolve({ outcome: own, mark, call }))
     })
   }

@@ -1,6 +1,7 @@
 /** What was read and when, bounded in bytes over all systems; the least recently used goes first. */
 import { LRUCache } from 'lru-cache'
 import type { Mark, Tag } from './fence.ts'
+import type { Lacks } from './parts.ts'
 
 export interface Entry {
   readonly system: string
@@ -9,6 +10,8 @@ export interface Entry {
   readonly mark: Mark
   /** What it depends on. */
   readonly tags: readonly Tag[]
+  /** What was left out when it was read. */
+  readonly lacks: Lacks
 }
 
 export interface CacheState {
@@ -49,6 +52,11 @@ export class ReadCache {
 
   get(id: string): Entry | undefined {
     return this.#entries.get(id)
+  }
+
+  /** Without counting as use. */
+  peek(id: string): Entry | undefined {
+    return this.#entries.peek(id)
   }
 
   /** Keeps it unless a later fetch was kept already: answers may come back in another order than they began. */

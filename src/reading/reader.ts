@@ -7,6 +7,7 @@ import type { CallContext, ListPage, ListQuery, LookupName } from '../systems/po
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import type { System } from '../systems/registry.ts'
 import type { CallWatch } from './call-watch.ts'
+import type { Wants } from './parts.ts'
 import type { Demand, Failed, Provenance, Read, Reading } from './reading.ts'
 import { maySee } from './visibility.ts'
 
@@ -25,6 +26,8 @@ export interface RecordReader {
   sources(): SourcesReport
   /** Forgets what was read: the next question is answered anew. */
   renew(): void
+  /** What the request is going to show, said before anything is read: records may be read without the rest. */
+  want(wants: Wants): void
 }
 
 /** What of a page this caller may see. */
@@ -75,6 +78,7 @@ export function createRecordReader(
   const loaders = new Map<string, DataLoader<Key, Read<unknown>>>()
   const tallies = new Map<string, Tally>()
   let demand: Demand
+  let wants: Wants | undefined
   let freshUntil: number | null = null
   let demandMet: boolean | null = null
   let round = 0
@@ -82,7 +86,7 @@ export function createRecordReader(
   const begin = () => {
     // Without a demand every age will do.
     const since = maxAgeMs === undefined ? 0 : Date.now() - maxAgeMs
-    demand = { credentialScope: caller.credentialScope, since, signal }
+    demand = { credentialScope: caller.credentialScope, since, signal, wants }
     demandMet = maxAgeMs === undefined ? null : true
     freshUntil = null
     round++
@@ -195,6 +199,11 @@ export function createRecordReader(
     }),
 
     renew: begin,
+
+    want(all) {
+      wants = all
+      begin()
+    },
   }
 }
 

@@ -7,7 +7,7 @@ import type { RecordEvent } from '../events/event.ts'
 import type { Appended } from '../events/log.ts'
 import type { Log } from '../observe/log.ts'
 import { inCallScope } from '../systems/call-scope.ts'
-import type { Outcome, SourceFailure } from '../systems/failure.ts'
+import { type Outcome, ok, type SourceFailure } from '../systems/failure.ts'
 import type { CallContext, ListPage, ListQuery, LookupName } from '../systems/port.ts'
 import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import { portOf, type System, type Systems } from '../systems/registry.ts'
@@ -15,6 +15,7 @@ import { Batcher } from './batcher.ts'
 import { type CacheState, type Entry, ReadCache } from './cache.ts'
 import { Fence, type Mark, type Tag } from './fence.ts'
 import { createGuard, type Guard, type GuardState } from './guard.ts'
+import { common, isEnough, type Lacks, leftOut, type Wants, WHOLE, without } from './parts.ts'
 import { type Freshness, freshnessOf, type ReadingSettings } from './settings.ts'
 import { type Change, listTag, lookupTag, recordTag, systemTag, tagsOf } from './tags.ts'
 
@@ -48,6 +49,8 @@ export interface Demand {
   /** Milliseconds since 1970: a fetch that began by then will do only where there is no other. */
   readonly since: number
   readonly signal?: AbortSignal | undefined
+  /** What it is going to show. Not given: everything. */
+  readonly wants?: Wants | undefined
 }
 
 export interface Reading {
@@ -152,9 +155,10 @@ export function createReading(options: ReadingOptions): Reading {
   }
 
   /** What is shared among callers is asked by nobody in particular, under the credentials that they share. */
-  const contextOf = (credentialScope: string, signal: AbortSignal): CallContext => ({
+  const contextOf = (credentialScope: string, signal: AbortSignal, lacks: Lacks): CallContext => ({
     caller: { ...gatewayCaller, credentialScope },
     signal,
+    ...(lacks.length > 0 ? { without: new Set(lacks) } : {}),
   })
 
   const questionOf = <V>(
@@ -168,8 +172,8 @@ export function createReading(options: ReadingOptions): Reading {
       /** Known before the answer is. */
       keyTags(key: Key): readonly Tag[]
       valueTags(value: V): readonly Tag[]
-      read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<V>[]>
-      fetched?(value: V, mark: Mark): void
+      read(keys: readonly Key[], context: CallContext, lacks: Lacks): Promise<readonly Outcome<V>[]>
+      fetched?(value: V, mark: Mark, lacks: Lacks): void
     },
   ): Question<V> => {
     const id = questionId(system.id, type, name, scope)
@@ -196,13 +200,13 @@ export function createReading(options: ReadingOptions): Reading {
         guard: guardOf(system),
         mark,
         overtaken: (key, { position }) => fence.overtaken(keyTags(key), position),
-        read: (keys, signal) =>
+        read: (keys, signal, lacks) =>
           inCallScope({ about: { ...about, key: keys.slice(0, KEYS_TOLD).join(' ') } }, () =>
-            read(keys, contextOf(scope, signal)),
+            read(keys, contextOf(scope, signal, lacks), lacks),
           ),
-        fetched(key, value, began) {
-          fetched?.(value, began)
-          put(question, key, value, began)
+        fetched(key, value, began, lacks) {
+          fetched?.(value, began, lacks)
+          put(question, key, value, began, lacks)
         },
       }),
     }
@@ -211,21 +215,36 @@ export function createReading(options: ReadingOptions): Reading {
   }
 
   /** Refuses what an event has overtaken while it was fetched. */
-  const put = <V>(question: Question<V>, key: Key, value: V, began: Mark) => {
+  const put = <V>(question: Question<V>, key: Key, value: V, began: Mark, lacks: Lacks) => {
     const tags = question.tagsOf(key, value)
     if (fence.overtaken(tags, began.position)) return
-    cache.put(entryId(question.id, key), { system: question.system.id, value, mark: began, tags })
+    const id = entryId(question.id, key)
+    // A list of heads must not push out records that are known whole and still hold.
+    const known = lacks.length > 0 && cache.peek(id)
+    if (known && !isEnough(lacks, known.lacks) && holds(question, known)) return
+    cache.put(id, { system: question.system.id, value, mark: began, tags, lacks })
   }
 
-  const ask = async <V>(question: Question<V>, key: Key, demand: Demand): Promise<Read<V>> => {
+  const holds = <V>(question: Question<V>, { mark: began, tags, value }: Entry): boolean =>
+    !fence.overtaken(tags, began.position) && Date.now() - began.at <= question.ttlOf(value as V)
+
+  /** @param mayLack What the asker can do without. */
+  const ask = async <V>(
+    question: Question<V>,
+    key: Key,
+    demand: Demand,
+    mayLack: Lacks,
+  ): Promise<Read<V>> => {
     const { system, batcher } = question
     const guard = guardOf(system)
     const entry = cache.get(entryId(question.id, key))
-    const known = entry && judge(question, entry, demand, guard)
+    const known = entry && isEnough(entry.lacks, mayLack) && judge(question, entry, demand, guard)
+    // What is known of it goes on being read: it is wanted by others, and the last known value when nothing answers.
+    const toLack = entry ? common(mayLack, entry.lacks) : mayLack
     if (known) {
       cache.count(system.id, true)
       // Nobody waits for it; a failure shows when it is due.
-      if (known.refresh) batcher.ask(key, 0).catch(() => {})
+      if (known.refresh) batcher.ask(key, 0, undefined, toLack).catch(() => {})
       return {
         ok: true,
         value: entry.value as V,
@@ -236,8 +255,8 @@ export function createReading(options: ReadingOptions): Reading {
     cache.count(system.id, false)
     const asked = fence.position
     for (let asks = 1; ; asks++) {
-      const { outcome, mark: began, call } = await batcher.ask(key, demand.since, demand.signal)
-      if (!outcome.ok) return lastKnown(question, key, outcome.failure, call)
+      const { outcome, mark: began, call } = await batcher.ask(key, demand.since, demand.signal, toLack)
+      if (!outcome.ok) return lastKnown(question, key, outcome.failure, call, mayLack)
       // Joined under way: an event before we came may have touched what only the answer shows.
       const joined = began.position < asked
       const tags = joined ? question.tagsOf(key, outcome.value) : []
@@ -276,11 +295,13 @@ export function createReading(options: ReadingOptions): Reading {
     key: Key,
     failure: SourceFailure,
     call: object | null,
+    mayLack: Lacks,
   ): Read<V> => {
     // Refused credentials and unreadable answers are shown: hiding them behind old values would keep them unseen.
     if (failure.kind === 'unavailable' && failure.reason !== 'aborted') {
       const entry = cache.get(entryId(question.id, key))
-      if (entry && Date.now() - entry.mark.at <= question.freshness.lastKnown) {
+      const isUseful = entry && isEnough(entry.lacks, mayLack)
+      if (isUseful && Date.now() - entry.mark.at <= question.freshness.lastKnown) {
         return { ok: true, value: entry.value as V, from: provenanceOf(question, entry, true), call }
       }
     }
@@ -296,7 +317,13 @@ export function createReading(options: ReadingOptions): Reading {
         ttlOf: (value) => (value === null ? freshness.absent : freshness.ttl),
         keyTags: (key) => [recordTag(system.id, type, key), systemTag(system.id)],
         valueTags: () => [],
-        read: (keys, context) => port.readMany(keys, context),
+        async read(keys, context, lacks) {
+          const outcomes = await port.readMany(keys, context)
+          if (lacks.length === 0) return outcomes
+          return outcomes.map((one) =>
+            one.ok && one.value ? ok(without(one.value, port.parts, lacks)) : one,
+          )
+        },
       }))
     )
   }
@@ -308,17 +335,21 @@ export function createReading(options: ReadingOptions): Reading {
     scope: string,
     records: readonly RecordTypes[T][],
     began: Mark,
+    lacks: Lacks,
   ) => {
     const question = recordQuestion(system, type, scope)
-    if (question) for (const record of records) put(question, record.key, record, began)
+    if (question) for (const record of records) put(question, record.key, record, began, lacks)
   }
 
   /** Its own event has just raised the fence: the state that it tells of is as new as that. */
   const keepSeen = ({ system: id, record, value, began }: Seen) => {
     const system = options.systems.get(id)
     const now = { position: fence.position, at: began.at }
-    if (system) keepAll(system, record, gatewayCaller.credentialScope, [value], now)
+    if (system) keepAll(system, record, gatewayCaller.credentialScope, [value], now, WHOLE)
   }
+
+  const mayLackOf = (system: System, type: RecordType, { wants }: Demand): Lacks =>
+    leftOut(portOf(system, type)?.parts, type, wants)
 
   const membersOf = <T extends RecordType>(system: System, type: T, records: readonly RecordTypes[T][]) =>
     records.map((record) => recordTag(system.id, type, record.key))
@@ -326,12 +357,13 @@ export function createReading(options: ReadingOptions): Reading {
   return {
     async record(system, type, key, demand) {
       const question = recordQuestion(system, type, demand.credentialScope)
-      if (question) return ask(question, key, demand)
+      if (question) return ask(question, key, demand, mayLackOf(system, type, demand))
       return { ok: false, failure: cannot(system, `read ${type} records`), call: null }
     },
 
     lookup<T extends RecordType>(system: System, type: T, by: LookupName, key: Key, demand: Demand) {
-      const lookup = portOf(system, type)?.lookups?.[by]
+      const port = portOf(system, type)
+      const lookup = port?.lookups?.[by]
       if (!lookup) return null
       const scope = demand.credentialScope
       const question = questionOf<readonly RecordTypes[T][]>(system, type, by, scope, (freshness) => ({
@@ -339,10 +371,16 @@ export function createReading(options: ReadingOptions): Reading {
         ttlOf: () => freshness.lists,
         keyTags: (of) => [lookupTag(system.id, type, by, of), systemTag(system.id)],
         valueTags: (records) => membersOf(system, type, records),
-        read: (keys, context) => lookup.read(keys, context),
-        fetched: (records, began) => keepAll(system, type, scope, records, began),
+        async read(keys, context, lacks) {
+          const outcomes = await lookup.read(keys, context)
+          if (lacks.length === 0) return outcomes
+          return outcomes.map((one) =>
+            one.ok ? ok(one.value.map((record) => without(record, port.parts, lacks))) : one,
+          )
+        },
+        fetched: (records, began, lacks) => keepAll(system, type, scope, records, began, lacks),
       }))
-      return ask(question, key, demand)
+      return ask(question, key, demand, mayLackOf(system, type, demand))
     },
 
     list<T extends RecordType>(system: System, type: T, query: ListQuery, demand: Demand) {
@@ -368,13 +406,24 @@ export function createReading(options: ReadingOptions): Reading {
             type,
             page.items.map((item) => item.record),
           ),
-        read: (keys, context) => Promise.all(keys.map((key) => list(JSON.parse(key) as ListQuery, context))),
-        fetched(page, began) {
+        read: (keys, context, lacks) =>
+          Promise.all(
+            keys.map(async (key) => {
+              const page = await list(JSON.parse(key) as ListQuery, context)
+              if (!page.ok || lacks.length === 0) return page
+              const items = page.value.items.map((item) => ({
+                ...item,
+                record: without(item.record, port.parts, lacks),
+              }))
+              return ok({ ...page.value, items })
+            }),
+          ),
+        fetched(page, began, lacks) {
           const records = page.items.map((item) => item.record)
-          keepAll(system, type, scope, records, began)
+          keepAll(system, type, scope, records, began, lacks)
         },
       }))
-      return ask(question, JSON.stringify(query), demand)
+      return ask(question, JSON.stringify(query), demand, mayLackOf(system, type, demand))
     },
 
     invalidate(changes) {

@@ -26,6 +26,8 @@ export interface CallContext {
   readonly caller: Caller
   /** Aborted when nobody waits for the answer any more; the adapter must let go of its socket. */
   readonly signal?: AbortSignal | undefined
+  /** Names among the port's `parts` that nobody needs this time. Not given: all of the record is wanted. */
+  readonly without?: ReadonlySet<string> | undefined
 }
 
 export interface Adapter {
@@ -83,6 +85,12 @@ export interface RecordPort<T extends RecordType> {
   /** The most keys that one `readMany` call may carry; callers cut longer lists. */
   readonly batchLimit: number
   /**
+   * What costs extra to read, under a name of the adapter's, and the fields of the record that come of it. `readMany`,
+   * `list` and lookups are told in `context.without` what to leave out; what those fields then hold is never looked at.
+   * Not given: records are always read whole.
+   */
+  readonly parts?: Parts<T>
+  /**
    * Reads records by key, in one call to the system wherever the vendor has such a call.
    * @returns One outcome per key in the order of `keys`; `null` where there is no such record. Never throws for
    * what a system may do; a record that breaks its schema fails alone.
@@ -105,6 +113,8 @@ export interface RecordPort<T extends RecordType> {
   /** Named changes of state, for example `cancel`. */
   readonly actions?: Readonly<Record<string, WriteAction<ActionInput, T>>>
 }
+
+export type Parts<T extends RecordType> = Readonly<Record<string, readonly (keyof RecordTypes[T] & string)[]>>
 
 /**
  * `byNumber` finds at most one record per number (a shipment's is its tracking number); the others any number of

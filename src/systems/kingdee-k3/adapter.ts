@@ -30,7 +30,7 @@ import {
   receivableOf,
 } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
-import { allOf, createReader, isOf, oneOf, type Reader, readAll, type Source } from './reading.ts'
+import { allOf, createReader, ENTRIES, isOf, oneOf, type Reader, readAll, type Source } from './reading.ts'
 
 export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context): Adapter => {
   const client = createWebApi(config, context)
@@ -61,6 +61,8 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
       inventoryLevel: inventoryPort(source, form('inventoryLevel'), map),
       order: {
         ...readable<'order'>(orders),
+        // How far an order has come is told by its entries.
+        parts: { [ENTRIES]: ['lines', 'fulfilmentStatus', 'status', 'dueDate'] },
         lookups: {
           byNumber: { batchLimit: orders.batchLimit, read: listsOf(orders) },
           byCustomer: orders.lookup('customer'),
@@ -77,10 +79,12 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
       },
       delivery: {
         ...readable<'delivery'>(deliveries),
+        parts: { [ENTRIES]: ['lines', 'orders'] },
         lookups: { byOrder: deliveriesByOrder(source, form('delivery'), deliveries) },
       },
       invoice: {
         ...readable<'invoice'>(invoices),
+        parts: { [ENTRIES]: ['open'] },
         lookups: {
           byNumber: { batchLimit: invoices.batchLimit, read: listsOf(invoices) },
           byCustomer: invoices.lookup('customer'),

@@ -26,6 +26,9 @@ export interface Reader<R> extends KeysetReader<R> {
   }
 }
 
+/** The part that a port leaves out where its values stand in entries. */
+export const ENTRIES = 'entries'
+
 export function createReader<R extends { key: Key; version?: string | null }>(
   source: Source,
   form: Form,
@@ -41,12 +44,22 @@ export function createReader<R extends { key: Key; version?: string | null }>(
     form.columns.filter((column) => column.name === name),
   )
 
+  /** Without entries a document is one row. */
+  const columnsFor = ({ without }: CallContext) => (without?.has(ENTRIES) ? form.head : form.columns)
+
   const readMany: Reader<R>['readMany'] = async (keys, context) => {
     const found = new Map<Key, Outcome<R | null>>()
     const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
     for (const batch of chunks(wanted, config.batchLimit)) {
       const documents = await outcomeOf(() =>
-        readAll(client, form, form.columns, where(oneOf(numberField, batch)), config.pageLimit, context),
+        readAll(
+          client,
+          form,
+          columnsFor(context),
+          where(oneOf(numberField, batch)),
+          config.pageLimit,
+          context,
+        ),
       )
       for (const key of batch) found.set(key, documents.ok ? ok(null) : documents)
       if (!documents.ok) continue
@@ -199,7 +212,7 @@ export function createReader<R extends { key: Key; version?: string | null }>(
           for (const batch of chunks([...new Set(keys)], config.batchLimit)) {
             const terms = where(also, field && oneOf(field, batch))
             const documents = await outcomeOf(() =>
-              readAll(client, form, form.columns, terms, config.pageLimit, context),
+              readAll(client, form, columnsFor(context), terms, config.pageLimit, context),
             )
             for (const key of batch) found.set(key, documents.ok ? ok([]) : documents)
             if (!documents.ok) continue

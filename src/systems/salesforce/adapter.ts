@@ -29,9 +29,14 @@ export const createSalesforce: CreateAdapter<SalesforceConfig> = (config, contex
   return {
     kind: 'salesforce',
     ports: {
-      customer: { ...readingPort('customer'), update: writes.updateCustomer },
+      customer: {
+        ...readingPort('customer'),
+        parts: { contacts: ['contacts'] },
+        update: writes.updateCustomer,
+      },
       opportunity: {
         ...readingPort('opportunity'),
+        parts: { lines: ['lines'] },
         lookups: { byCustomer: reading.byCustomer },
         create: writes.createOpportunity,
         update: writes.updateOpportunity,

@@ -54,12 +54,17 @@ export function createReading({ config, client, mapping, context: { log } }: Too
 
   /** Records that belong to those that are read: contacts, and lines of opportunities where they are wanted. */
   const CHILDREN = {
-    customer: { object: 'Contact', parent: 'AccountId', fields: mapping.contactFields },
-    opportunity: { object: 'OpportunityLineItem', parent: 'OpportunityId', fields: mapping.lineFields },
+    customer: { object: 'Contact', parent: 'AccountId', fields: mapping.contactFields, part: 'contacts' },
+    opportunity: {
+      object: 'OpportunityLineItem',
+      parent: 'OpportunityId',
+      fields: mapping.lineFields,
+      part: 'lines',
+    },
   } as const
-  const childrenQueries = (type: Held, ids: readonly string[]): string[] => {
-    const { object, parent, fields } = CHILDREN[type]
-    if (fields.length === 0) return []
+  const childrenQueries = (type: Held, ids: readonly string[], { without }: CallContext): string[] => {
+    const { object, parent, fields, part } = CHILDREN[type]
+    if (fields.length === 0 || without?.has(part)) return []
     const order = type === 'customer' ? 'CreatedDate, Id' : 'SortOrder, CreatedDate, Id'
     return cut(ids).map((some) => soql({ object, fields, where: [within(parent, some)], order }))
   }
@@ -89,7 +94,10 @@ export function createReading({ config, client, mapping, context: { log } }: Too
     context: CallContext,
   ): Promise<Map<string, Outcome<RecordTypes[T]>>> => {
     const main = soql({ object: OBJECTS[type], fields: fieldsOf(type), where: [within('Id', ids)] })
-    const [rows = [], ...children] = await client.query([main, ...childrenQueries(type, ids)], context)
+    const [rows = [], ...children] = await client.query(
+      [main, ...childrenQueries(type, ids, context)],
+      context,
+    )
     const records = withChildren(type, rows, children.flat())
     const found = new Map<string, Outcome<RecordTypes[T]>>()
     rows.forEach((row, at) => {
@@ -120,7 +128,7 @@ export function createReading({ config, client, mapping, context: { log } }: Too
 
   const toRecords: Reading['toRecords'] = async (type, rows, context) => {
     const ids = rows.map((row) => idOf(row, OBJECTS[type])).filter((id) => id !== null)
-    const queries = ids.length > 0 ? childrenQueries(type, ids) : []
+    const queries = ids.length > 0 ? childrenQueries(type, ids, context) : []
     const children = queries.length > 0 ? await client.query(queries, context) : []
     return withChildren(type, rows, children.flat())
   }

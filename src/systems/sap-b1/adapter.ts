@@ -44,6 +44,7 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
       ...(config.externalReferenceField === 'NumAtCard' ? [] : [config.externalReferenceField]),
     ],
     ...DOCUMENT_KEY,
+    parts: { lines: 'DocumentLines' },
     searched: ['CardName', 'NumAtCard'],
     read: async () => map.order,
   })
@@ -51,12 +52,14 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
     entity: 'DeliveryNotes',
     select: DOCUMENT_FIELDS,
     ...DOCUMENT_KEY,
+    parts: { lines: 'DocumentLines' },
     searched: ['CardName', 'NumAtCard'],
     read: async () => map.delivery,
   })
   const customers = entity(source, {
     entity: 'BusinessPartners',
     select: PARTNER_FIELDS,
+    parts: { contacts: 'ContactEmployees', addresses: 'BPAddresses' },
     ...textKey('CardCode'),
     where: `CardType eq 'cCustomer'`,
     searched: ['CardName', 'CardCode'],
@@ -85,6 +88,7 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
     ports: {
       customer: {
         ...readable<'customer'>(customers),
+        parts: { contacts: ['contacts'], addresses: ['addresses'] },
         update: partnerUpdate({ client, map, reread: customers.readOne }),
       },
       product: readable<'product'>(products),
@@ -92,6 +96,8 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
       inventoryLevel: inventoryPort(source, map.inventoryLevels),
       order: {
         ...readable<'order'>(orders),
+        // How far an order has come is told by its lines.
+        parts: { lines: ['lines', 'fulfilmentStatus', 'status'] },
         lookups: {
           byNumber: orders.lookup('DocNum', (order) => [order.number], { numeric: true, newestOnly: true }),
           byCustomer: orders.lookup('CardCode', (order) => (order.customer ? [order.customer] : [])),
@@ -100,6 +106,7 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
       },
       delivery: {
         ...readable<'delivery'>(deliveries),
+        parts: { lines: ['lines', 'orders'] },
         lookups: { byOrder: deliveriesByOrder(source, deliveries) },
       },
       ...(config.invoices ? financePorts(source, deliveries) : {}),

@@ -20,6 +20,8 @@ export interface Source {
 export interface EntityOptions<R> {
   readonly entity: string
   readonly select: readonly string[]
+  /** The collection of each part that can be left out; it reads as empty then. */
+  readonly parts?: Readonly<Record<string, string>>
   readonly key: string
   /** Whole numbers are compared as such; a key that is none names no record. */
   readonly numeric: boolean
@@ -93,6 +95,27 @@ export function entity<R extends { key: Key; version?: string | null }>(
     pageSize,
     ...(top === undefined ? {} : { top }),
   })
+  /** Rows of queries that travel together, with nothing in the collections that are left out. */
+  const allRows = async (
+    asked: readonly ReturnType<typeof query>[],
+    context: CallContext,
+  ): Promise<Outcome<unknown[]>[]> => {
+    const left = [...(context.without ?? [])].flatMap((part) => options.parts?.[part] ?? [])
+    if (left.length === 0) return client.manyRows(asked, context)
+    const fewer = select.filter((field) => !left.includes(field))
+    const answers = await client.manyRows(
+      asked.map((one) => ({ ...one, select: fewer })),
+      context,
+    )
+    const empty = Object.fromEntries(left.map((field) => [field, []]))
+    const filled = (row: unknown) => (typeof row === 'object' && row !== null ? { ...row, ...empty } : row)
+    return answers.map((rows) => (rows.ok ? ok(rows.value.map(filled)) : rows))
+  }
+  const rowsOf = async (asked: ReturnType<typeof query>, context: CallContext): Promise<unknown[]> => {
+    const [rows] = await allRows([asked], context)
+    if (!rows?.ok) throw new SourceError(rows?.failure ?? UNANSWERED)
+    return rows.value
+  }
   /** How much of a request line is taken before the first term of a filter. */
   const overhead = queryPath(query(where(''), `${key} asc`, 1)).length + 100
 
@@ -107,7 +130,7 @@ export function entity<R extends { key: Key; version?: string | null }>(
     const cut = [...batches(keys, term, config, overhead)]
     const read = await outcomeOf(() => options.read(context))
     const answers = read.ok
-      ? await client.manyRows(
+      ? await allRows(
           cut.map(({ keys, terms }) => query(where(terms.join(' or ')), `${key} asc`, pageSize(keys))),
           context,
         )
@@ -205,7 +228,7 @@ export function entity<R extends { key: Key; version?: string | null }>(
                   : options.searched.map((field) => `contains(${field},${literal(search)})`).join(' or '),
                 from === undefined ? undefined : `${key} ${compared} ${literalOf(from)}`,
               )
-              return client.rows(query(terms, `${key} ${options.direction}`, limit, limit), context)
+              return rowsOf(query(terms, `${key} ${options.direction}`, limit, limit), context)
             },
             items: (rows) => legible(rows, read).map((record) => ({ record, position: record.key })),
           },

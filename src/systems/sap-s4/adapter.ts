@@ -73,6 +73,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     set: 'A_SalesOrder',
     key: 'SalesOrder',
     select: selectOf(config, 'order'),
+    parts: { lines: 'to_Item', comments: 'to_Text' },
     direction: 'desc',
     customerField: 'SoldToParty',
     searched: ['SalesOrder', 'PurchaseOrderByCustomer'],
@@ -84,6 +85,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     set: 'A_OutbDeliveryHeader',
     key: 'DeliveryDocument',
     select: selectOf(config, 'delivery'),
+    parts: { lines: 'to_DeliveryDocumentItem' },
     direction: 'desc',
     customerField: 'SoldToParty',
     searched: ['DeliveryDocument'],
@@ -95,6 +97,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     set: 'A_BillingDocument',
     key: 'BillingDocument',
     select: selectOf(config, 'invoice'),
+    parts: { orders: 'to_Item' },
     direction: 'desc',
     customerField: 'SoldToParty',
     searched: ['BillingDocument'],
@@ -112,11 +115,13 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
       inventoryLevel: inventoryPort(source, map),
       order: {
         ...readable<'order'>(orders),
+        parts: { lines: ['lines'], comments: ['comments'] },
         lookups: { byNumber: byNumber<'order'>(orders), byCustomer: orders.lookup('SoldToParty') },
         ...orderWrites({ client, config, reread: orders.readOne }),
       },
       delivery: {
         ...readable<'delivery'>(deliveries),
+        parts: { lines: ['lines', 'orders'] },
         lookups: {
           byOrder: byItem<'delivery'>(source, deliveries, {
             service: config.deliveryService,
@@ -128,6 +133,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
       },
       invoice: {
         ...readable<'invoice'>(invoices),
+        parts: { orders: ['orderNumbers'] },
         lookups: {
           byNumber: byNumber<'invoice'>(invoices),
           byCustomer: invoices.lookup('SoldToParty'),

@@ -30,6 +30,8 @@ export interface EntityOptions<R> {
   readonly set: string
   readonly key: string
   readonly select: readonly string[]
+  /** What is expanded for each part that can be left out; navigations to many, which read as empty then. */
+  readonly parts?: Readonly<Record<string, string>>
   /** Of a list. Numbers of documents grow with time: highest first is newest first. */
   readonly direction: 'asc' | 'desc'
   /** Always part of the filter. */
@@ -58,11 +60,17 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
   const { client, config, skip } = source
   const { service, set, key, select } = options
   const base = { service, set, select, orderby: `${key} asc` }
+  const baseFor = ({ without }: CallContext) => {
+    const left = [...(without ?? [])].flatMap((part) => options.parts?.[part] ?? [])
+    return left.length === 0
+      ? base
+      : { ...base, select: select.filter((path) => !left.some((one) => path.startsWith(`${one}/`))) }
+  }
   const where = (...terms: (string | undefined)[]) => allOf([options.where, ...terms])
 
   const readMany: Reader<R>['readMany'] = async (keys, context) => {
     const wanted = [...new Set(keys.map(external))].filter((one) => one !== '')
-    const rows = await rowsBy(source, base, key, wanted, where(), context)
+    const rows = await rowsBy(source, baseFor(context), key, wanted, where(), context)
     const found = new Map<Key, Outcome<R | null>>()
     for (const [one, outcome] of rows) {
       if (!outcome.ok) {
@@ -144,7 +152,7 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
                 from === undefined ? undefined : `${key} ${compared} ${literal(from)}`,
               )
               const orderby = `${key} ${options.direction}`
-              return client.rows({ ...base, filter: terms, orderby, top: limit }, context)
+              return client.rows({ ...baseFor(context), filter: terms, orderby, top: limit }, context)
             },
             items: (rows) => legible(rows).map((record) => ({ record, position: record.key })),
           },
@@ -184,7 +192,7 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
         batchLimit: config.batchLimit,
         async read(keys, context) {
           const wanted = [...new Set(keys.map(external))].filter((one) => one !== '')
-          const rows = await rowsBy(source, base, field, wanted, where(), context)
+          const rows = await rowsBy(source, baseFor(context), field, wanted, where(), context)
           const found = new Map<Key, Outcome<readonly R[]>>()
           for (const [one, outcome] of rows) {
             if (!outcome.ok) {
