@@ -4,10 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { oneLine, SourceError, type SourceFailure } from '../failure.ts'
+import { SourceError, type SourceFailure } from '../failure.ts'
 import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
 import type { CallContext } from '../port.ts'
+import { createWords, type Words } from '../words.ts'
 import type { Kuaidi100Config } from './config.ts'
 
 export interface Kuaidi100Client {
@@ -60,6 +61,7 @@ export const FORM = { 'content-type': 'application/x-www-form-urlencoded; charse
 
 export function createKuaidi100Client(config: Kuaidi100Config, timeoutMs: number): Kuaidi100Client {
   const { customer, key } = config
+  const words = createWords([key, config.webhook?.salt ?? '', config.phone ?? ''], 200)
   const http = createHttpClient({ baseUrl: config.baseUrl, timeoutMs })
   const recogniseAt = config.recogniseUrl ? new URL(config.recogniseUrl) : null
   const recogniser = recogniseAt && createHttpClient({ baseUrl: recogniseAt.origin, timeoutMs })
@@ -75,7 +77,7 @@ export function createKuaidi100Client(config: Kuaidi100Config, timeoutMs: number
       signal,
       writes: false,
     })
-    return readAnswer(answer, 'POST /poll/query.do')
+    return readAnswer(answer, 'POST /poll/query.do', words)
   }
 
   return {
@@ -108,7 +110,7 @@ export function createKuaidi100Client(config: Kuaidi100Config, timeoutMs: number
       })
       let read: Answer
       try {
-        read = readAnswer(answer, 'POST /poll')
+        read = readAnswer(answer, 'POST /poll', words)
       } catch (error) {
         // Unreadable, or the word of something between us: the subscription may stand.
         if (error instanceof SourceError && error.failure.kind !== 'unauthorized')
@@ -129,7 +131,7 @@ export function createKuaidi100Client(config: Kuaidi100Config, timeoutMs: number
       const raw = parseJson(answer.text, what)
       const found = z.array(z.object({ comCode: z.string() })).safeParse(raw)
       if (found.success) return found.data.map(({ comCode }) => comCode)
-      const { code, message } = codeOf(raw, what)
+      const { code, message } = codeOf(raw, what, words)
       throw new SourceError(queryFailure(code, message))
     },
 
@@ -172,14 +174,18 @@ function refuseStatus(answer: HttpAnswer, what: string): void {
 }
 
 /** @throws SourceError */
-function readAnswer(answer: HttpAnswer, what: string): Answer {
+function readAnswer(answer: HttpAnswer, what: string, words: Words): Answer {
   refuseStatus(answer, what)
   const raw = parseJson(answer.text, what)
-  return { raw, ...codeOf(raw, what) }
+  return { raw, ...codeOf(raw, what, words) }
 }
 
 /** A trace carries `status`, everything else `returnCode`. */
-function codeOf(raw: unknown, what: string): { readonly code: string; readonly message: string } {
+function codeOf(
+  raw: unknown,
+  what: string,
+  words: Words,
+): { readonly code: string; readonly message: string } {
   const trace = z.object({ status: text, nu: z.string(), data: z.array(z.unknown()) }).safeParse(raw)
   if (trace.success && trace.data.status === '200') return { code: '200', message: 'ok' }
   const said = refusal.safeParse(raw)
@@ -189,7 +195,7 @@ function codeOf(raw: unknown, what: string): { readonly code: string; readonly m
   // A success code beside `result: false` is none.
   if (code === '200' && said.data.result === 'false')
     throw new SourceError({ kind: 'invalid-response', detail: `${what}: code 200, and result false` })
-  return { code, message: oneLine(said.data.message ?? '', 200) }
+  return { code, message: words.tidy(said.data.message ?? '') }
 }
 
 function queryFailure(code: string, message: string): SourceFailure {

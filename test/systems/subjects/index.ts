@@ -4,6 +4,7 @@ import type { Subject } from '../subject.ts'
 import http from './http.ts'
 import jushuitan from './jushuitan.ts'
 import kingdeeK3 from './kingdee-k3.ts'
+import kuaidi100 from './kuaidi100.ts'
 import restCrm from './rest-crm.ts'
 import restErp from './rest-erp.ts'
 import restFinance from './rest-finance.ts'
@@ -32,8 +33,6 @@ export const subjects: Readonly<Record<string, Subject>> = {
   'soap-finance': soapFinance,
   jushuitan,
   wangdiantong,
+  kuaidi100,
   http,
 }
-
-/** Kinds that are being written. To do: an entry above for each as it arrives, then this list goes. */
-export const todo: readonly string[] = ['kuaidi100']
