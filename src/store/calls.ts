@@ -1,7 +1,7 @@
 /** The log of calls. */
 import type { Kysely } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import { type Dialect, position } from './migrations.ts'
+import { type Dialect, position } from './dialect.ts'
 
 export const calls = (dialect: Dialect): Migration => ({
   async up(db: Kysely<unknown>) {

@@ -1,10 +1,9 @@
-import { type ColumnDefinitionBuilder, type Kysely, sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { calls } from './calls.ts'
 import { changePath } from './change-path.ts'
+import { type Dialect, position } from './dialect.ts'
 import { flows } from './flows.ts'
-
-export type Dialect = 'sqlite' | 'postgres'
 
 /** For both databases. Never change one that was released: add the next. */
 export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
@@ -176,12 +175,3 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
   '005_flows': flows(dialect),
   '006_calls': calls(dialect),
 })
-
-/** A number that only grows, given by the database. */
-export function position(
-  dialect: Dialect,
-): ['position', 'integer' | 'bigint', (column: ColumnDefinitionBuilder) => ColumnDefinitionBuilder] {
-  return dialect === 'sqlite'
-    ? ['position', 'integer', (column) => column.primaryKey().autoIncrement()]
-    : ['position', 'bigint', (column) => column.primaryKey().generatedAlwaysAsIdentity()]
-}

@@ -2,7 +2,7 @@
 import type { Log } from '../../observe/log.ts'
 import type { BrokerSettings } from './config.ts'
 import { type BrokerFeedOptions, type BrokerFeeds, createBrokerFeeds } from './feed.ts'
-import { type Broker, openBroker } from './port.ts'
+import type { Broker } from './port.ts'
 import { type BrokerSinkOptions, type BrokerSinks, createBrokerSinks } from './sink.ts'
 
 export interface Brokers {
@@ -46,5 +46,15 @@ export function createBrokers(settings: Settings, options: Options): Brokers {
       const all = await Promise.allSettled(open.values())
       await Promise.all(all.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)))
     },
+  }
+}
+
+/** Loads the broker's library: only who configures a broker pays for it. */
+export async function openBroker(settings: BrokerSettings, logger: Log): Promise<Broker> {
+  switch (settings.kind) {
+    case 'nats':
+      return (await import('./nats.ts')).createNatsBroker(settings, logger)
+    case 'rocketmq':
+      return (await import('./rocketmq.ts')).createRocketMqBroker(settings, logger)
   }
 }

@@ -1,7 +1,4 @@
 /** What feeds and sinks need of a broker, whichever it is: a durable consumer, and a publisher that is answered. */
-import type { Log } from '../../observe/log.ts'
-import type { BrokerSettings } from './config.ts'
-
 export interface Broker {
   /**
    * Gives each message of the topic to `handle` until the signal ends it, up to `CONCURRENT` at once, and tells the
@@ -52,13 +49,3 @@ export interface Outgoing {
 
 /** Messages in hand of one feed. */
 export const CONCURRENT = 64
-
-/** Loads the broker's library: only who configures a broker pays for it. */
-export async function openBroker(settings: BrokerSettings, logger: Log): Promise<Broker> {
-  switch (settings.kind) {
-    case 'nats':
-      return (await import('./nats.ts')).createNatsBroker(settings, logger)
-    case 'rocketmq':
-      return (await import('./rocketmq.ts')).createRocketMqBroker(settings, logger)
-  }
-}
