@@ -70,6 +70,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
     await Promise.all(
       Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger, calls)),
     ),
+    config.leading,
   )
   const identity = createIdentityRegistry(store)
   const events = await openEventLog(store)

@@ -62,6 +62,7 @@ export async function checkConfig(
     if (system) systems[id] = system
   }
   problems.push(...mixedEnvironments(asRecord(asRecord(filled).systems)), ...disagreements(systems))
+  if (parsed.success) problems.push(...leadersWithout(parsed.data.leading, Object.keys(systems)))
   if (parsed.success) problems.push(...flowsWithout(parsed.data.flows, Object.keys(systems)))
   if (parsed.success) problems.push(...brokerDisagreements(parsed.data, asRecord(asRecord(filled).systems)))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(source, unique(problems))
@@ -135,6 +136,20 @@ function disagreements(systems: Readonly<Record<string, SystemConfig>>): Problem
     }
   }
   return problems
+}
+
+function leadersWithout(leading: Config['leading'], systems: readonly string[]): Problem[] {
+  return Object.entries(leading).flatMap(([record, leader]) => {
+    const named =
+      typeof leader === 'string'
+        ? [[`leading.${record}`, leader] as const]
+        : Object.entries(leader).map(([company, id]) => [`leading.${record}.${company}`, id] as const)
+    return named.flatMap(([path, id]): Problem[] =>
+      systems.includes(id)
+        ? []
+        : [{ path, message: `names no system: "${id}"`, hint: `Systems: ${systems.join(', ')}.` }],
+    )
+  })
 }
 
 /** Flows name the systems they write to. */

@@ -280,6 +280,17 @@ export const configSchema = z.strictObject({
     )
     .default({})
     .describe('Subgraphs that run as processes of their own; the others run inside the gateway'),
+  leading: z
+    .partialRecord(
+      z.enum(RECORD_TYPES),
+      z.union([shortName, z.record(z.string(), shortName)], {
+        error: 'must be the id of a system, or such ids by company, with "default" for all others',
+      }),
+    )
+    .default({})
+    .describe(
+      'By record type, or by record type and company: the system that is written to where a mutation names none and several could be, and whose word counts where several hold one customer or product',
+    ),
   systems: z
     .record(shortName, z.looseObject({}))
     .refine((systems) => Object.keys(systems).length > 0, 'is empty: configure at least one system'),

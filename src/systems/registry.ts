@@ -24,17 +24,33 @@ export interface System {
 export interface Systems {
   all(): readonly System[]
   get(id: string): System | undefined
-  /** Those that hold records of this type, in the order of the configuration. */
+  /** Those that hold records of this type: the leading one, then the others in the order of the configuration. */
   holding(type: RecordType): readonly System[]
+  /** Id of the system that is written to where nobody names another; without a company: where none is named either. */
+  leading(type: RecordType, company?: string): string | undefined
   close(): Promise<void>
 }
 
-export function createSystems(list: readonly System[]): Systems {
+/** Ids of systems by record type; or by record type and company, with `default` for all others. */
+export type Leading = Readonly<Partial<Record<RecordType, string | Readonly<Record<string, string>>>>>
+
+export function createSystems(list: readonly System[], leaders: Leading = {}): Systems {
+  const leading: Systems['leading'] = (type, company = 'default') => {
+    const leader = leaders[type]
+    return typeof leader === 'string' ? leader : (leader?.[company] ?? leader?.default)
+  }
+  const ranked = (type: RecordType): readonly System[] => {
+    const first = leading(type)
+    return first === undefined
+      ? list
+      : list.toSorted((a, b) => Number(b.id === first) - Number(a.id === first))
+  }
   const byId = new Map(list.map((system) => [system.id, system]))
   return {
     all: () => list,
     get: (id) => byId.get(id),
-    holding: (type) => list.filter((system) => system.adapter.ports[type]),
+    holding: (type) => ranked(type).filter((system) => system.adapter.ports[type]),
+    leading,
     async close() {
       await Promise.all(list.map((system) => system.adapter.close()))
     },

@@ -7,6 +7,7 @@ import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
 import { type ListArguments, pageOver } from '../kit/lists.ts'
 import {
+  customFieldsOf,
   identityOf,
   idOf,
   keysIn,
@@ -19,7 +20,7 @@ import {
   recordFields,
   systemOf,
 } from '../kit/records.ts'
-import { given, type How, write } from '../kit/writes.ts'
+import { chooseTarget, given, type How, write } from '../kit/writes.ts'
 import { customerSubscriptions } from './subscriptions.ts'
 
 /** A customer is who it is in all systems; its profile is read from the first configured system that has one. */
@@ -27,6 +28,8 @@ interface CustomerNode {
   readonly identity: Identity
   profile(): Promise<Located<'customer'> | null>
 }
+
+const NOWHERE_TO_CHANGE = 'No system in which customers can be changed knows this customer.'
 
 export function crmResolvers(rooms: Rooms) {
   const { systems } = rooms
@@ -93,18 +96,32 @@ export function crmResolvers(rooms: Rooms) {
           input,
           ...how
         }: {
-          input: { idempotencyKey: string; id: string; expectedVersion?: string } & CustomerChanges
+          input: {
+            idempotencyKey: string
+            id: string
+            system?: string | null
+            expectedVersion?: string
+          } & CustomerChanges
         } & How,
         context: SubgraphContext,
       ) {
-        const { idempotencyKey, id, expectedVersion, ...fields } = input
+        const { idempotencyKey, id, system, expectedVersion, ...fields } = input
         const changes = given(fields)
         if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
         const identity = await identityOf(systems, context, 'customer', id)
-        const target = keysIn(systems, identity, 'customer').find(
+        const able = keysIn(systems, identity, 'customer').filter(
           ({ system }) => portOf(system, 'customer')?.update,
         )
-        if (!target) throw badInput('No system in which customers can be changed knows this customer.', 'id')
+        const target =
+          input.system == null
+            ? able[0]
+            : chooseTarget(systems, able, {
+                record: 'customer',
+                what: 'systems in which this customer can be changed',
+                asked: { system: input.system },
+                none: NOWHERE_TO_CHANGE,
+              })
+        if (!target) throw badInput(NOWHERE_TO_CHANGE, 'id')
         const { writeback, record } = await write(rooms, context, {
           mutation: 'updateCustomer',
           input,
@@ -126,6 +143,7 @@ export function crmResolvers(rooms: Rooms) {
           input: {
             idempotencyKey: string
             customerId: string
+            system?: string | null
             name: string
             stage?: OpportunityStage
             amount?: Money
@@ -135,10 +153,15 @@ export function crmResolvers(rooms: Rooms) {
         context: SubgraphContext,
       ) {
         const identity = await identityOf(systems, context, 'customer', input.customerId)
-        const target = keysIn(systems, identity, 'customer').find(
+        const able = keysIn(systems, identity, 'customer').filter(
           ({ system }) => portOf(system, 'opportunity')?.create,
         )
-        if (!target) throw badInput('No system that keeps opportunities knows this customer.', 'customerId')
+        const target = chooseTarget(systems, able, {
+          record: 'opportunity',
+          what: 'CRMs that know this customer',
+          asked: { system: input.system },
+          none: 'No system that keeps opportunities knows this customer.',
+        })
         const { name, stage, amount, closeDate } = input
         const { writeback, record } = await write(rooms, context, {
           mutation: 'createOpportunity',
@@ -186,6 +209,8 @@ export function crmResolvers(rooms: Rooms) {
       id: (node: CustomerNode) => node.identity.id,
       externalIds: (node: CustomerNode) => node.identity.keys,
       name: profileField('name'),
+      code: profileField('code'),
+      customFields: async (node: CustomerNode) => customFieldsOf((await node.profile())?.record),
       type: profileField('type'),
       level: profileField('level'),
       vendorLevel: profileField('vendorLevel'),
@@ -222,6 +247,7 @@ export function crmResolvers(rooms: Rooms) {
         'lines',
         'orderNumber',
         'owner',
+        'externalReference',
         'version',
         'createdAt',
         'updatedAt',

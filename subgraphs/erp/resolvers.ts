@@ -8,6 +8,7 @@ import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
 import { type ListArguments, pageOver } from '../kit/lists.ts'
 import {
+  customFieldsOf,
   gathered,
   identityOf,
   keysIn,
@@ -21,7 +22,15 @@ import {
   systemOf,
   unwrap,
 } from '../kit/records.ts'
-import { given, type How, requirePositive, type TargetName, write } from '../kit/writes.ts'
+import {
+  chooseTarget,
+  customInput,
+  given,
+  type How,
+  requirePositive,
+  type TargetName,
+  write,
+} from '../kit/writes.ts'
 import { orderSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
@@ -51,12 +60,14 @@ interface CreateOrderInput {
   readonly idempotencyKey: string
   readonly customerId: string
   readonly system?: string | null
+  readonly company?: string | null
   readonly account?: string | null
   readonly currency?: string | null
   readonly orderDate?: string | null
   readonly dueDate: string
   readonly customerReference?: string | null
   readonly comments?: string | null
+  readonly customFields?: readonly CustomFieldInput[] | null
   readonly lines: readonly {
     readonly productId: string
     readonly quantity: string
@@ -66,7 +77,28 @@ interface CreateOrderInput {
   }[]
 }
 
+interface CustomFieldInput {
+  readonly name: string
+  readonly value?: string | null
+}
+
+interface OrderActionInput {
+  readonly idempotencyKey: string
+  readonly id: string
+  readonly expectedVersion?: string | null
+}
+
 const MAX_LINES = 1_000
+
+/** The action that leads there, as adapters call it. */
+const TO_STATUS = {
+  CONFIRMED: 'confirm',
+  IN_PROGRESS: 'process',
+  SHIPPED: 'ship',
+  DELIVERED: 'deliver',
+  CLOSED: 'close',
+  CANCELLED: 'cancel',
+} as const
 
 export function erpResolvers(rooms: Rooms) {
   const { systems } = rooms
@@ -123,29 +155,38 @@ export function erpResolvers(rooms: Rooms) {
 
   const chooseAccount = async (context: SubgraphContext, input: CreateOrderInput) => {
     const identity = await identityOf(systems, context, 'customer', input.customerId)
-    if (input.system != null) systemOf(systems, input.system)
-    const all = accountsOf(identity).filter(({ system }) => portOf(system, 'order')?.create)
-    const fitting = all.filter(
-      ({ system, key }) =>
-        (input.system == null || system.id === input.system) &&
-        (input.account == null || key === input.account),
-    )
-    const list = all.map(({ system, key }) => `${system.id} ${key}`).join(', ')
-    if (fitting.length > 1) {
-      throw badInput(
-        `This customer has several accounts: ${list}. Say which with "system" and "account".`,
-        'account',
-      )
-    }
-    const [chosen] = fitting
-    if (chosen) return chosen
-    throw badInput(
-      list === ''
-        ? 'This customer has no account in a system that takes orders. Open one there, or link it with linkExternalId.'
-        : `This customer has no such account. Accounts: ${list}.`,
-      'account',
-    )
+    const able = accountsOf(identity).filter(({ system }) => portOf(system, 'order')?.create)
+    return chooseTarget(systems, able, {
+      record: 'order',
+      what: 'accounts of this customer',
+      asked: input,
+      none: 'This customer has no account in a system that takes orders. Open one there, or link it with linkExternalId.',
+    })
   }
+
+  const act = async (
+    mutation: string,
+    action: string,
+    input: OrderActionInput,
+    how: How,
+    context: SubgraphContext,
+  ) => {
+    const { system, key } = located(systems, 'order', input.id)
+    const { writeback, record } = await write(rooms, context, {
+      mutation,
+      input,
+      system,
+      record: 'order',
+      action,
+      adapterInput: { key, ...given({ expectedVersion: input.expectedVersion }) },
+      ...how,
+    })
+    return { writeback, order: record }
+  }
+  const actionNamed =
+    (mutation: string, action: string) =>
+    (_: unknown, { input, ...how }: { input: OrderActionInput } & How, context: SubgraphContext) =>
+      act(mutation, action, input, how, context)
 
   const lineInput = async (
     context: SubgraphContext,
@@ -221,6 +262,7 @@ export function erpResolvers(rooms: Rooms) {
             customer: key,
             dueDate,
             ...given({ currency, orderDate, customerReference, comments }),
+            ...customInput(input.customFields),
             lines,
           },
           target: input.target,
@@ -235,12 +277,13 @@ export function erpResolvers(rooms: Rooms) {
           input,
           ...how
         }: {
-          input: { idempotencyKey: string; id: string; expectedVersion?: string } & OrderChanges
+          input: OrderActionInput &
+            Omit<OrderChanges, 'customFields'> & { customFields?: readonly CustomFieldInput[] | null }
         } & How,
         context: SubgraphContext,
       ) {
-        const { idempotencyKey, id, expectedVersion, ...fields } = input
-        const changes = given(fields)
+        const { idempotencyKey, id, expectedVersion, customFields, ...fields } = input
+        const changes = { ...given(fields), ...customInput(customFields) }
         if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
         const { system, key } = located(systems, 'order', id)
         const { writeback, record } = await write(rooms, context, {
@@ -255,23 +298,14 @@ export function erpResolvers(rooms: Rooms) {
         return { writeback, order: record }
       },
 
-      async cancelOrder(
+      confirmOrder: actionNamed('confirmOrder', 'confirm'),
+      closeOrder: actionNamed('closeOrder', 'close'),
+      cancelOrder: actionNamed('cancelOrder', 'cancel'),
+      changeOrderStatus: (
         _: unknown,
-        { input, ...how }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } } & How,
+        { input, ...how }: { input: OrderActionInput & { status: keyof typeof TO_STATUS } } & How,
         context: SubgraphContext,
-      ) {
-        const { system, key } = located(systems, 'order', input.id)
-        const { writeback, record } = await write(rooms, context, {
-          mutation: 'cancelOrder',
-          input,
-          system,
-          record: 'order',
-          action: 'cancel',
-          adapterInput: { key, ...given({ expectedVersion: input.expectedVersion }) },
-          ...how,
-        })
-        return { writeback, order: record }
-      },
+      ) => act('changeOrderStatus', TO_STATUS[input.status], input, how, context),
     },
 
     Subscription: orderSubscriptions(rooms),
@@ -333,7 +367,10 @@ export function erpResolvers(rooms: Rooms) {
       barcode: productField('barcode'),
       unit: productField('unit'),
       active: productField('active'),
+      createdAt: productField('createdAt'),
       updatedAt: productField('updatedAt'),
+      version: productField('version'),
+      customFields: async (node: ProductNode) => customFieldsOf((await node.data())?.record),
       system: async (node: ProductNode) => (await node.data())?.system ?? null,
       async provenance(node: ProductNode) {
         const data = await node.data()

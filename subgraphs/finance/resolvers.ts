@@ -18,9 +18,8 @@ import {
   lookupAll,
   pageSize,
   recordFields,
-  systemOf,
 } from '../kit/records.ts'
-import { given, type How, requirePositive, write } from '../kit/writes.ts'
+import { chooseTarget, given, type How, requirePositive, write } from '../kit/writes.ts'
 import { invoiceSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
@@ -41,6 +40,8 @@ interface RecordPaymentInput {
   readonly idempotencyKey: string
   readonly customerId: string
   readonly system?: string | null
+  readonly company?: string | null
+  readonly account?: string | null
   readonly date: string
   readonly amount: Money
   readonly method?: string | null
@@ -61,22 +62,15 @@ export function financeResolvers(rooms: Rooms) {
 
   const choosePayee = async (context: SubgraphContext, input: RecordPaymentInput) => {
     const identity = await identityOf(systems, context, 'customer', input.customerId)
-    if (input.system != null) systemOf(systems, input.system)
-    const all = keysIn(systems, identity, 'customer').filter(
+    const able = keysIn(systems, identity, 'customer').filter(
       ({ system }) => portOf(system, 'payment')?.create,
     )
-    const fitting = all.filter(({ system }) => input.system == null || system.id === input.system)
-    const list = all.map(({ system, key }) => `${system.id} ${key}`).join(', ')
-    if (fitting.length > 1)
-      throw badInput(`This customer has several accounts: ${list}. Say which with "system".`, 'system')
-    const [chosen] = fitting
-    if (chosen) return chosen
-    throw badInput(
-      list === ''
-        ? 'No system that takes payments knows this customer. Open an account there, or link it with linkExternalId.'
-        : `This customer has no account there. Accounts: ${list}.`,
-      'customerId',
-    )
+    return chooseTarget(systems, able, {
+      record: 'payment',
+      what: 'accounts of this customer',
+      asked: input,
+      none: 'No system that takes payments knows this customer. Open an account there, or link it with linkExternalId.',
+    })
   }
 
   return {
@@ -182,6 +176,10 @@ export function financeResolvers(rooms: Rooms) {
         'totals',
         'paid',
         'open',
+        'key',
+        'externalReference',
+        'version',
+        'createdAt',
         'updatedAt',
       ]),
       customer: ({ system, record }: Located<'invoice'>, _: unknown, context: SubgraphContext) =>
@@ -197,7 +195,21 @@ export function financeResolvers(rooms: Rooms) {
     Payment: {
       __resolveReference: ({ id }: { id: string }, context: SubgraphContext) =>
         loadById(systems, context, 'payment', id),
-      ...recordFields('payment', ['number', 'date', 'amount', 'method', 'reference', 'status', 'unapplied']),
+      ...recordFields('payment', [
+        'number',
+        'date',
+        'amount',
+        'method',
+        'reference',
+        'status',
+        'vendorStatus',
+        'unapplied',
+        'key',
+        'externalReference',
+        'version',
+        'createdAt',
+        'updatedAt',
+      ]),
       customer: ({ system, record }: Located<'payment'>, _: unknown, context: SubgraphContext) =>
         record.customer ? customerRef(context, system, record.customer) : null,
       applications: ({ system, record }: Located<'payment'>) =>

@@ -4,7 +4,7 @@ import type { Identity, IdentityType } from '../../src/identity/registry.ts'
 import type { Provenance } from '../../src/reading/reading.ts'
 import { type Outcome, ok } from '../../src/systems/failure.ts'
 import type { LookupName } from '../../src/systems/port.ts'
-import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
+import type { CustomFields, RecordType, RecordTypes } from '../../src/systems/records.ts'
 import type { System, Systems } from '../../src/systems/registry.ts'
 import type { SubgraphContext } from './context.ts'
 import { badInput, failureError, graphError } from './errors.ts'
@@ -80,11 +80,13 @@ export function keysIn(
   systems: Systems,
   identity: Identity,
   type: RecordType,
-): { system: System; key: string }[] {
+): { system: System; key: string; company: string | undefined }[] {
   return systems
     .holding(type)
     .flatMap((system) =>
-      identity.keys.filter((key) => key.system === system.id).map(({ key }) => ({ system, key })),
+      identity.keys
+        .filter((key) => key.system === system.id)
+        .map(({ key, company }) => ({ system, key, company: company || undefined })),
     )
 }
 
@@ -133,11 +135,16 @@ export const provenanceOf = ({ from }: { readonly from: Provenance }) => ({
   stale: from.stale,
 })
 
-/** Resolvers for `id`, `provenance` and for fields that stand in the record under the same name. */
+/** What a company has added to its system, by name; null where the system tells no such fields. */
+export const customFieldsOf = (record: { readonly customFields?: CustomFields } | null | undefined) =>
+  record?.customFields ? Object.entries(record.customFields).map(([name, value]) => ({ name, value })) : null
+
+/** Resolvers for `id`, `provenance`, `customFields` and for fields that stand in the record under the same name. */
 export function recordFields<T extends RecordType>(type: T, fields: readonly (keyof RecordTypes[T])[]) {
   return {
     id: (node: Located<T>) => idOf(type, node.system, node.record.key),
     provenance: (node: Located<T>) => provenanceOf(node),
+    customFields: (node: Located<T>) => customFieldsOf(node.record),
     ...Object.fromEntries(fields.map((field) => [field, (node: Located<T>) => node.record[field] ?? null])),
   }
 }

@@ -1,11 +1,11 @@
 /** What the mutations of all subgraphs do alike. */
 import type { WriteTarget } from '../../src/systems/port.ts'
-import type { RecordType } from '../../src/systems/records.ts'
-import type { System } from '../../src/systems/registry.ts'
+import type { CustomFields, RecordType } from '../../src/systems/records.ts'
+import type { System, Systems } from '../../src/systems/registry.ts'
 import type { Writeback } from '../../src/writeback/writeback.ts'
 import type { Rooms, SubgraphContext } from './context.ts'
 import { badInput, type Code, graphError } from './errors.ts'
-import { type Located, loadByKey } from './records.ts'
+import { type Located, loadByKey, systemOf } from './records.ts'
 
 export interface Write<T extends RecordType> {
   readonly mutation: string
@@ -123,4 +123,73 @@ export function given<T extends object>(fields: T): { [K in keyof T]?: NonNullab
   ) as {
     [K in keyof T]?: NonNullable<T[K]>
   }
+}
+
+/** A key under which the customer, or whatever is written about, is known in a system. */
+export interface Candidate {
+  readonly system: System
+  readonly key: string
+  readonly company?: string | undefined
+}
+
+export interface Choice {
+  readonly record: RecordType
+  /** For messages: what could take the write. */
+  readonly what: string
+  /** What it is said with. */
+  readonly asked: {
+    readonly system?: string | null | undefined
+    readonly company?: string | null | undefined
+    readonly account?: string | null | undefined
+  }
+  /** Told where nothing could take it at all. */
+  readonly none: string
+}
+
+/**
+ * Where a write goes: to what the client names; else to the leading system of that record type and company; else to
+ * the only one that could take it.
+ * @throws BAD_USER_INPUT, naming the choices; UNKNOWN_SYSTEM
+ */
+export function chooseTarget(
+  systems: Systems,
+  all: readonly Candidate[],
+  { record, what, asked: { system, company, account }, none }: Choice,
+): Candidate {
+  const named = system == null ? undefined : systemOf(systems, system)
+  const leader = systems.leading(record, company ?? undefined)
+  const led = (one: Candidate) => one.system.id === leader
+  let fitting = all.filter(
+    (one) => (!named || one.system === named) && (account == null || one.key === account),
+  )
+  if (company != null) {
+    // The system that keeps a company's books need not say so with every key.
+    const ofCompany = fitting.filter((one) => one.company === company)
+    fitting = ofCompany.length > 0 ? ofCompany : named ? fitting : fitting.filter(led)
+  }
+  if (fitting.length > 1 && !named && fitting.some(led)) fitting = fitting.filter(led)
+  const list = all.map(({ system: { id }, key }) => `${id} ${key}`.trim()).join(', ')
+  const [chosen] = fitting
+  if (chosen && fitting.length === 1) return chosen
+  const saidBy = fitting.some(({ system: { id } }) => id !== chosen?.system.id) ? '"system"' : '"account"'
+  if (list === '') throw badInput(none, 'system')
+  throw badInput(
+    chosen
+      ? `There are several ${what}: ${list}. Say which with ${saidBy}, or have "leading" configured.`
+      : `There is no such one among the ${what}: ${list}.`,
+    chosen ? saidBy.slice(1, -1) : 'system',
+  )
+}
+
+/**
+ * Custom fields as adapters take them; without any, nothing.
+ * @throws BAD_USER_INPUT where one is named twice
+ */
+export function customInput(
+  fields: readonly { readonly name: string; readonly value?: string | null }[] | null | undefined,
+): { customFields?: CustomFields } {
+  if (fields == null || fields.length === 0) return {}
+  const values = new Map(fields.map(({ name, value }) => [name, value ?? null]))
+  if (values.size === fields.length) return { customFields: Object.fromEntries(values) }
+  throw badInput('"customFields" names one field twice.', 'customFields')
 }

@@ -5,7 +5,7 @@ import { badInput } from '../kit/errors.ts'
 import { type ListArguments, pageOver } from '../kit/lists.ts'
 import { distinct, orderRefs, placesNaming, placesTracking } from '../kit/numbers.ts'
 import { type Located, loadById, located, lookupAll, recordFields, systemOf } from '../kit/records.ts'
-import { given, type How, write } from '../kit/writes.ts'
+import { chooseTarget, given, type How, write } from '../kit/writes.ts'
 import { shipmentSubscriptions } from './subscriptions.ts'
 
 /** What the gateway brings along from the subgraph that owns it. */
@@ -50,17 +50,15 @@ export function tmsResolvers(rooms: Rooms) {
     return (await Promise.all(found)).flat()
   }
 
-  const chooseTracker = (asked: string | null | undefined): System => {
-    if (asked != null) return systemOf(systems, asked)
+  const chooseTracker = (input: TrackShipmentInput): System => {
     const able = systems.holding('shipment').filter((one) => portOf(one, 'shipment')?.create)
-    const [only] = able
-    if (only && able.length === 1) return only
-    throw badInput(
-      only
-        ? `Several systems can follow a shipment: ${able.map(({ id }) => id).join(', ')}. Say which with "system".`
-        : 'No system can follow shipments.',
-      'system',
-    )
+    const candidates = able.map((system) => ({ system, key: '' }))
+    return chooseTarget(systems, candidates, {
+      record: 'shipment',
+      what: 'systems that can follow a shipment',
+      asked: { system: input.system },
+      none: 'No system can follow shipments.',
+    }).system
   }
 
   return {
@@ -93,7 +91,7 @@ export function tmsResolvers(rooms: Rooms) {
         const { writeback, record } = await write(rooms, context, {
           mutation: 'trackShipment',
           input,
-          system: chooseTracker(input.system),
+          system: chooseTracker(input),
           record: 'shipment',
           action: 'create',
           adapterInput: { trackingNumber, ...given({ carrier, phone, orderNumber, deliveryNumber }) },
@@ -139,6 +137,8 @@ export function tmsResolvers(rooms: Rooms) {
         'orderNumbers',
         'deliveryNumbers',
         'events',
+        'key',
+        'version',
         'createdAt',
         'updatedAt',
       ]),

@@ -137,6 +137,14 @@ describe('a configuration', () => {
       ['systems.crm.orderNumbersFrom: names no system: "sap" — Systems: erp, crm.'],
     )
     expect(await problemsOf((raw) => Object.assign(raw, { systems: {} }))).not.toEqual([])
+    const leading = { order: 'sap', payment: { default: 'erp', 华东: 'sap' }, customer: 'crm' }
+    expect(await problemsOf((raw) => Object.assign(raw, { leading }))).toEqual([
+      'leading.order: names no system: "sap" — Systems: erp, crm.',
+      'leading.payment.华东: names no system: "sap" — Systems: erp, crm.',
+    ])
+    expect(await problemsOf((raw) => Object.assign(raw, { leading: { order: 7 } }))).toEqual([
+      'leading.order: must be the id of a system, or such ids by company, with "default" for all others',
+    ])
   })
 
   it('says writes per action, the others being off', async () => {

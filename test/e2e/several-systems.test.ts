@@ -4,7 +4,7 @@ import type { DemoFile } from '../../src/demo.ts'
 import { World } from '../../src/simulation/world.ts'
 import { startRestErpSimulator } from '../../src/systems/rest-erp/simulator.ts'
 import { addAccount } from '../systems/subjects/erp.ts'
-import { codesOf, type Data, openTestGateway, SMALL } from './kit.ts'
+import { codesOf, type Data, idOf, openTestGateway, SMALL } from './kit.ts'
 
 const auth = { type: 'bearer', token: 'erp-token-91c2f0' } as const
 /** Nothing old is good enough: a system that is down has no last known page. */
@@ -44,6 +44,7 @@ async function open(override: (raw: DemoFile) => void = () => {}) {
         baseUrl: second.url,
         auth,
         contract: 'extended',
+        customFields: { order: { channel: 'metadata.customFields.channel' } },
         cache,
       }
       override(raw)
@@ -187,4 +188,111 @@ test('customers that several systems know are listed once, and those of one syst
 
   const { customers } = await gateway.data(CUSTOMERS, { search: '只在分公司' })
   expect(customers.nodes.map(({ name }: Data) => name)).toEqual(['只在分公司'])
+})
+
+const CREATE = `mutation ($input: CreateOrderInput!) {
+  createOrder(input: $input) {
+    writeback { state problem { code message } system { id } }
+    order { id status version customFields { name value } system { id } }
+  }
+}`
+const INPUT = {
+  customerId: idOf('customer', 'erp', 'C20001'),
+  dueDate: '2026-12-31',
+  lines: [{ productId: idOf('product', 'erp', 'A00001'), quantity: '2', unitPrice: '10' }],
+}
+
+describe('a write that several systems could take', () => {
+  test('goes to the system that it names, and is refused with the choices where it names none', async () => {
+    const { gateway } = await open()
+    const refused = await gateway.ask(CREATE, { input: { idempotencyKey: 'which-1', ...INPUT } })
+    expect(codesOf(refused)).toEqual(['BAD_USER_INPUT'])
+    expect(refused.errors?.[0]).toMatchObject({
+      message:
+        'There are several accounts of this customer: erp C20001, erp2 C20001. Say which with "system", or have "leading" configured.',
+      extensions: { field: 'system' },
+    })
+    for (const system of ['erp', 'erp2']) {
+      const { createOrder } = await gateway.data(CREATE, {
+        input: { idempotencyKey: `which-${system}`, ...INPUT, system },
+      })
+      expect(createOrder).toMatchObject({
+        writeback: { state: 'CONFIRMED', system: { id: system } },
+        order: { system: { id: system } },
+      })
+    }
+  })
+
+  test('follows the system that leads, by company where one is named', async () => {
+    const { gateway } = await open((raw) => {
+      Object.assign(raw, { leading: { order: { default: 'erp2', 华东: 'erp' } } })
+    })
+    const target = async (key: string, more: object) =>
+      (await gateway.data(CREATE, { input: { idempotencyKey: key, ...INPUT, ...more } })).createOrder
+        .writeback.system.id
+    expect(await target('lead-1', {})).toBe('erp2')
+    expect(await target('lead-2', { company: '华东' })).toBe('erp')
+    expect(await target('lead-3', { company: '其他' })).toBe('erp2')
+    expect(await target('lead-4', { system: 'erp' })).toBe('erp')
+  })
+})
+
+test('an order is moved on by what its system can do, and carries the own fields of its company', async () => {
+  const { gateway, branch } = await open()
+  const customFields = [{ name: 'channel', value: '抖音 🛒' }]
+  const { createOrder } = await gateway.data(CREATE, {
+    input: { idempotencyKey: 'act-1', ...INPUT, system: 'erp2', customFields },
+  })
+  expect(createOrder.order).toMatchObject({ status: 'NEW', customFields })
+  const { id } = createOrder.order
+  const act = (mutation: string, type: string, input: object) =>
+    gateway.ask(
+      `mutation ($input: ${type}!) { ${mutation}(input: $input) { writeback { state } order { status customFields { value } } } }`,
+      { input: { idempotencyKey: `${mutation}-1`, id, ...input } },
+    )
+  const confirmed = await act('confirmOrder', 'OrderActionInput', {})
+  expect(confirmed.data.confirmOrder).toMatchObject({
+    writeback: { state: 'CONFIRMED' },
+    order: { status: 'CONFIRMED' },
+  })
+  const changed = await act('updateOrder', 'UpdateOrderInput', {
+    customFields: [{ name: 'channel', value: '直播' }],
+  })
+  expect(changed.data.updateOrder.order.customFields).toEqual([{ value: '直播' }])
+  const delivered = await act('changeOrderStatus', 'ChangeOrderStatusInput', { status: 'DELIVERED' })
+  expect(delivered.data.changeOrderStatus.order.status).toBe('DELIVERED')
+  expect(
+    branch
+      .all('erpOrders')
+      .at(-1)
+      ?.lines.map(({ open }) => Number(open)),
+  ).toEqual([0])
+
+  const closed = await act('closeOrder', 'OrderActionInput', {})
+  expect(codesOf(closed)).toEqual(['UNSUPPORTED'])
+  expect(closed.errors?.[0]?.extensions).toMatchObject({ system: 'erp2' })
+  const twice = await act('updateOrder', 'UpdateOrderInput', {
+    idempotencyKey: 'twice',
+    customFields: [...customFields, ...customFields],
+  })
+  expect(codesOf(twice)).toEqual(['BAD_USER_INPUT'])
+  const b1 = await gateway.data(CREATE, {
+    input: { idempotencyKey: 'b1-custom', ...INPUT, system: 'erp', customFields },
+  })
+  expect(b1.createOrder.writeback).toMatchObject({
+    state: 'REJECTED',
+    problem: { code: 'UNSUPPORTED', message: expect.stringContaining('channel') },
+  })
+  const unknown = await gateway.data(CREATE, {
+    input: {
+      idempotencyKey: 'unknown',
+      ...INPUT,
+      system: 'erp2',
+      customFields: [{ name: 'nix', value: '1' }],
+    },
+  })
+  expect(unknown.createOrder.writeback).toMatchObject({
+    state: 'REJECTED',
+    problem: { message: expect.stringContaining('nix') },
+  })
 })

@@ -85,7 +85,7 @@ function createAction({ client, config, map }: OrderWritesOptions): WriteAction<
     preview: (input, write) => preview(request(input, write)),
 
     async send(input, write, context): Promise<Result> {
-      const unstorable = cannotStore(config, input.customerReference)
+      const unstorable = cannotStore(config, input)
       if (unstorable) return fail(unstorable)
       const sent = await outcomeOf(() => client.write(request(input, write), context))
       if (!sent.ok) return sent
@@ -164,7 +164,7 @@ function updateAction(options: OrderWritesOptions): WriteAction<UpdateOf<OrderCh
     preview: (input) => preview(request(input)),
 
     async send(input, _write, context): Promise<Result> {
-      const unstorable = cannotStore(config, input.changes.customerReference)
+      const unstorable = cannotStore(config, input.changes)
       if (unstorable) return fail(unstorable)
       if (!isEntry(input.key)) return fail(noOrder(input.key))
       const before = await unchanged(subject, input, context)
@@ -217,7 +217,17 @@ function cancelAction(options: OrderWritesOptions): WriteAction<ActionInput, 'or
 }
 
 /** Our reference and the customer's cannot both be in NumAtCard; dropping one silently would be worse than no. */
-function cannotStore(config: SapB1Config, customerReference: string | undefined): SourceFailure | undefined {
+function cannotStore(
+  config: SapB1Config,
+  { customerReference, customFields }: OrderChanges,
+): SourceFailure | undefined {
+  const [custom] = Object.keys(customFields ?? {})
+  if (custom !== undefined) {
+    return {
+      kind: 'unsupported',
+      message: `No own field "${custom}" is configured for orders of this system.`,
+    }
+  }
   if (config.externalReferenceField !== 'NumAtCard' || customerReference === undefined) return undefined
   return {
     kind: 'unsupported',
