@@ -2,6 +2,7 @@
 import { SUBGRAPHS, type SubgraphName, subgraphPort, subgraphSchema } from '../../subgraphs/index.ts'
 import { openApp } from '../app.ts'
 import { demoConfig } from '../demo.ts'
+import { readingNotes } from '../gateway/reading-notes.ts'
 import { openSubgraphDoor } from '../gateway/subgraph-door.ts'
 import { createLog } from '../observe/log.ts'
 import { UsageError } from './explain.ts'
@@ -16,12 +17,14 @@ export async function subgraph(args: readonly string[], flags: Flags): Promise<v
   const file = configFile(flags)
   const config = file === undefined ? await demoConfig({ dataDir: dataDir() }) : await readConfig(file, flags)
   const app = await openApp(config, logger)
+  const schema = subgraphSchema(name, app.rooms)
   const door = await openSubgraphDoor({
     host: config.host,
     port: portOf(flags) ?? subgraphPort(name),
-    schema: subgraphSchema(name, app.rooms),
+    schema,
     callerSecret: app.callerSecret,
     contextFor: app.contextFor,
+    ...readingNotes(schema),
     logger,
   })
   app.start()

@@ -37,6 +37,14 @@ export interface EngineOptions<TContext> extends UpstreamOptions<TContext> {
   readonly scope?: (context: TContext) => string | undefined
   /** The context for one event of a subscription, from that of the subscribe request: fresh loaders, above all. */
   readonly eventContext?: (context: TContext) => TContext
+  /**
+   * What is said of the result of an event. `take` is asked of the context of the stream when the event has come, and
+   * of the event's own when all of it is there.
+   */
+  readonly eventNotes?: {
+    take(context: TContext): unknown
+    extensions(taken: readonly unknown[]): Readonly<Record<string, unknown>>
+  }
   /** Told what a query is going to ask of which subgraph, before it does. The same object for the same plan. */
   readonly onQuery?: (context: TContext, fetches: readonly PlannedFetch[]) => void
   /** Arguments that only say where a subscription begins, and the event field that says where it is. */

@@ -21,6 +21,8 @@ interface Running<TContext> {
   executable: Executable<TContext>
   variables: Readonly<Record<string, unknown>>
   generation: Generation<TContext>
+  /** In which the subgraph reads the events. */
+  context: TContext
 }
 
 /** Raised where the subgraph answered with a result instead of a stream. */
@@ -116,14 +118,15 @@ export class Subscriptions<TContext> {
     executable: Executable<TContext>,
     variables: Readonly<Record<string, unknown>>,
   ): Promise<Running<TContext>> {
-    const source = await this.#connect(generation, request, executable, variables)
+    const { source, context } = await this.#connect(generation, request, executable, variables)
     generation.enter()
     const running: Running<TContext> = {
       request,
       executable,
       variables,
       generation,
-      stream: new EventStream(source, this.#evaluation(request, executable, variables), (error) =>
+      context,
+      stream: new EventStream(source, this.#evaluation(request, executable, variables, context), (error) =>
         lost(running.executable, this.#run(request, running.variables), error),
       ),
     }
@@ -141,7 +144,7 @@ export class Subscriptions<TContext> {
     request: EngineRequest<TContext>,
     executable: Executable<TContext>,
     variables: Readonly<Record<string, unknown>>,
-  ): Promise<Source> {
+  ): Promise<{ source: Source; context: TContext }> {
     const fetch = executable.subscription?.fetch
     if (!fetch) throw new Error('not a subscription')
     const run = this.#run(request, variables)
@@ -153,7 +156,7 @@ export class Subscriptions<TContext> {
     } catch (error) {
       throw new NoStream(lost(executable, run, error))
     }
-    if (Symbol.asyncIterator in source) return source
+    if (Symbol.asyncIterator in source) return { source, context: run.context }
     takeRoot(fetch, run, source, [run.data])
     throw new NoStream({ errors: executable.finish(run).errors ?? [] })
   }
@@ -175,17 +178,23 @@ export class Subscriptions<TContext> {
     request: EngineRequest<TContext>,
     executable: Executable<TContext>,
     variables: Readonly<Record<string, unknown>>,
+    context: TContext,
   ): Evaluate<SubgraphResponse> {
     const { subscription } = executable
     if (!subscription) throw new Error('not a subscription')
+    const { eventNotes } = this.#options
     return async (response) => {
+      // At once: the next event is asked for while this one is evaluated, and read in the same context.
+      const taken = eventNotes?.take(context)
       const run = this.#run(request, variables)
       takeRoot(subscription.fetch, run, response, [run.data])
       const root = get(run.data, subscription.rootKey)
       const cursor = isObject(root) ? get(root, eventCursorKey) : undefined
       await executable.step?.(run)
+      const result = executable.finish(run)
+      const extensions = eventNotes?.extensions([taken, eventNotes.take(run.context)]) ?? {}
       return {
-        result: executable.finish(run),
+        result: Object.keys(extensions).length > 0 ? { ...result, extensions } : result,
         cursor: typeof cursor === 'string' || typeof cursor === 'number' ? String(cursor) : undefined,
       }
     }
@@ -219,9 +228,13 @@ export class Subscriptions<TContext> {
       from.query === to.query &&
       from.subgraph === to.subgraph &&
       previous.links.get(from.subgraph)?.transport === next.links.get(to.subgraph)?.transport
-    const evaluate = this.#evaluation(request, executable, variables)
-    if (sameStream) running.stream.evaluateBy(evaluate)
-    else running.stream.continueWith(await this.#connect(next, request, executable, variables), evaluate)
+    if (sameStream) {
+      running.stream.evaluateBy(this.#evaluation(request, executable, variables, running.context))
+    } else {
+      const { source, context } = await this.#connect(next, request, executable, variables)
+      running.stream.continueWith(source, this.#evaluation(request, executable, variables, context))
+      running.context = context
+    }
     if (running.stream.ended) return
     next.enter()
     previous.leave()

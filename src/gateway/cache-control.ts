@@ -108,6 +108,16 @@ export function cacheControlHeader(maxAge: number, freshUntil: number | null, no
   return seconds > 0 ? `private, max-age=${seconds}` : 'no-store'
 }
 
+/**
+ * The same where an operation has no header of its own: `extensions: { cacheControl: "max-age=0" }`.
+ * @param header Of the connection. Only an age counts: an EventSource says `no-cache` without being told to.
+ */
+export function demandedOf(extensions: unknown, header?: unknown): number | undefined {
+  const { cacheControl } = Object(extensions) as { cacheControl?: unknown }
+  if (typeof cacheControl === 'string') return demandedAgeMs(cacheControl)
+  return typeof header === 'string' && /max-age/i.test(header) ? demandedAgeMs(header) : undefined
+}
+
 /** @returns Milliseconds: nothing older is wanted; undefined where the client does not say. */
 export function demandedAgeMs(header: string | undefined): number | undefined {
   if (header === undefined) return undefined

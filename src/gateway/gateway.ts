@@ -21,6 +21,7 @@ import { cacheHints, createMaxAgeOf } from './cache-control.ts'
 import { createAuthenticate } from './callers.ts'
 import { examples } from './examples.ts'
 import { createPipeline } from './pipeline.ts'
+import { takingNotes } from './reading-notes.ts'
 import { type AnswerNotes, type Door, openDoor, type WebhookAnswer } from './server.ts'
 
 export async function openGateway(app: App, logger: Log): Promise<Door> {
@@ -36,15 +37,17 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
       return [
         name,
         remote
-          ? httpTransport<SubgraphContext>({
-              url: remote.url,
-              headers: ({ caller, maxAgeMs }) => ({
-                [CALLER_HEADER]: signCaller(app.callerSecret, caller),
-                ...(maxAgeMs === undefined
-                  ? {}
-                  : { 'cache-control': `max-age=${Math.floor(maxAgeMs / 1_000)}` }),
+          ? takingNotes(
+              httpTransport<SubgraphContext>({
+                url: remote.url,
+                headers: ({ caller, maxAgeMs }) => ({
+                  [CALLER_HEADER]: signCaller(app.callerSecret, caller),
+                  ...(maxAgeMs === undefined
+                    ? {}
+                    : { 'cache-control': `max-age=${Math.floor(maxAgeMs / 1_000)}` }),
+                }),
               }),
-            })
+            )
           : inProcess(name, subgraphSchema(name, rooms)),
       ]
     }),
@@ -70,8 +73,14 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     transports,
     exposedCodes: new Set(CODES),
     // Who may see the same asks the same: one evaluation per event for all of them.
-    scope: ({ caller }) => JSON.stringify([scopeKey(caller), [...caller.roles].sort()]),
-    eventContext: ({ caller }) => app.contextFor(caller),
+    scope: ({ caller, maxAgeMs }) =>
+      JSON.stringify([scopeKey(caller), [...caller.roles].sort(), maxAgeMs ?? null]),
+    eventContext: ({ caller, maxAgeMs }) => app.contextFor(caller, undefined, maxAgeMs),
+    eventNotes: {
+      take: ({ reader }) => reader.sources().demandMet,
+      // Messages stay small: sources are told where they were asked about.
+      extensions: (met) => (met[0] === null ? {} : { freshness: { met: !met.includes(false) } }),
+    },
     onQuery: ({ reader }, fetches) => reader.want(wantsOfPlan(fetches)),
   })
   const { maxTokens, maxDepth, maxRootFields } = config
@@ -105,7 +114,6 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
   }
 }
 
-/** Subgraphs on other machines read for themselves: what they read is not in this report. */
 function describe({ sources, freshUntil, demandMet }: SourcesReport): AnswerNotes {
   return {
     extensions: {

@@ -2,11 +2,19 @@
 import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
 import type { Caller } from '../caller/caller.ts'
 import type { Engine, EngineRequest } from '../federation/engine.ts'
+import { demandedOf } from './cache-control.ts'
 import type { Pipeline } from './pipeline.ts'
 
 export interface Operations {
-  /** @returns What to execute, or what is wrong with the request. */
-  prepare(request: OperationRequest, caller: Caller): OperationArgs | readonly GraphQLError[]
+  /**
+   * @param cacheControl What the connection said, for operations that say nothing themselves.
+   * @returns What to execute, or what is wrong with the request.
+   */
+  prepare(
+    request: OperationRequest,
+    caller: Caller,
+    cacheControl?: unknown,
+  ): OperationArgs | readonly GraphQLError[]
   execute(args: ExecutionArgs): Promise<ExecutionResult>
   subscribe(args: ExecutionArgs): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>
 }
@@ -15,6 +23,7 @@ export interface OperationRequest {
   readonly query?: unknown
   readonly operationName?: string | null | undefined
   readonly variables?: Readonly<Record<string, unknown>> | null | undefined
+  readonly extensions?: unknown
 }
 
 /** In the shape the protocol libraries pass on; only `document` and the values are looked at here. */
@@ -29,8 +38,10 @@ interface OperationContext {
 export interface OperationsOptions<TContext> {
   readonly engine: Engine<TContext>
   readonly pipeline: Pipeline
-  contextFor(caller: Caller, signal: AbortSignal): TContext
-  /** Added to every result, once it is made. */
+  contextFor(caller: Caller, signal: AbortSignal, maxAgeMs?: number): TContext
+  /** Added to everything. What an event was made of is said by the engine. */
+  readonly always: Readonly<Record<string, unknown>> | undefined
+  /** Added to the answer of a query or a mutation, once it is made. */
   extensionsOf(context: TContext): Readonly<Record<string, unknown>>
 }
 
@@ -39,10 +50,10 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
 
   /** Who shares a result, and has the same to be added, shares what is made of it: transports write it once. */
   const made = new WeakMap<ExecutionResult, Map<string, ExecutionResult>>()
-  const markedFor =
-    ({ contextValue }: OperationArgs) =>
+  const markedWith =
+    (addedNow: () => Readonly<Record<string, unknown>>) =>
     (result: ExecutionResult): ExecutionResult => {
-      const added = options.extensionsOf(contextValue.context as TContext)
+      const added = addedNow()
       if (Object.keys(added).length === 0) return result
       const key = JSON.stringify(added)
       const known = made.get(result)
@@ -55,7 +66,7 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
     }
 
   return {
-    prepare({ query, operationName, variables }, caller) {
+    prepare({ query, operationName, variables, extensions }, caller, cacheControl) {
       if (typeof query !== 'string') {
         return [new GraphQLError('Send the operation as "query".', { extensions: { code: 'BAD_REQUEST' } })]
       }
@@ -67,17 +78,21 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
         document,
         operationName,
         variableValues: variables,
-        contextValue: { context: options.contextFor(caller, end.signal), end },
+        contextValue: {
+          context: options.contextFor(caller, end.signal, demandedOf(extensions, cacheControl)),
+          end,
+        },
       }
     },
 
     async execute(args) {
-      const marked = markedFor(args as OperationArgs)
+      const { context } = (args as OperationArgs).contextValue
+      const marked = markedWith(() => ({ ...options.always, ...options.extensionsOf(context as TContext) }))
       return marked(await engine.execute(requestOf(args as OperationArgs)))
     },
 
     async subscribe(args) {
-      const marked = markedFor(args as OperationArgs)
+      const marked = markedWith(() => options.always ?? {})
       const stream = await engine.subscribe(requestOf(args as OperationArgs))
       if (!(Symbol.asyncIterator in stream)) return marked(stream)
       return endingWith(stream, marked, (args as OperationArgs).contextValue.end)

@@ -11,7 +11,7 @@ import { apolloGateway } from '../federation/apollo.ts'
 import type { Engine } from '../federation/engine.ts'
 import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
-import { cacheControlHeader, demandedAgeMs } from './cache-control.ts'
+import { cacheControlHeader, demandedAgeMs, demandedOf } from './cache-control.ts'
 import type { Authenticate } from './callers.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting, sizeError } from './limits.ts'
@@ -123,14 +123,16 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     engine,
     pipeline,
     contextFor: options.contextFor,
-    extensionsOf: (context) => ({ ...extensions, ...options.describe?.(context).extensions }),
+    always: extensions,
+    extensionsOf: (context) => options.describe?.(context).extensions ?? {},
   })
   const contextFor = (request: FastifyRequest, reply: FastifyReply) => {
     const signal = leavingSignal(reply)
     const context = options.contextFor(
       callerOf(request),
       signal,
-      demandedAgeMs(request.headers['cache-control']),
+      demandedOf((request.body as { extensions?: unknown } | null | undefined)?.extensions) ??
+        demandedAgeMs(request.headers['cache-control']),
     )
     return { context, signal }
   }

@@ -30,7 +30,11 @@ export function serveEventStreams(
     // The library's own way reads a header that is missing as the text "undefined".
     authenticate: ({ raw }) => streamToken(raw),
     onSubscribe({ raw }, params) {
-      const args = operations.prepare(params as OperationRequest, options.callerOf(raw))
+      const args = operations.prepare(
+        params as OperationRequest,
+        options.callerOf(raw),
+        raw.headers['cache-control'],
+      )
       // The library's types know graphql-js alone; it passes on what it is given.
       if ('document' in args) return args as never
       return [JSON.stringify({ errors: args }), REFUSED]
@@ -81,7 +85,7 @@ export async function answerInParts(
   caller: Caller,
 ): Promise<boolean> {
   const body = (request.body ?? {}) as OperationRequest
-  const args = operations.prepare(body, caller)
+  const args = operations.prepare(body, caller, request.headers['cache-control'])
   if (!('document' in args) || !isSubscription(args)) return false
   const stream = await operations.subscribe(args)
   reply.hijack()

@@ -7,6 +7,7 @@ import {
   execute,
   GraphQLError,
   type GraphQLSchema,
+  getOperationAST,
   Kind,
   OperationTypeNode,
   subscribe,
@@ -15,8 +16,9 @@ import { type Caller, gatewayCaller } from '../caller/caller.ts'
 import { CALLER_HEADER, verifyCaller } from '../caller/signature.ts'
 import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
-import { demandedAgeMs } from './cache-control.ts'
+import { demandedAgeMs, demandedOf } from './cache-control.ts'
 import { createPipeline } from './pipeline.ts'
+import { mapped } from './reading-notes.ts'
 import type { Door } from './server.ts'
 import { listenWebSocket } from './websocket.ts'
 
@@ -26,6 +28,10 @@ export interface SubgraphDoorOptions<TContext> {
   readonly schema: GraphQLSchema
   readonly callerSecret: string
   contextFor(caller: Caller, signal?: AbortSignal, maxAgeMs?: number): TContext
+  /** Told of a query before it is executed. */
+  readonly onQuery?: (context: TContext, document: DocumentNode) => void
+  /** What an answer was made of: for the gateway, beside the answer. */
+  readonly describe?: (context: TContext) => Readonly<Record<string, unknown>>
   readonly logger: Log
 }
 
@@ -65,8 +71,12 @@ export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TC
     reply.raw.on('close', () => reply.raw.writableFinished || left.abort())
     const demanded = demandedAgeMs(request.headers['cache-control'])
     const contextValue = options.contextFor(caller, left.signal, demanded)
+    const operation = getOperationAST(document, operationName)
+    if (operation?.operation === OperationTypeNode.QUERY) options.onQuery?.(contextValue, document)
     const result = await execute({ schema, document, operationName, variableValues: variables, contextValue })
-    return reply.type('application/json').send(JSON.stringify(result))
+    const extensions = { ...result.extensions, ...options.describe?.(contextValue) }
+    const answer = Object.keys(extensions).length > 0 ? { ...result, extensions } : result
+    return reply.type('application/json').send(JSON.stringify(answer))
   })
 
   const sockets = listenWebSocket(server.server, {
@@ -81,10 +91,20 @@ export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TC
       const caller = callerOf(headers?.[CALLER_HEADER], document)
       if (!caller) return [new GraphQLError(UNSIGNED, { extensions: { code: 'UNAUTHENTICATED' } })]
       const { operationName, variables: variableValues } = payload
-      return { schema, document, operationName, variableValues, contextValue: options.contextFor(caller) }
+      const demanded = demandedOf(undefined, headers?.['cache-control'])
+      const contextValue = options.contextFor(caller, undefined, demanded)
+      return { schema, document, operationName, variableValues, contextValue }
     },
     execute: (args: ExecutionArgs) => execute(args),
-    subscribe: (args: ExecutionArgs) => subscribe(args),
+    async subscribe(args: ExecutionArgs) {
+      const stream = await subscribe(args)
+      const { describe } = options
+      if (!describe || !(Symbol.asyncIterator in stream)) return stream
+      return mapped(stream, (result) => ({
+        ...result,
+        extensions: { ...result.extensions, ...describe(args.contextValue as TContext) },
+      }))
+    },
   })
   await server.listen({ host: options.host, port: options.port })
   const address = server.server.address()

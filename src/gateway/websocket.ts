@@ -34,7 +34,7 @@ export function serveWebSocket(server: Server, options: WebSocketOptions): Liste
     },
     onSubscribe(context, _id, payload) {
       const { caller } = context.extra
-      if (caller) return operations.prepare(payload, caller)
+      if (caller) return operations.prepare(payload, caller, context.connectionParams?.['cache-control'])
       return [new GraphQLError('Not authenticated.', { extensions: { code: 'UNAUTHENTICATED' } })]
     },
     onOperation(context, id, _payload, _args, result) {

@@ -24,6 +24,8 @@ export interface RecordReader {
   list<T extends RecordType>(system: System, type: T, query: ListQuery): Promise<Read<SeenPage<T>>>
   /** What the answer was made of. */
   sources(): SourcesReport
+  /** What another process has read for this request. A record that both have read counts twice. */
+  readElsewhere(report: SourcesReport): void
   /** Forgets what was read: the next question is answered anew. */
   renew(): void
   /** What the request is going to show, said before anything is read: records may be read without the rest. */
@@ -64,6 +66,8 @@ interface Tally {
   readonly system: string
   readonly record: RecordType
   readonly keys: Set<Key>
+  /** Counted by other processes. */
+  elsewhere: number
   oldest: number
   stale: boolean
 }
@@ -95,16 +99,21 @@ export function createRecordReader(
   }
   begin()
 
-  const note = (type: RecordType, keys: readonly Key[], from: Provenance) => {
-    const id = `${from.system} ${type}`
+  const tallyOf = (system: string, record: RecordType, fetchedAt: number, stale: boolean): Tally => {
+    const id = `${system} ${record}`
     let tally = tallies.get(id)
     if (!tally) {
-      tally = { system: from.system, record: type, keys: new Set(), oldest: from.fetchedAt, stale: false }
+      tally = { system, record, keys: new Set(), elsewhere: 0, oldest: fetchedAt, stale }
       tallies.set(id, tally)
     }
+    tally.oldest = Math.min(tally.oldest, fetchedAt)
+    tally.stale ||= stale
+    return tally
+  }
+
+  const note = (type: RecordType, keys: readonly Key[], from: Provenance) => {
+    const tally = tallyOf(from.system, type, from.fetchedAt, from.stale)
     for (const key of keys) tally.keys.add(key)
-    tally.oldest = Math.min(tally.oldest, from.fetchedAt)
-    tally.stale ||= from.stale
     freshUntil = Math.min(freshUntil ?? Number.POSITIVE_INFINITY, from.stale ? 0 : from.freshUntil)
     if (demandMet && (from.stale || from.fetchedAt < demand.since)) demandMet = false
   }
@@ -187,16 +196,26 @@ export function createRecordReader(
     },
 
     sources: () => ({
-      sources: [...tallies.values()].map(({ system, record, keys, oldest, stale }) => ({
+      sources: [...tallies.values()].map(({ system, record, keys, elsewhere, oldest, stale }) => ({
         system,
         record,
-        count: keys.size,
+        count: keys.size + elsewhere,
         fetchedAt: new Date(oldest).toISOString(),
         stale,
       })),
       freshUntil,
       demandMet,
     }),
+
+    readElsewhere(report) {
+      for (const { system, record, count, fetchedAt, stale } of report.sources) {
+        tallyOf(system, record, Date.parse(fetchedAt), stale).elsewhere += count
+      }
+      if (report.freshUntil !== null) {
+        freshUntil = Math.min(freshUntil ?? Number.POSITIVE_INFINITY, report.freshUntil)
+      }
+      if (report.demandMet === false && demandMet) demandMet = false
+    },
 
     renew: begin,
 

@@ -46,6 +46,34 @@ describe('a gateway and a subgraph as two processes over one store', () => {
     })
   })
 
+  it('say together what an answer was made of, and whether it is as fresh as was demanded', async () => {
+    const query = '{ orderByNumber(system: "erp", number: "1003") { number customer { name } } }'
+    const first = await gateway.ask(query)
+    expect(first.extensions?.sources).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ system: 'erp', record: 'order', count: 1, stale: false }),
+        expect.objectContaining({ system: 'crm', record: 'customer', count: 1, stale: false }),
+      ]),
+    )
+    const demand = { 'cache-control': 'max-age=0' }
+    const fresh = await gateway.ask(query, {}, demand)
+    expect(fresh.extensions).toMatchObject({ freshness: { met: true } })
+    systems.simulators.erp.setFaults([{ kind: 'refuse' }])
+    try {
+      const stale = await gateway.ask(query, {}, demand)
+      expect(stale.data?.orderByNumber.number).toBe('1003')
+      expect(stale.extensions?.freshness).toEqual({ met: false })
+      expect(stale.extensions?.sources).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({ system: 'erp', record: 'order', stale: true }),
+          expect.objectContaining({ system: 'crm', record: 'customer', stale: false }),
+        ]),
+      )
+    } finally {
+      systems.simulators.erp.setFaults([])
+    }
+  })
+
   it('make one order of one mutation, however many of them could carry it', async () => {
     const answers = await Promise.all([1, 2, 3].map(() => gateway.data(CREATE, { input: input('together') })))
     for (const { createOrder } of answers) {
@@ -104,7 +132,7 @@ describe('a subgraph of its own', () => {
   it('answers a signed caller', async () => {
     const signed = signCaller(CALLER_SECRET, gatewayCaller)
     const { body } = await ask(order, { [CALLER_HEADER]: signed })
-    expect(body).toEqual({ data: { orderByNumber: { number: '1003' } } })
+    expect(body.data).toEqual({ orderByNumber: { number: '1003' } })
   })
 
   it('refuses a caller whose signature is missing, forged, expired or of another claim', async () => {
