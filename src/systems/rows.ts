@@ -47,23 +47,11 @@ export async function* walk(
   codeField: string,
   after: string | undefined,
 ): AsyncGenerator<{ row: unknown; position: string }> {
-  const pages = new Map<number, Awaited<ReturnType<ReadPage>>>()
-  const pageAt = async (page: number) => {
-    const known = pages.get(page)
-    if (known) return known
-    const fresh = await read(page, size)
-    pages.set(page, fresh)
-    return fresh
-  }
+  const pageAt = readOnce(read, size)
   let page = 1
   let offset = 0
   if (after !== undefined) {
-    const [, indexText, code] = /^(\d{1,9}):(.*)$/s.exec(after) ?? []
-    if (indexText === undefined) {
-      const message = 'This is no place in this list.'
-      throw new SourceError({ kind: 'rejected', code: 'POSITION', message })
-    }
-    const index = Number(indexText)
+    const { index, code } = placeOf(after)
     page = Math.floor(index / size) + 1
     offset = index % size
     for (const candidate of [page, page + 1, page + 2, page - 1]) {
@@ -89,4 +77,64 @@ export async function* walk(
     }
     if (rows.length === 0 || page * size >= rowCount) return
   }
+}
+
+/**
+ * The same from the last row to the first, for vendors that append and cannot sort: rows that are added meanwhile are
+ * behind, and rows before them keep their index. Rows that have gone let those behind them move up: the code is looked
+ * for before the index.
+ * @param read Must tell how many rows there are.
+ */
+export async function* walkBack(
+  read: ReadPage,
+  size: number,
+  codeField: string,
+  after: string | undefined,
+): AsyncGenerator<{ row: unknown; position: string }> {
+  const pageAt = readOnce(read, size)
+  let page: number
+  let offset = size - 1
+  if (after === undefined) page = Math.max(1, Math.ceil((await pageAt(1)).rowCount / size))
+  else {
+    const { index, code } = placeOf(after)
+    page = Math.floor(index / size) + 1
+    // Not found: from the row that stands there now, so that some may repeat.
+    offset = index % size
+    for (const candidate of [page, page - 1, page - 2]) {
+      if (candidate < 1) continue
+      const at = (await pageAt(candidate)).rows.findIndex((row) => fieldText(row, codeField) === code)
+      if (at < 0) continue
+      page = candidate
+      offset = at - 1
+      break
+    }
+  }
+  for (; page >= 1; page--, offset = size - 1) {
+    const { rows } = await pageAt(page)
+    for (let at = Math.min(offset, rows.length - 1); at >= 0; at--) {
+      const row = rows[at]
+      yield { row, position: `${(page - 1) * size + at}:${fieldText(row, codeField) ?? ''}` }
+    }
+  }
+}
+
+function readOnce(read: ReadPage, size: number) {
+  const pages = new Map<number, ReturnType<ReadPage>>()
+  return (page: number): ReturnType<ReadPage> => {
+    const known = pages.get(page)
+    if (known) return known
+    const fresh = read(page, size)
+    pages.set(page, fresh)
+    return fresh
+  }
+}
+
+/** @throws SourceError */
+function placeOf(position: string): { readonly index: number; readonly code: string } {
+  const [, index, code] = /^(\d{1,9}):(.*)$/s.exec(position) ?? []
+  if (index === undefined || code === undefined) {
+    const message = 'This is no place in this list.'
+    throw new SourceError({ kind: 'rejected', code: 'POSITION', message })
+  }
+  return { index: Number(index), code }
 }

@@ -303,13 +303,30 @@ describe('reading', () => {
       if (!page.hasMore) break
       after = page.items.at(-1)?.position
     }
-    expect(seen).toEqual(Array.from({ length: 13 }, (_, n) => numberOf(n + 1)))
+    // Newest first: what came meanwhile stands before what was read already.
+    expect(seen).toEqual(Array.from({ length: 12 }, (_, n) => numberOf(12 - n)))
+  })
+
+  test('where the server does not count its rows, or answers with the newest first, its order is kept', async () => {
+    const oldestFirst = Array.from({ length: 12 }, (_, n) => numberOf(n + 1))
+    for (const setup of [
+      { simulator: { bareLists: true }, config: { pageLimit: 4 } },
+      { config: { pageLimit: 4, orders: { newestLast: false } } },
+    ]) {
+      const { order } = await setUp(setup)
+      const first = value(await order.list?.({ first: 7 }, call))
+      const after = first.items.at(-1)?.position
+      const second = value(await order.list?.({ first: 7, after }, call))
+      const keys = [...first.items, ...second.items].map(({ record }) => record.key)
+      expect(keys).toEqual(oldestFirst)
+      expect(second.hasMore).toBe(false)
+    }
   })
 
   test('lists of one customer and of a part of a name; what cannot be asked for is refused', async () => {
     const { order, customer, product } = await setUp({ simulator: { bareLists: true } })
     const of = value(await order.list?.({ first: 10, filter: { customer: 'C20001' } }, call))
-    expect(of.items.map(({ record }) => record.key)).toEqual([1, 2, 3].map(numberOf))
+    expect(of.items.map(({ record }) => record.key)).toEqual([3, 2, 1].map(numberOf))
     const found = value(await customer.list?.({ first: 10, filter: { search: '晨光' } }, call))
     expect(found.items.map(({ record }) => record.key)).toEqual(['C20001'])
     expect(failure(await product.list?.({ first: 1, filter: { customer: 'C20001' } }, call)).kind).toBe(

@@ -11,7 +11,7 @@ import {
 import { fieldText } from '../named-fields.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import type { Key, Order, RecordTypes } from '../records.ts'
-import { walk } from '../rows.ts'
+import { type ReadPage, walk, walkBack } from '../rows.ts'
 import { readChanges } from '../stamped-changes.ts'
 import { type Conditions, createNcClient, type NcClient } from './client.ts'
 import type { YonyouNcConfig } from './config.ts'
@@ -98,10 +98,15 @@ interface SourceOptions<T extends Held> {
   readonly codeField: string | null
   readonly ts: string | null
   readonly customerField?: string | null
+  /** The server answers with the oldest first. */
+  readonly newestLast?: boolean
   /** The part of a row that has these fields. */
   readonly within?: (row: unknown) => unknown
   read(row: unknown): Outcome<RecordTypes[T]>
 }
+
+/** Before a place in a list that is read from its end. */
+const BACKWARDS = '-'
 
 /** One query interface, one record type. */
 function source<T extends Held>({ client, config, skip }: Base, options: SourceOptions<T>) {
@@ -177,11 +182,18 @@ function source<T extends Held>({ client, config, skip }: Base, options: SourceO
       return outcomeOf(async () => {
         const conditions = conditionsOf(filter)
         const items: { record: Record; position: string }[] = []
-        const page = async (number: number, size: number) => {
-          const { rows, rowCount } = await client.page(path, conditions, number, size, context)
-          return { rows: rows.map(flat), rowCount }
+        const ask = async (number: number, size: number) => {
+          const page = await client.page(path, conditions, number, size, context)
+          return { ...page, rows: page.rows.map(flat) }
         }
-        for await (const { row, position } of walk(page, config.pageLimit, CODE, after)) {
+        const begin = after === undefined && options.newestLast ? await ask(1, config.pageLimit) : undefined
+        const page: ReadPage = async (number, size) =>
+          begin && number === 1 ? begin : await ask(number, size)
+        const isBackwards = begin?.isCounted ?? after?.startsWith(BACKWARDS) ?? false
+        const place = isBackwards ? after?.slice(BACKWARDS.length) : after
+        const rows = (isBackwards ? walkBack : walk)(page, config.pageLimit, CODE, place)
+        for await (const { row, position: here } of rows) {
+          const position = isBackwards ? `${BACKWARDS}${here}` : here
           const record = read((row as ReturnType<typeof flat>).row)
           if (!record.ok) skip(record.failure)
           else if (items.length === first) return { items, hasMore: true }

@@ -20,6 +20,7 @@ export interface Page {
   readonly rows: readonly unknown[]
   /** How many there are in all, or one more than is known where the vendor does not say it. */
   readonly rowCount: number
+  readonly isCounted: boolean
 }
 
 /** Values that a row's field may have; the vendor takes lists and single texts. */
@@ -266,7 +267,7 @@ export function createNcClient(config: YonyouNcConfig, { timeoutMs, log }: Adapt
     const envelope = await exchange({ path, body, writes: false, context })
     if (!envelope.success) {
       const meaning = meaningOf(envelope)
-      if (meaning === 'missing') return { rows: [], rowCount: 0 }
+      if (meaning === 'missing') return { rows: [], rowCount: 0, isCounted: true }
       throw new SourceError(refusal(`POST ${path}`, envelope, meaning, false))
     }
     const data = envelope.data ?? []
@@ -287,7 +288,9 @@ export function createNcClient(config: YonyouNcConfig, { timeoutMs, log }: Adapt
     }
     // Without a count, a full page promises another one.
     const upTo = (number - 1) * size + rows.length
-    return { rows, rowCount: total === undefined ? (rows.length < size ? upTo : upTo + 1) : Number(total) }
+    if (total !== undefined) return { rows, rowCount: Number(total), isCounted: true }
+    const isLast = rows.length < size
+    return { rows, rowCount: isLast ? upTo : upTo + 1, isCounted: isLast }
   }
 
   return {

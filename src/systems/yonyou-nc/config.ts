@@ -246,6 +246,12 @@ export const yonyouNcConfig = z
         savePath: path('/nccloud/api/so/saleorder/save', 'Interface that saves a sales order'),
         code: parameter('vbillcode', 'Parameter for order numbers'),
         customer: parameter('ccustomerid', 'Parameter for customer codes'),
+        newestLast: z
+          .boolean()
+          .default(true)
+          .describe(
+            'The server answers with the oldest order first: lists are then read from their end, where it counts its rows',
+          ),
         ...changes,
         head: parameter('so_saleorder', 'Name of the head in an order'),
         lines: parameter('so_saleorder_b', 'Name of the lines in an order'),
