@@ -12,6 +12,7 @@ import { createFeeds, type Door as FeedDoor, type Feeds } from './events/feeds.t
 import { healthOf } from './events/health.ts'
 import { openEventLog } from './events/log.ts'
 import { createOutbound } from './events/outbound.ts'
+import { createRegistrations } from './events/registrations.ts'
 import { createReceiver } from './events/webhooks.ts'
 import { createFlows, type Flow } from './flows/flow.ts'
 import { createFlowDesk } from './flows/operate.ts'
@@ -174,6 +175,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
     feeds,
     brokers,
     outbound,
+    registrations: createRegistrations({ store, operator }),
     journal,
     writer,
     worker,

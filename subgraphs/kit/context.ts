@@ -6,6 +6,7 @@ import type { Brokers } from '../../src/events/brokers/brokers.ts'
 import type { Feeds } from '../../src/events/feeds.ts'
 import type { EventLog } from '../../src/events/log.ts'
 import type { Outbound } from '../../src/events/outbound.ts'
+import type { Registrations } from '../../src/events/registrations.ts'
 import type { FlowDesk } from '../../src/flows/operate.ts'
 import type { Identity, IdentityRegistry, IdentityType } from '../../src/identity/registry.ts'
 import type { CallWatch } from '../../src/reading/call-watch.ts'
@@ -25,6 +26,7 @@ export interface Rooms {
   readonly feeds: Pick<Feeds, 'webhookCounts'>
   readonly brokers: Pick<Brokers, 'feeds' | 'sinks'>
   readonly outbound: Outbound
+  readonly registrations: Registrations
   readonly journal: Journal
   readonly writer: Writer
   readonly worker: Worker

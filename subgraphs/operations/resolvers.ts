@@ -30,6 +30,7 @@ import { requireRole } from '../kit/writes.ts'
 import { brokerResolvers } from './brokers.ts'
 import { callResolvers } from './calls.ts'
 import { flowResolvers } from './flows.ts'
+import { registrationResolvers } from './registrations.ts'
 import { operationsSubscriptions } from './subscriptions.ts'
 import { webhookResolvers } from './webhooks.ts'
 
@@ -76,6 +77,7 @@ export function operationsResolvers(rooms: Rooms) {
   const brokers = brokerResolvers(rooms)
   const flows = flowResolvers(rooms, decidedBy)
   const calls = callResolvers(rooms, decidedBy)
+  const registrations = registrationResolvers(rooms, decidedBy)
 
   return {
     Query: {
@@ -201,6 +203,7 @@ export function operationsResolvers(rooms: Rooms) {
       ...brokers.Mutation,
       ...flows.Mutation,
       ...calls.Mutation,
+      ...registrations.Mutation,
       async linkExternalId(
         _: unknown,
         {
@@ -251,6 +254,7 @@ export function operationsResolvers(rooms: Rooms) {
     },
 
     System: {
+      ...registrations.System,
       __resolveReference: ({ id }: { id: string }) => systems.get(id) ?? null,
       environment: (system: System) => system.environment.toUpperCase(),
       capabilities: capabilitiesOf,
