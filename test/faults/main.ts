@@ -11,6 +11,7 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string', default: '32' },
     gateways: { type: 'string' },
     postgres: { type: 'string' },
+    systems: { type: 'string' },
     nats: { type: 'boolean', default: false },
   },
 })
@@ -33,6 +34,7 @@ const report = await run({
   clients: Number(values.clients),
   gateways: Number(values.gateways ?? (values.postgres ? 2 : 1)),
   postgres: values.postgres,
+  systems: values.systems,
   nats: values.nats,
   say: (line) => process.stderr.write(`${line}\n`),
 })

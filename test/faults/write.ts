@@ -1,6 +1,6 @@
 /**
- * Writes through gateways that are killed and frozen, into systems that have every bad day at once; then compares
- * what the systems have with what the journal says. Everything runs on loopback and ends by itself.
+ * Writes through gateways that are killed and frozen, into systems that have every bad day at once, and begins flows
+ * over them; then compares what the systems have with what the journal and the runs say. It ends by itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,14 +10,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
-import { startDemo } from '../../src/demo.ts'
-import { encodeId } from '../../src/identity/ids.ts'
+import { createRuns } from '../../src/flows/runs.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import { createRandom } from '../../src/simulation/random.ts'
-import type { Fault } from '../../src/simulation/server.ts'
 import { openPostgresStore } from '../../src/store/postgres.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
-import type { WritebackState } from '../../src/writeback/writeback.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { RecordType } from '../../src/systems/records.ts'
+import { runOf, type WritebackState } from '../../src/writeback/writeback.ts'
+import { external, simulated, type Wish } from './write-systems.ts'
 
 export interface CampaignOptions {
   readonly seed: number
@@ -27,6 +28,8 @@ export interface CampaignOptions {
   readonly gateways: number
   /** Address of a PostgreSQL server; not given: SQLite, one gateway. */
   readonly postgres?: string | undefined
+  /** A configuration file whose systems are written to; not given: simulated ones, with flows over them. */
+  readonly systems?: string | undefined
   readonly say?: (line: string) => void
 }
 
@@ -49,92 +52,45 @@ export interface CampaignReport {
   readonly wronglyRejected: number
   readonly outOfOrder: number
   readonly stuck: number
+  /** Runs of flows that were begun, by state. */
+  readonly runs: Readonly<Record<string, number>>
+  /** Runs that are not over, whose steps are not what the systems have, or whose writes belong to no step. */
+  readonly halfDone: number
+  /** Creates in systems where nobody can count them: whether one is there twice is not known. */
+  readonly uncounted: number
+  /** What external systems refused in their own words, and do not have. */
+  readonly refused: number
   /** What is wrong, one line each; empty where the campaign has passed. */
   readonly misses: readonly string[]
 }
 
-/** Longer than the latest late commit and the longest request. */
-const COMMIT_DELAY_MS = 2_500
-const TIMEOUT_MS = 1_000
 const LEASE_MS = 2_000
 const KEY = 'campaign-writer-key-01'
 const DRAIN_MS = 90_000
 
-/** On requests that write. Chosen so that about one in five meets one, and three in a row hardly ever do. */
-const faultsOn = (match: string): readonly Fault[] => [
-  { kind: 'refuse', match, chance: 0.02 },
-  { kind: 'drop-before', match, chance: 0.03 },
-  { kind: 'drop-after', match, chance: 0.04 },
-  { kind: 'truncate', match, chance: 0.02 },
-  { kind: 'status', status: 500, afterwards: true, match, chance: 0.03 },
-  { kind: 'html', match, chance: 0.01 },
-  { kind: 'hang', match, chance: 0.01 },
-  { kind: 'hang-after', match, chance: 0.01 },
-  { kind: 'twice', match, chance: 0.02 },
-  { kind: 'late', ms: 800, match, chance: 0.02 },
-]
-
-const MUTATIONS = {
-  createOrder: `mutation C($input: CreateOrderInput!) { answer: createOrder(input: $input, waitFor: 2000) { writeback { id state } } }`,
-  updateOrder: `mutation U($input: UpdateOrderInput!) { answer: updateOrder(input: $input, waitFor: 2000) { writeback { id state } } }`,
-  createOpportunity: `mutation O($input: CreateOpportunityInput!) { answer: createOpportunity(input: $input, waitFor: 2000) { writeback { id state } } }`,
-  recordPayment: `mutation P($input: RecordPaymentInput!) { answer: recordPayment(input: $input, waitFor: 2000) { writeback { id state } } }`,
-} as const
-type Mutation = keyof typeof MUTATIONS
+const asking = (type: string, mutation: string) =>
+  `mutation M($input: ${type}!) { answer: ${mutation}(input: $input, waitFor: 2000) { writeback { id state } } }`
+const MUTATIONS: Readonly<Record<Wish['mutation'], string>> = {
+  createOrder: asking('CreateOrderInput', 'createOrder'),
+  updateOrder: asking('UpdateOrderInput', 'updateOrder'),
+  createOpportunity: asking('CreateOpportunityInput', 'createOpportunity'),
+  recordPayment: asking('RecordPaymentInput', 'recordPayment'),
+}
 
 export async function runWriteCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const { seed, postgres, say = () => {} } = options
   const random = createRandom(seed)
   const folder = mkdtempSync(join(tmpdir(), 'tributary-faults-'))
   const schema = `faults_${seed}_${process.pid}`
-  const demo = await startDemo({
-    port: 0,
-    simulatorPorts: [0, 0, 0],
-    everyMs: 0,
-    pollEvery: '0s',
-    world: { customers: 8, products: 8, orders: 30 },
-    dataDir: join(folder, 'world'),
-  })
-  const { erp, crm, fin } = demo.simulators
-  const common = {
-    environment: 'test',
-    writes: 'on',
-    timeout: `${TIMEOUT_MS}ms`,
-    pollEvery: '0s',
-    commitDelay: `${COMMIT_DELAY_MS}ms`,
-    writing: { concurrency: 8 },
-  }
+  const { systems: file } = options
+  const target = await (file === undefined ? simulated(folder) : external(file))
   const configFor = (port: number) => ({
     port,
     dataDir: join(folder, 'data'),
     store: { lease: `${LEASE_MS}ms`, ...(postgres ? { postgres, schema } : {}) },
     callers: [{ apiKey: KEY, subject: 'campaign', roles: ['reader', 'writer', 'operator'] }],
-    systems: {
-      crm: {
-        kind: 'rest-crm',
-        ...common,
-        baseUrl: crm.url,
-        auth: { type: 'bearer', token: 'demo-crm-token' },
-      },
-      erp: {
-        kind: 'sap-b1',
-        ...common,
-        // As many as there are sessions.
-        writing: { concurrency: 2 },
-        baseUrl: erp.url,
-        companyDb: 'SBODEMO_CN',
-        username: 'manager',
-        password: 'demo',
-      },
-      fin: {
-        kind: 'soap-finance',
-        ...common,
-        baseUrl: fin.url,
-        username: 'gateway',
-        password: 'finance-demo',
-        orderNumbersFrom: 'erp',
-      },
-    },
+    systems: target.systems,
+    ...(target.flows ? { flows: target.flows } : {}),
   })
   const gateways = await Promise.all(
     Array.from({ length: postgres ? options.gateways : 1 }, async (_, index) => {
@@ -144,7 +100,8 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
       return new Gateway(file, port)
     }),
   )
-  const asked = new Map<string, Mutation>()
+  /** Writes that begin a run once they are confirmed. */
+  const wins = new Set<string>()
   const answered = new Map<string, string>()
   let kills = 0
   let freezes = 0
@@ -157,43 +114,17 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
   try {
     for (const gateway of gateways) await gateway.start()
     say(`${gateways.length} gateway(s), seed ${seed}`)
-    erp.setFaults(faultsOn('^(POST|PATCH) /b1s/v2/Orders'))
-    crm.setFaults(faultsOn('^POST /api/opportunities'))
-    // Finance has one path for everything: what reads meets faults too.
-    fin.setFaults(faultsOn('^POST'))
+    target.misbehave()
 
     const until = Date.now() + options.seconds * 1_000
     let number = 0
-    const inputOf = (mutation: Mutation, idempotencyKey: string): object => {
-      const customerId = encodeId({ type: 'customer', system: 'crm', key: '70007' })
-      switch (mutation) {
-        case 'createOrder':
-          return {
-            idempotencyKey,
-            customerId,
-            dueDate: '2026-12-31',
-            lines: [
-              { productId: encodeId({ type: 'product', system: 'erp', key: 'A00003' }), quantity: '1' },
-            ],
-          }
-        case 'updateOrder':
-          return {
-            idempotencyKey,
-            id: encodeId({ type: 'order', system: 'erp', key: String(random.int(2, 9)) }),
-            comments: idempotencyKey,
-          }
-        case 'createOpportunity':
-          return { idempotencyKey, customerId, name: idempotencyKey }
-        case 'recordPayment':
-          return { idempotencyKey, customerId, date: '2026-07-01', amount: { amount: '1', currency: 'CNY' } }
-      }
-    }
     const client = async () => {
       while (Date.now() < until) {
-        const mutation = random.pick(Object.keys(MUTATIONS) as Mutation[])
-        const key = `${mutation}-${number++}`
-        const input = inputOf(mutation, key)
-        asked.set(key, mutation)
+        const wish = random.pick(target.wishes)
+        const { mutation } = wish
+        const key = `${mutation}${wish.flow ? '-won' : ''}-${number++}`
+        const input = { idempotencyKey: key, ...wish.input(key, (below) => random.int(0, below - 1)) }
+        if (wish.flow) wins.add(key)
         // Asks until somebody has answered, now and then twice at once: as a client does that cannot know better.
         for (let tries = 0; tries < 200; tries++) {
           const twice = random.next() < 0.05
@@ -232,53 +163,38 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
     await Promise.all([chaos(), ...Array.from({ length: options.clients }, client)])
 
     say('the faults end; what is open comes to its end')
-    for (const simulator of [erp, crm, fin]) simulator.setFaults([])
+    target.behave()
     const store = await openStore()
     const drained = Date.now() + DRAIN_MS
-    for (;;) {
-      const open = await store.read
-        .selectFrom('writeback')
-        .select((of) => of.fn.countAll<number>().as('count'))
-        .where('state', 'in', ['accepted', 'sending', 'unknown', 'awaiting-approval'])
-        .where((where) =>
-          where.not(
-            where.exists(
-              where
-                .selectFrom('writeback as ahead')
-                .select('ahead.id')
-                .whereRef('ahead.ordering', '=', 'writeback.ordering')
-                .whereRef('ahead.sequence', '<', 'writeback.sequence')
-                .where('ahead.state', '=', 'needs-attention'),
-            ),
-          ),
-        )
-        .executeTakeFirstOrThrow()
-      if (Number(open.count) === 0 || Date.now() > drained) break
-      await delay(250)
-    }
+    while (Date.now() < drained && (await isBusy(store, wins))) await delay(250)
     for (const gateway of gateways) await gateway.kill()
     // Late commits of the last requests.
     await delay(1_000)
     const rows = await store.read.selectFrom('writeback').selectAll().orderBy('sequence').execute()
+    const begun = await store.read.selectFrom('flow_run').select('id').execute()
+    const runs = await Promise.all(begun.map(({ id }) => createRuns(store).get(id)))
     await store.close()
-
-    const inSystems = new Map<string, number>()
-    const count = (reference: string | null | undefined) => {
-      if (reference) inSystems.set(reference, (inSystems.get(reference) ?? 0) + 1)
-    }
-    for (const one of demo.world.all('erpOrders')) count(one.userFields.U_TributaryRef)
-    for (const one of demo.world.all('crmOpportunities')) count(one.externalRef)
-    for (const one of demo.world.all('financePayments')) count(one.externalReference)
+    const truth = await target.truth()
 
     const misses: string[] = []
     const states: Record<string, number> = {}
-    const totals = { lost: 0, doubled: 0, wronglyConfirmed: 0, wronglyRejected: 0, outOfOrder: 0, stuck: 0 }
+    const totals = {
+      lost: 0,
+      doubled: 0,
+      wronglyConfirmed: 0,
+      wronglyRejected: 0,
+      outOfOrder: 0,
+      stuck: 0,
+      halfDone: 0,
+    }
     const miss = (kind: keyof typeof totals, text: string) => {
       totals[kind]++
       misses.push(`${kind}: ${text}`)
     }
     let triesUsedUp = 0
     let sentAgain = 0
+    let uncounted = 0
+    let refused = 0
     const byKey = new Map(rows.map((row) => [row.idempotency_key, row]))
     for (const [key, id] of answered) {
       if (byKey.get(key)?.id !== id) miss('lost', `${key} was promised as ${id} and is not in the journal`)
@@ -291,13 +207,19 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
       const blocked = waitsFor.has(row.ordering)
       if (row.state === 'needs-attention') waitsFor.add(row.ordering)
       const isCreate = row.action === 'create'
-      const there = inSystems.get(row.external_reference) ?? 0
+      const { system, record, external_reference: reference } = row
+      const made = { system, record: record as RecordType, reference, input: JSON.parse(row.input) }
+      const there = isCreate ? await truth.count(made) : 0
+      if (there === undefined) uncounted++
       const state = JSON.parse(row.detail) as WritebackState
-      if (there > 1) miss('doubled', `${about} is ${there} times in ${row.system}`)
-      if (row.state === 'confirmed' && isCreate && there === 0)
+      if ((there ?? 0) > 1) miss('doubled', `${about} is ${there} times in ${row.system}`)
+      if (['confirmed', 'compensated'].includes(row.state) && isCreate && there === 0)
         miss('wronglyConfirmed', `${about} is not in ${row.system}`)
-      if (row.state === 'rejected')
-        miss('wronglyRejected', `${about}: ${'problem' in state ? state.problem.message : ''}`)
+      if (row.state === 'rejected') {
+        if (target.refusesNothing || (there ?? 0) > 0)
+          miss('wronglyRejected', `${about}: ${'problem' in state ? state.problem.message : ''}`)
+        else refused++
+      }
       if (row.state === 'needs-attention') {
         const undecidable = there === 0 && row.tries >= 3
         if (undecidable) triesUsedUp++
@@ -308,14 +230,53 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
     }
     // Of the changes to one record the last one confirmed is what the system has.
     for (const [ordering, list] of Map.groupBy(
-      rows.filter((row) => row.action === 'update'),
+      rows.filter((row) => row.action === 'update' && row.record === 'order'),
       (row) => row.ordering,
     )) {
       if (waitsFor.has(ordering)) continue
       const last = list.filter((row) => row.state === 'confirmed').at(-1)
-      const comments = demo.world.get('erpOrders', ordering.slice('order/'.length))?.comments
+      const comments = last && (await truth.commentsOf(last.system, ordering.slice('order/'.length)))
       if (last && comments !== last.idempotency_key)
         miss('outOfOrder', `${ordering} says "${comments}", the last change was "${last.idempotency_key}"`)
+    }
+    // Runs: one for each opportunity that was won, at its end, and every write of theirs at one of their steps.
+    const runStates: Record<string, number> = {}
+    const accounted = new Set<string>()
+    const keys = new Map<string, number>()
+    const attention = new Set(rows.filter((row) => row.state === 'needs-attention').map((row) => row.id))
+    for (const run of runs) {
+      if (!run) continue
+      runStates[run.state.name] = (runStates[run.state.name] ?? 0) + 1
+      keys.set(run.key, (keys.get(run.key) ?? 0) + 1)
+      const writes = run.steps.flatMap((step) => [
+        'writeback' in step && step.writeback !== null ? step.writeback : [],
+        'undo' in step && step.undo !== null ? step.undo : [],
+      ])
+      for (const id of writes.flat()) accounted.add(id)
+      const about = `${run.id} about ${run.key} (${run.state.name})`
+      const isOver = ['completed', 'compensated'].includes(run.state.name)
+      // One that waits for a person may wait only because a write of it does, whose tries were used up.
+      if (!isOver && !writes.flat().some((id) => attention.has(id)))
+        miss(
+          'halfDone',
+          `${about}: ${'problem' in run.state ? run.state.problem.message : 'did not come to its end'}`,
+        )
+      const loose = run.steps.filter(({ name }) =>
+        run.state.name === 'completed'
+          ? !['done', 'skipped'].includes(name)
+          : !['undone', 'failed', 'pending', 'skipped'].includes(name),
+      )
+      if (isOver && loose.length > 0)
+        miss('halfDone', `${about} has steps ${loose.map(({ step, name }) => `${step} ${name}`).join(', ')}`)
+      if (isOver) for (const wrong of truth.wrongWith(run)) miss('halfDone', `${about}: ${wrong}`)
+    }
+    for (const row of rows) {
+      const { mutation, idempotency_key: idempotencyKey } = row
+      if (runOf({ mutation, idempotencyKey }) !== undefined && !accounted.has(row.id))
+        miss('halfDone', `${idempotencyKey} (${row.state}) belongs to no step`)
+      const won = wins.has(idempotencyKey) && (JSON.parse(row.detail) as WritebackState)
+      if (won && won.name === 'confirmed' && keys.get(won.key) !== 1)
+        miss('halfDone', `${idempotencyKey} is won as ${won.key} and has ${keys.get(won.key) ?? 0} runs`)
     }
     return {
       seed,
@@ -328,15 +289,54 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
       states,
       sentAgain,
       triesUsedUp,
+      runs: runStates,
+      uncounted,
+      refused,
       ...totals,
       misses,
     }
   } finally {
     for (const gateway of gateways) await gateway.kill()
-    await demo.close()
+    await target.close()
     rmSync(folder, { recursive: true, force: true })
     if (postgres) await dropSchema(postgres, schema)
   }
+}
+
+/** Whether anything is on its way, or about to begin; what stands behind one that waits for a person is not. */
+async function isBusy(store: Store, wins: ReadonlySet<string>): Promise<boolean> {
+  const open = await store.read
+    .selectFrom('writeback')
+    .select('id')
+    .where('state', 'in', ['accepted', 'sending', 'unknown', 'awaiting-approval'])
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('writeback as ahead')
+            .select('ahead.id')
+            .whereRef('ahead.system', '=', 'writeback.system')
+            .whereRef('ahead.ordering', '=', 'writeback.ordering')
+            .whereRef('ahead.sequence', '<', 'writeback.sequence')
+            .where('ahead.state', '=', 'needs-attention'),
+        ),
+      ),
+    )
+    .limit(1)
+    .executeTakeFirst()
+  if (open) return true
+  const runs = await store.read.selectFrom('flow_run').select(['business_key', 'state']).execute()
+  if (runs.some(({ state }) => state === 'running' || state === 'undoing')) return true
+  const confirmed = await store.read
+    .selectFrom('writeback')
+    .select(['idempotency_key', 'detail'])
+    .where('state', '=', 'confirmed')
+    .where('idempotency_key', 'like', '%-won-%')
+    .execute()
+  const begun = new Set(runs.map((run) => run.business_key))
+  return confirmed.some(
+    (row) => wins.has(row.idempotency_key) && !begun.has((JSON.parse(row.detail) as { key: string }).key),
+  )
 }
 
 /** A gateway as a process of its own, that can be killed, frozen and started again. */
