@@ -102,6 +102,45 @@ it('knows one customer in ten systems, and no two companies by one of their own'
   }
 })
 
+it('lists the orders of eight systems as one, each once', async () => {
+  const { head, europe, suzhou, ningbo, chengdu, trading } = everything.worlds
+  const seen: { id: string; orderDate: string; system: { id: string } }[] = []
+  let after: string | null = null
+  do {
+    const { orders } = await client.data(
+      `query L($after: String) {
+        orders(first: 50, after: $after) {
+          nodes { id orderDate system { id } }
+          pageInfo { hasNextPage endCursor missing { system } }
+        }
+      }`,
+      { after },
+    )
+    expect(orders.pageInfo.missing).toEqual([])
+    seen.push(...orders.nodes)
+    after = orders.pageInfo.hasNextPage ? orders.pageInfo.endCursor : null
+  } while (after !== null)
+  expect(new Set(seen.map(({ id }) => id)).size).toBe(seen.length)
+  const counts = Object.fromEntries(
+    ['erp', 's4', 'k3', 'u8', 'nc', 'trade', 'jst'].map((id) => [
+      id,
+      seen.filter(({ system }) => system.id === id).length,
+    ]),
+  )
+  const ofShop = head.all('shopOrders').filter(({ shop }) => shop === '10087')
+  expect(counts).toEqual({
+    erp: head.count('erpOrders'),
+    s4: europe.count('erpOrders'),
+    k3: suzhou.count('erpOrders'),
+    u8: ningbo.count('erpOrders'),
+    nc: chengdu.count('erpOrders'),
+    trade: trading.count('erpOrders'),
+    jst: ofShop.length,
+  })
+  // 旺店通 lists what moved in the last hours only; nothing has yet.
+  expect(seen.filter(({ system }) => system.id === 'wdt')).toEqual([])
+})
+
 it('tells of orders wherever they move', async () => {
   const { head, europe, suzhou, ningbo, chengdu, trading } = everything.worlds
   const polled = ['erp', 'k3', 'u8', 'nc']

@@ -57,6 +57,21 @@ describe('the demo world', () => {
     }
   })
 
+  it('shares with other companies of the group what was written by hand, and nothing else', () => {
+    const sizes = { customers: 20, products: 20, orders: 30 }
+    const [one, other] = [new World(sizes), new World({ ...sizes, seed: 2, company: 1 })]
+    const shared = (of: (world: World) => readonly string[]) => {
+      const theirs = new Set(of(other))
+      return of(one).filter((value) => theirs.has(value))
+    }
+    const first = (count: number, of: (world: World) => readonly string[]) => of(one).slice(0, count)
+    const taxNumbers = (world: World) => world.all('crmCustomers').map(({ taxNumber }) => taxNumber)
+    const barcodes = (world: World) => world.all('erpItems').map(({ barcode }) => barcode)
+    expect(shared(taxNumbers)).toEqual(first(5, taxNumbers))
+    expect(shared(barcodes)).toEqual(first(5, barcodes))
+    expect(new Set(taxNumbers(other)).size).toBe(20)
+  })
+
   it('has one prospect in no ERP, one customer with two accounts, and one account that nobody else knows', () => {
     const world = new World({ customers: 8, products: 8, orders: 12 })
     const accountsOf = (taxNumber: string) =>
