@@ -26,6 +26,7 @@ import { createIdentityRegistry } from './identity/registry.ts'
 import { createSweeper, type Sweeper } from './identity/sweep.ts'
 import type { Log } from './observe/log.ts'
 import { type CallWatch, createCallWatch } from './reading/call-watch.ts'
+import { countInStore } from './reading/day-calls.ts'
 import { createReading } from './reading/reading.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import { makeSecret, type Store, sharedValue } from './store/store.ts'
@@ -84,6 +85,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
       return system
     },
     maxBytes: config.reading.cacheBytes,
+    callCounter: (system, perDay) => countInStore(store, system, perDay),
     logger,
   })
   events.onApply((list) => reading.apply(list.filter(isRecordEvent)))
@@ -226,7 +228,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
       await brokers.close()
       await Promise.all([feeds.close(), clock.close(), outbound.close(), sweeper.close(), worker.close()])
       events.close()
-      reading.close()
+      await reading.close()
       await systems.close()
       await calls.close()
       await membership.leave()

@@ -24,7 +24,11 @@ const limits = z
       .prefault('15s')
       .describe('For one call as readers see it: sessions and pages of the system included'),
     perSecond: z.int().min(1).optional().describe('Calls in any second; default: no limit'),
-    perDay: z.int().min(1).optional().describe('Calls of this process in a day (UTC); default: no limit'),
+    perDay: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('Reads in a day (UTC), of all processes that share the store; default: no limit'),
   })
   .prefault({})
   .describe('How much the system bears')

@@ -17,8 +17,9 @@ import {
 } from 'cockatiel'
 import type { Log } from '../observe/log.ts'
 import { fail, failureText, type Outcome, type SourceFailure } from '../systems/failure.ts'
+import { countHere, createDayCalls, DAY_MS, type DayCalls } from './day-calls.ts'
 import { maintenanceLeftMs } from './maintenance.ts'
-import { Quota } from './quota.ts'
+import { refusal as limitReached, Quota } from './quota.ts'
 import type { GuardSettings } from './settings.ts'
 
 export interface Guard {
@@ -35,7 +36,8 @@ export interface Guard {
   /** When the system last came back; what was read before may have missed changes. 0: it never was away. */
   recoveredAt(): number
   state(): GuardState
-  close(): void
+  /** Answers when what was not used of the day's calls is given back. */
+  close(): Promise<void>
 }
 
 export interface CallOptions {
@@ -72,6 +74,8 @@ const REST_MS = 1_000
 export interface GuardOptions extends GuardSettings {
   readonly systemId: string
   readonly logger: Log
+  /** Where `limits.perDay` is counted; not given: in this process. */
+  readonly dayCalls?: DayCalls | undefined
   /** Reaches the system as cheaply as possible; asked while the breaker is open. */
   probe(signal: AbortSignal): Promise<Outcome<unknown>>
 }
@@ -80,9 +84,11 @@ export function createGuard(options: GuardOptions): Guard {
   const { limits, logger, systemId } = options
   const quota = new Quota({
     perSecond: limits.perSecond,
-    perDay: limits.perDay,
     maxWaitMs: limits.wait,
   })
+  const { perDay } = limits
+  const dayCalls =
+    perDay === undefined ? undefined : (options.dayCalls ?? createDayCalls(countHere(perDay), perDay))
   const slots = bulkhead(limits.concurrency, limits.queue)
   const breaker = circuitBreaker(handleWhenResult(isOutage), {
     halfOpenAfter: options.breaker.probeEvery,
@@ -168,11 +174,28 @@ export function createGuard(options: GuardOptions): Guard {
     return outcome
   }
 
+  const takeOfDay = async (calls: DayCalls) => {
+    let isThere: boolean
+    try {
+      isThere = await calls.take()
+    } catch (error) {
+      logger.warn({ system: systemId, err: error }, 'the calls of the day cannot be counted: none is made')
+      throw new Refused(limitReached('the calls of the day cannot be counted', REST_MS))
+    }
+    if (isThere) return
+    const retryAfterMs = DAY_MS - (Date.now() % DAY_MS)
+    throw new Refused(limitReached(`all ${perDay} calls of the day are used`, retryAfterMs))
+  }
+
   const waitForTurn = async (since: number, signal: AbortSignal | undefined) => {
     const inQueue = Date.now() - since
     if (inQueue > limits.wait) throw new Refused(crowded(`waited ${inQueue} ms for a free session`))
+    if (dayCalls) await takeOfDay(dayCalls)
     const place = quota.reserve()
-    if ('refused' in place) throw new Refused(place.refused)
+    if ('refused' in place) {
+      dayCalls?.putBack()
+      throw new Refused(place.refused)
+    }
     let { waitMs } = place
     while (waitMs > 0) {
       if (Date.now() - since + waitMs > 2 * limits.wait) throw new Refused(crowded('asked for a rest'))
@@ -231,9 +254,11 @@ export function createGuard(options: GuardOptions): Guard {
       latency: percentiles(latencies),
       calls: { ok: answered, failed, today: quota.callsToday },
     }),
-    close() {
+    async close() {
       closing.abort()
       clearTimeout(timer)
+      // Others miss what is not given back, nobody gets too much.
+      await dayCalls?.close().catch(() => {})
     },
   }
 }

@@ -1,16 +1,15 @@
-/** How often a system may be called: in any second, in a day, and not at all while it asked for a rest. */
+/** How often a system may be called: in any second, and not at all while it asked for a rest. For days see `day-calls.ts`. */
 import type { SourceFailure } from '../systems/failure.ts'
+import { DAY_MS } from './day-calls.ts'
 
 export interface QuotaOptions {
   readonly perSecond?: number | undefined
-  readonly perDay?: number | undefined
   /** A call that would have to wait longer is refused, with the time when it may be tried again. */
   readonly maxWaitMs: number
 }
 
 /** Vendors count arrivals, we count departures: a little longer than a second keeps jitter from making one too many. */
 const WINDOW_MS = 1_020
-const DAY_MS = 86_400_000
 
 export class Quota {
   readonly #options: QuotaOptions
@@ -26,6 +25,7 @@ export class Quota {
     this.#now = now
   }
 
+  /** Of this process. */
   get callsToday(): number {
     this.#turnDay()
     return this.#callsToday
@@ -43,11 +43,7 @@ export class Quota {
   reserve(): { readonly waitMs: number } | { readonly refused: SourceFailure } {
     const now = this.#now()
     this.#turnDay()
-    const { perSecond, perDay, maxWaitMs } = this.#options
-    if (perDay !== undefined && this.#callsToday >= perDay) {
-      const retryAfterMs = (this.#day + 1) * DAY_MS - now
-      return { refused: refusal(`all ${perDay} calls of the day are used`, retryAfterMs) }
-    }
+    const { perSecond, maxWaitMs } = this.#options
     const departure = Math.max(now, this.#restUntil, perSecond === undefined ? 0 : this.#next(now, perSecond))
     const waitMs = departure - now
     if (waitMs > maxWaitMs) return { refused: refusal(`the next call may leave in ${waitMs} ms`, waitMs) }
@@ -80,7 +76,7 @@ export class Quota {
   }
 }
 
-const refusal = (detail: string, retryAfterMs: number): SourceFailure => ({
+export const refusal = (detail: string, retryAfterMs: number): SourceFailure => ({
   kind: 'unavailable',
   reason: 'rate-limited',
   detail,

@@ -13,6 +13,7 @@ import type { Key, RecordType, RecordTypes } from '../systems/records.ts'
 import { portOf, type System, type Systems } from '../systems/registry.ts'
 import { Batcher } from './batcher.ts'
 import { type CacheState, type Entry, ReadCache } from './cache.ts'
+import { type CallCounter, createDayCalls } from './day-calls.ts'
 import { Fence, type Mark, type Tag } from './fence.ts'
 import { createGuard, type Guard, type GuardState } from './guard.ts'
 import { common, isEnough, type Lacks, leftOut, type Wants, WHOLE, without } from './parts.ts'
@@ -90,7 +91,7 @@ export interface Reading {
   observe(): (appended: readonly Appended[]) => void
   guardOf(system: System): Guard
   state(system: System): SystemReadState
-  close(): void
+  close(): Promise<void>
 }
 
 export interface SystemReadState extends GuardState {
@@ -102,6 +103,8 @@ export interface ReadingOptions {
   readonly settings: (systemId: string) => ReadingSettings
   /** Of all cached values together. */
   readonly maxBytes: number
+  /** Where the calls of a day are counted; not given: in this process. */
+  readonly callCounter?: (systemId: string, perDay: number) => CallCounter
   readonly logger: Log
 }
 
@@ -141,6 +144,11 @@ export function createReading(options: ReadingOptions): Reading {
     const settings = options.settings(system.id)
     const { concurrency } = settings.limits
     const { adapter } = system
+    const { perDay } = settings.limits
+    const dayCalls =
+      perDay !== undefined && options.callCounter
+        ? createDayCalls(options.callCounter(system.id, perDay), perDay)
+        : undefined
     const most = Math.min(concurrency, adapter.readsAtOnce ?? adapter.concurrency ?? concurrency)
     const guard = createGuard({
       ...settings,
@@ -148,6 +156,7 @@ export function createReading(options: ReadingOptions): Reading {
       limits: { ...settings.limits, concurrency: most },
       systemId: system.id,
       logger: options.logger,
+      dayCalls,
       probe: (signal) => system.adapter.health({ caller: gatewayCaller, signal }),
     })
     guards.set(system.id, guard)
@@ -454,8 +463,8 @@ export function createReading(options: ReadingOptions): Reading {
 
     state: (system) => ({ ...guardOf(system).state(), cache: cache.state(system.id) }),
 
-    close() {
-      for (const guard of guards.values()) guard.close()
+    async close() {
+      await Promise.all([...guards.values()].map((guard) => guard.close()))
     },
   }
 }

@@ -160,7 +160,7 @@ async function run(plan: Plan, choose: (possible: readonly Step[]) => Step): Pro
     }
     await vi.advanceTimersByTimeAsync(5)
   }
-  reading.close()
+  void reading.close()
   for (const [reader, expected] of arrived) {
     const got = results.get(reader) ?? Number.NaN
     if (!(got >= expected)) return { steps, reader, got, expected }

@@ -133,7 +133,7 @@ export function readingOver(
     maxBytes,
     logger,
   })
-  return Object.assign(reading, { [Symbol.dispose]: reading.close })
+  return Object.assign(reading, { [Symbol.dispose]: () => void reading.close() })
 }
 
 export const keysUpTo = (count: number): Key[] => Array.from({ length: count }, (_, index) => `c${index + 1}`)
