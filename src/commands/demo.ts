@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { type DemoOptions, startDemo } from '../demo.ts'
+import type { Example } from '../gateway/explorer.ts'
 import { UsageError } from './explain.ts'
 import type { Flags } from './flags.ts'
 import { configFile, dataDir, portOf } from './settings.ts'
@@ -12,6 +13,8 @@ export interface RunningDemo {
   readonly config: Config
   /** What runs where, a line for each system. */
   readonly lines: readonly string[]
+  /** What the explorer begins with. */
+  readonly example?: Example
   announce(gatewayUrl: string): void
   close(): Promise<void>
 }
@@ -57,13 +60,14 @@ async function everything(flags: Flags, briefly: boolean): Promise<RunningDemo> 
   const folder = briefly
     ? mkdtempSync(join(tmpdir(), 'tributary-'))
     : join(dataDir() ?? '.data', 'everything')
-  const { config, file, lines, announce, close } = await startEverything({
+  const { config, file, query, lines, announce, close } = await startEverything({
     port: portOf(flags),
     dataDir: folder,
     ...(briefly ? { firstPort: 0, everyMs: 0 } : {}),
   })
   return {
     config,
+    example: { title: 'One customer of a group', query },
     lines: [
       'This is the demo of a group of companies: simulated business systems of every kind run on loopback.',
       ...lines.map((line) => `  ${line}`),

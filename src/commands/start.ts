@@ -12,7 +12,7 @@ export async function start(flags: Flags): Promise<void> {
   const demo = await demoOf(flags)
   const config = demo ? withFlags(demo.config, flags) : await readConfig(configFile(flags) as string, flags)
   const app = await openApp(config, logger)
-  const gateway = await openGateway(app, logger)
+  const gateway = await openGateway(app, logger, demo?.example)
   demo?.announce(gateway.url)
   app.start()
   process.stdout.write(greeting(gateway.url, demo?.lines))

@@ -234,6 +234,8 @@ export interface Everything {
   readonly config: Config
   /** The configuration as it was filled in. */
   readonly file: string
+  /** Asks all systems at once. */
+  readonly query: string
   /** One line for each system, for people. */
   readonly lines: readonly string[]
   /** Lets one thing happen in one of the worlds, in turn. */
@@ -279,6 +281,7 @@ export async function startEverything(options: EverythingOptions = {}): Promise<
     simulators,
     config: await checkConfig(raw, {}, 'the demo', true),
     file,
+    query: readFileSync(new URL('everything.graphql', import.meta.url), 'utf8'),
     lines: systemIds.map((id) => `${id.padEnd(8)} ${simulators[id].url}   ${SYSTEMS[id].what}`),
     step,
     announce(url) {

@@ -19,12 +19,14 @@ import type { Wants } from '../reading/parts.ts'
 import type { SourcesReport } from '../reading/reader.ts'
 import { cacheHints, createMaxAgeOf } from './cache-control.ts'
 import { createAuthenticate } from './callers.ts'
-import { examples } from './examples.ts'
+import { examples as usual } from './examples.ts'
+import type { Example } from './explorer.ts'
 import { createPipeline } from './pipeline.ts'
 import { takingNotes } from './reading-notes.ts'
 import { type AnswerNotes, type Door, openDoor, type WebhookAnswer } from './server.ts'
 
-export async function openGateway(app: App, logger: Log): Promise<Door> {
+/** @param first What the explorer begins with; default: the first of the usual examples. */
+export async function openGateway(app: App, logger: Log, first?: Example): Promise<Door> {
   const { config, rooms } = app
   const schemas = new Map<string, GraphQLSchema>()
   const inProcess = (name: string, schema: GraphQLSchema) => {
@@ -98,7 +100,8 @@ export async function openGateway(app: App, logger: Log): Promise<Door> {
     ),
     demo: config.demo,
     introspection: true,
-    examples,
+    // Altair opens the last window.
+    examples: first ? [...usual, first] : usual,
     webhook: {
       receive: (system, headers, body) => receive(app, system, headers, body),
       tooLarge: app.feeds.tooLarge,

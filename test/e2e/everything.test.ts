@@ -14,7 +14,6 @@ import { type Client, clientOf, eventually, idOf, temporaryFolder } from './kit.
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-const query = readFileSync(new URL('../../src/demo/everything.graphql', import.meta.url), 'utf8')
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 
 const dataDir = temporaryFolder()
@@ -73,7 +72,7 @@ it('leaves its configuration behind as a file that others can be started with', 
 
 it('answers the query of the README from all systems at once', async () => {
   for (const simulator of Object.values(everything.simulators)) simulator.clearCalls()
-  const { data, errors, extensions } = await client.ask(query)
+  const { data, errors, extensions } = await client.ask(everything.query)
   expect(errors).toBeUndefined()
   const sources = extensions?.sources as readonly { readonly system: string }[]
   expect([...new Set(sources.map(({ system }) => system))].sort()).toEqual(systemIds())
@@ -160,6 +159,27 @@ it('tells of orders wherever they move', async () => {
     const told = changes.results.map(({ data }) => data?.orderChanged.order?.system.id)
     return ['erp', 's4', 'k3', 'u8', 'nc', 'trade'].every((id) => told.includes(id))
   }, 20_000)
+})
+
+it('writes where it is told to, else to the system that leads', async () => {
+  const { head, europe, suzhou, ningbo, chengdu, trading } = everything.worlds
+  const worlds = { erp: head, s4: europe, k3: suzhou, u8: ningbo, nc: chengdu, trade: trading }
+  const product = idOf('product', 'erp', 'A00003')
+  const order = (name: string, system: string | null) => `${name}: createOrder(input: {
+    idempotencyKey: "order-${name}", customerId: "${idOf('customer', 'crm', '70007')}", dueDate: "2027-01-31"
+    ${system === null ? '' : `system: "${system}"`}
+    lines: [{ productId: "${product}", quantity: "2", unitPrice: "356.50" }]
+  }) { writeback { state problem { message } system { id } } order { number } }`
+  const ids = Object.keys(worlds) as (keyof typeof worlds)[]
+  const before = ids.map((id) => worlds[id].count('erpOrders'))
+  const made = await client.data(
+    `mutation { ${order('anywhere', null)} ${ids.map((id) => order(id, id)).join('\n')} }`,
+  )
+  const writeback = (id: string) => ({ writeback: { state: 'CONFIRMED', problem: null, system: { id } } })
+  expect(made.anywhere).toMatchObject(writeback('erp'))
+  for (const id of ids) expect(made[id]).toMatchObject(writeback(id))
+  const added = ids.map((id, index) => worlds[id].count('erpOrders') - (before[index] ?? 0))
+  expect(added).toEqual([2, 1, 1, 1, 1, 1])
 })
 
 it('carries a deal that is won through to cash', async () => {
