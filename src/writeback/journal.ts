@@ -138,10 +138,12 @@ export function createJournal(store: Store): Journal {
         // Nobody waits in line for a record that is not there yet.
         const waits = request.key !== undefined && (await isBlocked(tx, request.system, ordering))
         const leased = lease !== undefined && !waits
-        const row = await tx
+        const id = `wb_${randomUUID().replaceAll('-', '')}`
+        // What is known here is not read back: this is half of what a promise costs.
+        const { sequence } = await tx
           .insertInto('writeback')
           .values({
-            id: `wb_${randomUUID().replaceAll('-', '')}`,
+            id,
             tenant,
             subject,
             mutation,
@@ -166,10 +168,29 @@ export function createJournal(store: Store): Journal {
             target: request.target ?? null,
             tries: 0,
           })
-          .returningAll()
+          .returning('sequence')
           .executeTakeFirstOrThrow()
-        await noteTransition(tx, row.id, initial, now, {})
-        const writeback = writebackOf(row)
+        await noteTransition(tx, id, initial, now, {})
+        const writeback: Writeback = {
+          id,
+          idempotencyKey,
+          mutation,
+          caller: request.caller,
+          system: request.system,
+          record: request.record,
+          action: request.action,
+          // As whoever reads it from the store gets it.
+          input: JSON.parse(input),
+          externalReference: reference,
+          target: request.target ?? null,
+          attempts: 0,
+          tries: 0,
+          acceptedAt: now,
+          updatedAt: now,
+          sequence,
+          ordering,
+          state: initial,
+        }
         await attach?.(tx, writeback)
         return { ok: true, writeback, isNew: true, leased }
       })
@@ -401,16 +422,18 @@ export interface StepOptions {
 
 /**
  * One step, inside the caller's transaction: the state, its history, its event, and whatever else belongs to it.
+ * @param of Its id, or itself by whoever holds its lease: nobody else changes it then, and it is not read again.
  * @param lease Whose step it is; null: an operator's, who takes it out of anybody's hands.
  * @returns The writeback as it stands then; null where the lease was lost, and nothing was changed.
  */
 export async function step(
   tx: Database,
-  id: string,
+  of: string | Writeback,
   lease: string | null,
   state: WritebackState,
   options: StepOptions = {},
 ): Promise<Writeback | null> {
+  const id = typeof of === 'string' ? of : of.id
   const now = new Date().toISOString()
   let update = tx
     .updateTable('writeback')
@@ -425,15 +448,25 @@ export async function step(
     })
     .where('id', '=', id)
   if (lease !== null) update = update.where('lease_owner', '=', lease)
-  const row = await update.returningAll().executeTakeFirst()
-  if (!row) return null
+  const writeback = await updated()
+  if (!writeback) return null
   await noteTransition(tx, id, state, now, {
-    attempt: row.attempts,
+    attempt: writeback.attempts,
     ...(options.by ? { subject: options.by.subject, origin: options.by.origin } : {}),
   })
-  const writeback = writebackOf(row)
   await appendNotes(tx, [stepNote(writeback)])
   return writeback
+
+  async function updated(): Promise<Writeback | null> {
+    if (typeof of === 'string' || lease === null) {
+      const row = await update.returningAll().executeTakeFirst()
+      return row ? writebackOf(row) : null
+    }
+    const { numUpdatedRows } = await update.executeTakeFirst()
+    if (numUpdatedRows === 0n) return null
+    const { attempts = of.attempts, tries = of.tries } = options
+    return { ...of, state, attempts, tries, updatedAt: now }
+  }
 }
 
 async function noteTransition(

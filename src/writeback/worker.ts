@@ -33,8 +33,11 @@ export interface Worker {
   reserve(system: System): string | undefined
   /** To be called for each reservation: with the writeback that got the lease, else null. */
   settle(system: System, lease: string, writeback: Writeback | null): void
-  /** Answers when the writeback has ended or the time is over, with its last state. */
-  settled(id: string, withinMs: number): Promise<Writeback | null>
+  /**
+   * Answers when the writeback has ended or the time is over, with its last state.
+   * @param isNew It was promised just now, and nothing can have become of it yet.
+   */
+  settled(id: string, withinMs: number, isNew?: boolean): Promise<Writeback | null>
   /** Told after each durable step, of this process and of others; sometimes twice. */
   onStep(listener: (writeback: Writeback) => void): () => void
   /** Tells the listeners of a step that somebody else has made durable. */
@@ -152,7 +155,7 @@ export function createWorker(options: WorkerOptions): Worker {
     result?: Confirmed,
   ): Promise<Leased | null> => {
     const { stepped, appended } = await store.transact(async (tx) => {
-      const after = await step(tx, writeback.id, lease, state, how)
+      const after = await step(tx, writeback, lease, state, how)
       if (!after || !result?.record) return { stepped: after, appended: [] }
       const { system, record } = writeback
       const isNew = writeback.action === 'create'
@@ -512,7 +515,7 @@ export function createWorker(options: WorkerOptions): Worker {
       wake()
     },
     holdOf: (system) => holds.of(system),
-    async settled(id, withinMs) {
+    async settled(id, withinMs, isNew = false) {
       return new Promise<Writeback | null>((resolve) => {
         const done = (writeback: Writeback | null) => {
           clearTimeout(limit)
@@ -529,7 +532,7 @@ export function createWorker(options: WorkerOptions): Worker {
         const limit = setTimeout(() => journal.get(id).then(done, () => done(null)), withinMs)
         // Another process may be the one that carries it.
         const peek = setInterval(look, IDLE_MS)
-        look()
+        if (!isNew) look()
       })
     },
     onStep(listener) {

@@ -86,7 +86,11 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
           `for writeback ${accepted.writeback.id}. Use a new key for a new intention.`
         return { ok: false, reason: 'key-reused', message }
       }
-      const settled = await worker.settled(accepted.writeback.id, waitMs)
+      const settled = await worker.settled(
+        accepted.writeback.id,
+        waitMs,
+        accepted.isNew && accepted.writeback.state.name === 'accepted',
+      )
       return { ok: true, writeback: settled ?? accepted.writeback }
     },
   }
