@@ -11,6 +11,7 @@ import {
   customFieldsOf,
   gathered,
   identityOf,
+  idOf,
   keysIn,
   type Located,
   loadById,
@@ -23,11 +24,13 @@ import {
   unwrap,
 } from '../kit/records.ts'
 import {
+  type CustomFieldInput,
   chooseTarget,
   customInput,
   given,
   type How,
-  requirePositive,
+  productLine,
+  requireLines,
   type TargetName,
   write,
 } from '../kit/writes.ts'
@@ -77,18 +80,11 @@ interface CreateOrderInput {
   }[]
 }
 
-interface CustomFieldInput {
-  readonly name: string
-  readonly value?: string | null
-}
-
 interface OrderActionInput {
   readonly idempotencyKey: string
   readonly id: string
   readonly expectedVersion?: string | null
 }
-
-const MAX_LINES = 1_000
 
 /** The action that leads there, as adapters call it. */
 const TO_STATUS = {
@@ -195,7 +191,6 @@ export function erpResolvers(rooms: Rooms) {
     index: number,
   ) => {
     const place = `lines[${index}]`
-    requirePositive(line.quantity, `${place}.quantity`)
     if (line.unitPrice?.startsWith('-'))
       throw badInput(`"${place}.unitPrice" must not be negative.`, `${place}.unitPrice`)
     if (
@@ -204,16 +199,9 @@ export function erpResolvers(rooms: Rooms) {
     ) {
       throw badInput(`"${place}.discountPercent" must be between 0 and 100.`, `${place}.discountPercent`)
     }
-    const identity = await identityOf(systems, context, 'product', line.productId)
-    const product = identity.keys.find((key) => key.system === system.id)?.key
-    if (product === undefined) {
-      throw badInput(
-        `"${place}.productId": this product is not known in "${system.id}".`,
-        `${place}.productId`,
-      )
-    }
-    const { quantity, unitPrice, discountPercent, warehouse } = line
-    return { product, quantity, ...given({ unitPrice, discountPercent, warehouse }) }
+    const { unitPrice, discountPercent, warehouse } = line
+    const known = await productLine(systems, context, system, line, place)
+    return { ...known, ...given({ unitPrice, discountPercent, warehouse }) }
   }
 
   return {
@@ -244,9 +232,7 @@ export function erpResolvers(rooms: Rooms) {
         { input, ...how }: { input: CreateOrderInput } & How,
         context: SubgraphContext,
       ) {
-        if (input.lines.length === 0 || input.lines.length > MAX_LINES) {
-          throw badInput(`"lines" must have 1 to ${MAX_LINES} entries; got ${input.lines.length}.`, 'lines')
-        }
+        requireLines(input.lines)
         const { system, key } = await chooseAccount(context, input)
         const lines = await Promise.all(
           input.lines.map((line, index) => lineInput(context, system, line, index)),
@@ -428,6 +414,8 @@ export function erpResolvers(rooms: Rooms) {
       unitPrice: ({ line }: LineNode) => line.unitPrice ?? null,
       discountPercent: ({ line }: LineNode) => line.discountPercent ?? null,
       net: ({ line }: LineNode) => line.net ?? null,
+      warehouse: ({ system, line }: LineNode) =>
+        line.warehouse ? { id: idOf('warehouse', system, line.warehouse) } : null,
       status: ({ line }: LineNode) => line.status ?? null,
     },
   }

@@ -8,7 +8,7 @@ import type { SubgraphContext } from './context.ts'
 import { idOf, type Located, lookupAll } from './records.ts'
 
 type Numbered = 'order' | 'delivery'
-type Naming = 'delivery' | 'invoice' | 'shipment'
+type Naming = 'delivery' | 'reservation' | 'invoice' | 'shipment'
 
 /**
  * The system whose numbers stand on the documents of `system`: the configured one, itself, or the only one that has

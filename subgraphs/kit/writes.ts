@@ -5,7 +5,7 @@ import type { System, Systems } from '../../src/systems/registry.ts'
 import type { Writeback } from '../../src/writeback/writeback.ts'
 import type { Rooms, SubgraphContext } from './context.ts'
 import { badInput, type Code, graphError } from './errors.ts'
-import { type Located, loadByKey, systemOf } from './records.ts'
+import { identityOf, type Located, loadByKey, systemOf } from './records.ts'
 
 export interface Write<T extends RecordType> {
   readonly mutation: string
@@ -24,6 +24,11 @@ export interface How {
   readonly dryRun?: boolean | null
   /** Milliseconds. */
   readonly waitFor?: number | null
+}
+
+export interface CustomFieldInput {
+  readonly name: string
+  readonly value?: string | null
 }
 
 export type TargetName = 'SAVED' | 'SUBMITTED' | 'EFFECTIVE'
@@ -181,13 +186,41 @@ export function chooseTarget(
   )
 }
 
+/** Lines that one document may have. */
+const MAX_LINES = 1_000
+
+/** @throws BAD_USER_INPUT */
+export function requireLines(lines: readonly unknown[]): void {
+  if (lines.length > 0 && lines.length <= MAX_LINES) return
+  throw badInput(`"lines" must have 1 to ${MAX_LINES} entries; got ${lines.length}.`, 'lines')
+}
+
+/**
+ * The key that a line's product has in the system that is written to, and how much of it.
+ * @param place For messages: `lines[0]`.
+ * @throws BAD_USER_INPUT
+ */
+export async function productLine(
+  systems: Systems,
+  context: SubgraphContext,
+  system: System,
+  { productId, quantity }: { readonly productId: string; readonly quantity: string },
+  place: string,
+): Promise<{ product: string; quantity: string }> {
+  requirePositive(quantity, `${place}.quantity`)
+  const identity = await identityOf(systems, context, 'product', productId)
+  const product = identity.keys.find((key) => key.system === system.id)?.key
+  if (product !== undefined) return { product, quantity }
+  throw badInput(`"${place}.productId": this product is not known in "${system.id}".`, `${place}.productId`)
+}
+
 /**
  * Custom fields as adapters take them; without any, nothing.
  * @throws BAD_USER_INPUT where one is named twice
  */
-export function customInput(
-  fields: readonly { readonly name: string; readonly value?: string | null }[] | null | undefined,
-): { customFields?: CustomFields } {
+export function customInput(fields: readonly CustomFieldInput[] | null | undefined): {
+  customFields?: CustomFields
+} {
   if (fields == null || fields.length === 0) return {}
   const values = new Map(fields.map(({ name, value }) => [name, value ?? null]))
   if (values.size === fields.length) return { customFields: Object.fromEntries(values) }

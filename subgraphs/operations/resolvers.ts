@@ -4,7 +4,7 @@ import { decodeId } from '../../src/identity/ids.ts'
 import { readLinks } from '../../src/identity/links.ts'
 import type { IdentityType, Unmapped } from '../../src/identity/registry.ts'
 import type { RecordType } from '../../src/systems/records.ts'
-import type { System, WriteMode } from '../../src/systems/registry.ts'
+import { portOf, type System, type WriteMode } from '../../src/systems/registry.ts'
 import type { Decided, Ending, Operated } from '../../src/writeback/operate.ts'
 import { problemOf } from '../../src/writeback/worker.ts'
 import {
@@ -22,6 +22,8 @@ import {
   decodeCursor,
   encodeCursor,
   identityOf,
+  keysIn,
+  loadByKey,
   located,
   pageSize,
   systemOf,
@@ -48,6 +50,7 @@ const NODE_TYPES: Partial<Record<RecordType, string>> = {
   delivery: 'Delivery',
   invoice: 'Invoice',
   payment: 'Payment',
+  reservation: 'Reservation',
   shipment: 'Shipment',
 }
 
@@ -73,6 +76,18 @@ export function operationsResolvers(rooms: Rooms) {
       ? graphError('NOT_FOUND', outcome.message)
       : badInput(outcome.message, 'id')
   }
+  /** A reference alone would be shown by every subgraph that only adds fields to it. */
+  const isThere = async (context: SubgraphContext, type: RecordType, id: string): Promise<boolean> => {
+    if (type !== 'customer' && type !== 'product') {
+      const { system, key } = located(systems, type, id)
+      // What its system cannot be asked for is named by documents only.
+      return !portOf(system, type) || (await loadByKey(context, system, type, key)) !== null
+    }
+    const known = await identityOf(systems, context, type, id)
+    if (known.keys.length > 1) return true
+    const found = keysIn(systems, known, type).map(({ system, key }) => loadByKey(context, system, type, key))
+    return (await Promise.all(found)).some((one) => one !== null)
+  }
   const webhooks = webhookResolvers(rooms)
   const brokers = brokerResolvers(rooms)
   const flows = flowResolvers(rooms, decidedBy)
@@ -85,12 +100,11 @@ export function operationsResolvers(rooms: Rooms) {
       ...brokers.Query,
       ...flows.Query,
       ...calls.Query,
-      node(_: unknown, { id }: { id: string }) {
+      async node(_: unknown, { id }: { id: string }, context: SubgraphContext) {
         const type = decodeId(id)?.type
         const __typename = type && NODE_TYPES[type]
         if (!__typename) throw badInput(`"${id.slice(0, 80)}" is not an id of this graph.`, 'id')
-        located(systems, type, id)
-        return { __typename, id }
+        return (await isThere(context, type, id)) ? { __typename, id } : null
       },
 
       systems: () => systems.all(),
@@ -258,6 +272,7 @@ export function operationsResolvers(rooms: Rooms) {
       __resolveReference: ({ id }: { id: string }) => systems.get(id) ?? null,
       environment: (system: System) => system.environment.toUpperCase(),
       capabilities: capabilitiesOf,
+      feeds: feedsOf,
       writesHeld: (system: System) => worker.holdOf(system)?.reason ?? null,
       async health(system: System) {
         const began = performance.now()
@@ -333,15 +348,28 @@ export function operationsResolvers(rooms: Rooms) {
 function capabilitiesOf(system: System) {
   return Object.entries(system.adapter.ports).flatMap(([type, port]) => {
     const record = type as RecordType
-    const reads = ['read', ...(port.list ? ['list'] : []), ...(port.changes ? ['changes'] : [])]
-    const writes = [
-      ...(port.create ? ['create'] : []),
-      ...(port.update ? ['update'] : []),
-      ...Object.keys(port.actions ?? {}),
+    const reads = [
+      { action: 'read', batchLimit: port.batchLimit },
+      ...Object.entries(port.lookups ?? {}).map(([action, { batchLimit }]) => ({ action, batchLimit })),
+      ...(port.list ? [{ action: 'list' }] : []),
+      ...(port.changes ? [{ action: 'changes' }] : []),
     ]
+    const writes = Object.entries({ create: port.create, update: port.update, ...port.actions })
     return [
-      ...reads.map((action) => ({ record, action, writes: null })),
-      ...writes.map((action) => ({ record, action, writes: modeName(system.writeMode(record, action)) })),
+      ...reads.map((read) => ({ record, writes: null, ...read })),
+      ...writes.flatMap(([action, write]) => {
+        if (!write) return []
+        const targets = (write.targets ?? ['effective']).map((target) => target.toUpperCase())
+        return [{ record, action, writes: modeName(system.writeMode(record, action)), targets }]
+      }),
     ]
   })
 }
+
+const feedsOf = ({ adapter, pollEveryMs }: System) => ({
+  pollEvery: pollEveryMs === 0 ? null : pollEveryMs,
+  polled: Object.entries(adapter.ports).flatMap(([type, port]) => (port.changes ? [type] : [])),
+  webhook: adapter.webhook !== undefined,
+  registration: adapter.registration !== undefined,
+  stream: adapter.stream !== undefined,
+})
