@@ -16,6 +16,7 @@ export interface CrmCustomer {
   email: string
   address: { street: string; city: string; province: string; postalCode: string; country: string }
   contacts: { name: string; title: string; phone: string; email: string; primary: boolean }[]
+  externalRef?: string
   createdAt: string
   updatedAt: string
   revision: number
@@ -69,6 +70,8 @@ export interface ErpAccount {
   zip: string
   country: string
   frozen: boolean
+  contacts?: { name: string; title: string; phone: string; email: string }[]
+  userFields?: Record<string, string | null>
   createdAt: string
   updatedAt: string
 }

@@ -230,6 +230,7 @@ export interface ActionInput {
 }
 
 export interface CreateInputs {
+  readonly customer: CustomerCreate
   readonly order: OrderCreate
   readonly delivery: DeliveryCreate
   readonly reservation: ReservationCreate
@@ -317,6 +318,19 @@ export interface OrderChanges {
   readonly customerReference?: string | undefined
   readonly comments?: string | undefined
   readonly customFields?: CustomFields | undefined
+}
+
+/** What a system has no place for is refused, never left out. */
+export interface CustomerCreate {
+  readonly name: string
+  /** The number it shall have, where the system does not give numbers itself. */
+  readonly code?: string | undefined
+  readonly taxNumber?: string | undefined
+  readonly level?: CustomerLevel | undefined
+  readonly industry?: string | undefined
+  readonly phone?: string | undefined
+  readonly email?: string | undefined
+  readonly contacts?: readonly Contact[] | undefined
 }
 
 export interface CustomerChanges {

@@ -1,6 +1,6 @@
 /** Customers, contacts and opportunities, whichever systems know them. */
 import type { Identity } from '../../src/identity/registry.ts'
-import type { CustomerChanges, OpportunityChanges } from '../../src/systems/port.ts'
+import type { CustomerChanges, CustomerCreate, OpportunityChanges } from '../../src/systems/port.ts'
 import type { Customer, Money, OpportunityStage } from '../../src/systems/records.ts'
 import { portOf } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
@@ -90,6 +90,38 @@ export function crmResolvers(rooms: Rooms) {
     },
 
     Mutation: {
+      async createCustomer(
+        _: unknown,
+        {
+          input,
+          ...how
+        }: { input: { idempotencyKey: string; system?: string | null } & CustomerCreate } & How,
+        context: SubgraphContext,
+      ) {
+        const { idempotencyKey: _key, system, ...fields } = input
+        if (fields.name.trim() === '') throw badInput('"name" must not be empty.', 'name')
+        const able = systems
+          .all()
+          .filter((one) => portOf(one, 'customer')?.create)
+          .map((one) => ({ system: one, key: '' }))
+        const target = chooseTarget(systems, able, {
+          record: 'customer',
+          what: 'systems in which customers can be created',
+          asked: { system },
+          none: 'In no system can customers be created.',
+        })
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'createCustomer',
+          input,
+          system: target.system,
+          record: 'customer',
+          action: 'create',
+          adapterInput: given(fields),
+          ...how,
+        })
+        return { writeback, customer: record && (await ofLocated(context, record)) }
+      },
+
       async updateCustomer(
         _: unknown,
         {

@@ -10,6 +10,8 @@ const CANCEL_ORDER = `mutation Cancel($input: CancelOrderInput!) { cancelOrder(i
   ${WRITEBACK} order { status } } }`
 const UPDATE_CUSTOMER = `mutation Change($input: UpdateCustomerInput!) { updateCustomer(input: $input) {
   ${WRITEBACK} customer { name level phone version contacts { name } } } }`
+const CREATE_CUSTOMER = `mutation New($input: CreateCustomerInput!) { createCustomer(input: $input) {
+  ${WRITEBACK} customer { id name level taxNumber contacts { name } externalIds { system key } } } }`
 const CREATE_OPPORTUNITY = `mutation Chance($input: CreateOpportunityInput!) { createOpportunity(input: $input) {
   ${WRITEBACK} opportunity { id key stage amount { amount currency } customer { name } } } }`
 const RECORD_PAYMENT = `mutation Pay($input: RecordPaymentInput!) { recordPayment(input: $input) {
@@ -41,6 +43,64 @@ const ask = (mutation: string, input: object, headers?: Record<string, string>):
 /** The payload of a mutation that is expected to be answered. */
 const send = async (mutation: string, input: object): Promise<Data> =>
   Object.values(await gateway.data(mutation, { input }))[0]
+
+describe('creating a customer', () => {
+  const input = {
+    name: '新客户 🏭',
+    taxNumber: '91310001MANEW00001',
+    level: 'PREMIUM',
+    contacts: [{ name: '赵敏' }],
+  }
+
+  it('makes one in the system that is named, however often it is asked for', async () => {
+    const asked = { idempotencyKey: 'customer-1', system: 'crm', ...input }
+    const before = gateway.demo.world.count('crmCustomers')
+    const first = await send(CREATE_CUSTOMER, asked)
+    expect(first.writeback).toMatchObject({ state: 'CONFIRMED', attempts: 1, problem: null })
+    const { key } = first.writeback
+    expect(first.customer).toEqual({
+      id: customer(key),
+      ...input,
+      externalIds: [{ system: 'crm', key }],
+    })
+    expect(gateway.demo.world.get('crmCustomers', key)).toMatchObject({ name: input.name, level: 'PREMIUM' })
+    const again = await send(CREATE_CUSTOMER, asked)
+    expect(again.writeback.id).toBe(first.writeback.id)
+    expect(gateway.demo.world.count('crmCustomers')).toBe(before + 1)
+  })
+
+  it('asks where, if there are several places', async () => {
+    const nowhere = await ask(CREATE_CUSTOMER, { idempotencyKey: 'customer-2', ...input })
+    expect(codesOf(nowhere)).toEqual(['BAD_USER_INPUT'])
+    expect(nowhere.errors?.[0]?.message).toContain('crm, erp')
+    const blank = await ask(CREATE_CUSTOMER, {
+      idempotencyKey: 'customer-3',
+      system: 'crm',
+      ...input,
+      name: ' ',
+    })
+    expect(codesOf(blank)).toEqual(['BAD_USER_INPUT'])
+  })
+
+  it('tells what the ERP misses', async () => {
+    const { level: _, ...plain } = input
+    const { writeback } = await send(CREATE_CUSTOMER, {
+      idempotencyKey: 'customer-4',
+      system: 'erp',
+      ...plain,
+    })
+    expect(writeback).toMatchObject({ state: 'REJECTED', problem: { code: 'UNSUPPORTED' } })
+    const made = await send(CREATE_CUSTOMER, {
+      idempotencyKey: 'customer-5',
+      system: 'erp',
+      ...plain,
+      taxNumber: '91310001MANEW00002',
+      code: 'C-E2E',
+    })
+    expect(made.writeback).toMatchObject({ state: 'CONFIRMED', key: 'C-E2E' })
+    expect(made.customer).toMatchObject({ name: input.name, externalIds: [{ system: 'erp', key: 'C-E2E' }] })
+  })
+})
 
 describe('creating an order', () => {
   it('puts it into the ERP and answers with what the ERP made of it', async () => {

@@ -135,6 +135,24 @@ describe('the simulator answers as the contract says', () => {
     const late = await ask('PUT', '/api/customers/70007', { phone: '6' }, { 'if-match': '"1"' })
     expect(late).toMatchObject({ status: 412, code: 41200, details: { currentRevision: 2 } })
 
+    const customer = { customerName: '新客户', taxNumber: '9131', externalRef: 'c-1' }
+    const placed = await ask('POST', '/api/customers', customer)
+    expect(placed).toMatchObject({
+      status: 201,
+      etag: '"1"',
+      data: { ...customer, level: 'STANDARD', revision: 1 },
+    })
+    const { customerId } = placed.data as { customerId: string }
+    expect(await ask('POST', '/api/customers', customer)).toMatchObject({
+      status: 409,
+      code: 40901,
+      details: { customerId },
+    })
+    expect((await ask('GET', '/api/customers?externalRef=c-1')).data).toMatchObject({
+      items: [{ customerId }],
+    })
+    expect(await ask('POST', '/api/customers', { level: 'VIP' })).toMatchObject({ code: 40001 })
+
     const opportunity = { name: '商机', customerId: '70007', externalRef: 'r-1' }
     const made = await ask('POST', '/api/opportunities', opportunity)
     expect(made).toMatchObject({

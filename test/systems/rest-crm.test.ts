@@ -600,6 +600,36 @@ describe('an opportunity is created', () => {
     },
   )
 
+  test('customers too: numbered by the CRM, once, and found after a lost answer', async () => {
+    const { customer, crm, world } = await start()
+    const create = customer.create
+    if (!create) throw new Error('no create')
+    const company = {
+      name: '新客户 🏭 有限公司',
+      taxNumber: '91310001MANEW00001',
+      level: 'PREMIUM',
+      industry: '机械',
+      contacts: [{ name: '赵敏', title: '采购', primary: true }],
+    } as const
+    const before = world.count('crmCustomers')
+    crm.setFaults([{ kind: 'drop-after', match: '^POST', times: 1 }])
+    expect(failureOf(await create.send(company, write, context))?.kind).toBe('unknown-outcome')
+    const found = given(await create.verify(company, write, context))
+    expect(found).toMatchObject({
+      effect: 'done',
+      result: { record: { ...company, contacts: [{ name: '赵敏', title: '采购', primary: true }] } },
+    })
+    const again = given(await create.send(company, write, context))
+    expect(found.effect === 'done' && found.result.key).toBe(again.key)
+    expect(world.count('crmCustomers')).toBe(before + 1)
+    const other = { ...write, externalReference: 'f'.repeat(32) }
+    expect(given(await create.verify(company, other, context))).toMatchObject({
+      effect: 'none',
+      proven: true,
+    })
+    expect(failureOf(await create.send({ ...company, code: '5' }, other, context))?.kind).toBe('unsupported')
+  })
+
   test('not finding it proves nothing where references may repeat', async () => {
     const { opportunity } = await start({ settings: { uniqueExternalRef: false } })
     const verdict = given(await opportunity.create.verify(input, write, context))

@@ -1287,6 +1287,104 @@ describe('the simulator is as strict as the vendor', () => {
   })
 })
 
+describe('creating customers', () => {
+  const input = {
+    name: '新客户 🏭 有限公司',
+    taxNumber: '91310001MANEW00001',
+    phone: '+86 21 5555',
+    email: 'buy@new.example',
+    contacts: [{ name: '赵敏', title: '采购', email: 'zm@new.example' }],
+  }
+
+  test('a series gives the code; what was given comes back as it went in', async () => {
+    const { world, open } = await setUp()
+    const { customer } = open({ partners: { series: 71 } })
+    const made = value(await customer.create?.send(input, write, call))
+    expect(made).toMatchObject({
+      key: 'C30011',
+      record: {
+        name: input.name,
+        taxNumber: input.taxNumber,
+        phone: input.phone,
+        email: input.email,
+        contacts: [{ name: '赵敏', title: '采购', phone: null, email: 'zm@new.example' }],
+      },
+    })
+    expect(world.get('erpAccounts', 'C30011')).toMatchObject({
+      currency: '##',
+      userFields: { U_TributaryRef: write.externalReference },
+    })
+    expect(JSON.parse(customer.create?.preview(input, write).body ?? '')).toMatchObject({
+      CardType: 'cCustomer',
+      Series: 71,
+    })
+  })
+
+  test('without a series the code comes with the input, and a code is taken only once', async () => {
+    const { world, customer, called } = await setUp()
+    const before = world.count('erpAccounts')
+    expect(failure(await customer.create?.send(input, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('partners.series'),
+    })
+    expect(called(/POST .*BusinessPartners/)).toHaveLength(0)
+    expect(value(await customer.create?.send({ ...input, code: 'C-NEW' }, write, call)).key).toBe('C-NEW')
+    // Once more, as after a lost answer: the same customer, found by our reference.
+    expect(value(await customer.create?.send({ ...input, code: 'C-NEW' }, write, call)).key).toBe('C-NEW')
+    expect(world.count('erpAccounts')).toBe(before + 1)
+    const other = { ...write, externalReference: 'f'.repeat(32) }
+    expect(failure(await customer.create?.send({ ...input, code: 'C20001' }, other, call))).toMatchObject({
+      kind: 'rejected',
+      code: '-2035',
+    })
+  })
+
+  test.each(['drop-after', 'truncate'] as const)(
+    'a lost answer (%s) is found by the reference',
+    async (kind) => {
+      const { simulator, open } = await setUp()
+      const { customer } = open({ partners: { series: 71 } })
+      simulator.setFaults([{ kind, match: 'POST .*BusinessPartners' }])
+      expect(failure(await customer.create?.send(input, write, call)).kind).toBe('unknown-outcome')
+      simulator.setFaults([])
+      expect(value(await customer.create?.verify(input, write, call))).toMatchObject({
+        effect: 'done',
+        result: { key: 'C30011', record: { name: input.name } },
+      })
+    },
+  )
+
+  test('nobody with the reference proves something only where the code is unique', async () => {
+    const { open, customer } = await setUp()
+    expect(value(await customer.create?.verify({ ...input, code: 'C-NEW' }, write, call))).toMatchObject({
+      effect: 'none',
+      proven: true,
+    })
+    const numbered = open({ partners: { series: 71 } }).customer
+    expect(value(await numbered.create?.verify(input, write, call))).toMatchObject({
+      effect: 'none',
+      proven: false,
+    })
+  })
+
+  test('what the vendor has no place for or refuses is said', async () => {
+    const { open } = await setUp()
+    const { customer } = open({ partners: { series: 71 } })
+    expect(failure(await customer.create?.send({ ...input, level: 'VIP' }, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('level'),
+    })
+    const long = { ...input, name: '长'.repeat(101) }
+    expect(failure(await customer.create?.send(long, write, call))).toMatchObject({
+      kind: 'rejected',
+      code: '-1013',
+      field: 'CardName',
+    })
+    const nowhere = open({ partners: { series: 9 } }).customer
+    expect(failure(await nowhere.create?.send(input, write, call))).toMatchObject({ field: 'Series' })
+  })
+})
+
 describe('writing customers', () => {
   const changes = { name: '上海晨光 🏭', phone: '+86 21 1', email: '' }
 

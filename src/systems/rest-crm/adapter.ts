@@ -4,6 +4,7 @@ import type {
   ActionInput,
   CreateAdapter,
   CustomerChanges,
+  CustomerCreate,
   OpportunityChanges,
   OpportunityCreate,
 } from '../port.ts'
@@ -77,6 +78,19 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
       customer: {
         ...reading.port(customers),
         changes: reading.changes(customers),
+        create: writing.create<CustomerCreate, 'customer'>({
+          source: customers,
+          externalRefField: fields.customer.externalRef,
+          duplicateDetail: 'customerId',
+          refuse: ({ code }) =>
+            code === undefined
+              ? undefined
+              : {
+                  kind: 'unsupported',
+                  message: 'This CRM numbers its customers itself: leave the code out.',
+                },
+          body: mapping.newCustomer,
+        }),
         update: writing.update<CustomerChanges, 'customer'>({
           source: customers,
           body: mapping.customerBody,

@@ -13,6 +13,7 @@ const customerFields = z.strictObject({
   email: name('email', 'E-mail address'),
   address: name('address', 'One address: an object, or one line of text'),
   contacts: name('contacts', 'List of contacts'),
+  externalRef: name('externalRef', 'Receives the reference by which a lost answer is looked up'),
   createdAt: name('createDate', 'Date and time of creation'),
   updatedAt: name('updateDate', 'Date and time of the last change'),
   revision: name('revision', 'Counter or mark that changes with every change'),
@@ -105,7 +106,7 @@ export const restCrmConfig = z.strictObject({
   uniqueExternalRef: z
     .boolean()
     .default(true)
-    .describe('The CRM refuses a second opportunity with the same reference, so that sending again is safe'),
+    .describe('The CRM refuses a second record with the same reference, so that sending again is safe'),
   paths: z
     .strictObject({
       customers: path('/api/customers', 'Customers; one of them is at /ID below it'),

@@ -2,7 +2,13 @@
 import Big from 'big.js'
 import { z } from 'zod'
 import type { Outcome } from '../failure.ts'
-import type { ActionInput, CustomerChanges, OpportunityChanges, OpportunityCreate } from '../port.ts'
+import type {
+  ActionInput,
+  CustomerChanges,
+  CustomerCreate,
+  OpportunityChanges,
+  OpportunityCreate,
+} from '../port.ts'
 import type {
   Address,
   Contact,
@@ -100,6 +106,7 @@ export interface Mapping {
   /** @returns `invalid-response` when this one record cannot be read. */
   opportunity(raw: unknown): Outcome<Opportunity>
   customerBody(changes: CustomerChanges): Record<string, unknown>
+  newCustomer(input: CustomerCreate, externalReference: string): Record<string, unknown>
   opportunityBody(input: OpportunityCreate, externalReference: string): Record<string, unknown>
   /** A field without a name here cannot be changed. */
   opportunityChanges(changes: OpportunityChanges): Record<string, unknown>
@@ -129,6 +136,18 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
       .nullish()
       .parse(raw)
       ?.map((one) => lineSchema.parse(renamed(one, fields.line))) ?? []
+
+  const customerBody: Mapping['customerBody'] = ({ contacts: people, ...changes }) => {
+    const names = fields.customer
+    return {
+      ...given(names.name, changes.name),
+      ...given(names.level, changes.level),
+      ...given(names.industry, changes.industry),
+      ...given(names.phone, changes.phone),
+      ...given(names.email, changes.email),
+      ...given(names.contacts, people?.map(contactBody(fields.contact))),
+    }
+  }
 
   return {
     customer: (raw) =>
@@ -174,17 +193,13 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
         }
       }),
 
-    customerBody({ contacts: people, ...changes }) {
-      const names = fields.customer
-      return {
-        ...given(names.name, changes.name),
-        ...given(names.level, changes.level),
-        ...given(names.industry, changes.industry),
-        ...given(names.phone, changes.phone),
-        ...given(names.email, changes.email),
-        ...given(names.contacts, people?.map(contactBody(fields.contact))),
-      }
-    },
+    customerBody,
+
+    newCustomer: ({ taxNumber, code: _, ...input }, externalReference) => ({
+      ...customerBody(input),
+      ...given(fields.customer.taxNumber, taxNumber),
+      [fields.customer.externalRef]: externalReference,
+    }),
 
     opportunityBody(input, externalReference) {
       const names = fields.opportunity

@@ -97,6 +97,7 @@ function showCustomer(customer: CrmCustomer): Shown {
     email: customer.email,
     address: { ...customer.address },
     contacts: customer.contacts.map((contact) => ({ ...contact })),
+    ...(customer.externalRef === undefined ? {} : { externalRef: customer.externalRef }),
     createDate: customer.createdAt,
     updateDate: customer.updatedAt,
     revision: customer.revision,
@@ -136,6 +137,8 @@ function route(world: World, request: SimulatedRequest, limit: number): Answered
       refuseParameters(request)
       return succeed(showCustomer(customer), 200, { etag: `"${customer.revision}"` })
     }
+    case 'POST customers':
+      return createCustomer(world, request)
     case 'PUT customers/{id}':
       return updateCustomer(world, decodePath(id), request)
     case 'GET opportunities':
@@ -157,7 +160,7 @@ function route(world: World, request: SimulatedRequest, limit: number): Answered
       return createNote(world, request)
     default: {
       if (collection === 'notes' && id !== undefined) throw noSuchPath(request)
-      const allow = id ? 'GET, PUT' : collection === 'customers' ? 'GET' : 'GET, POST'
+      const allow = id ? 'GET, PUT' : 'GET, POST'
       throw noSuchMethod(request, allow)
     }
   }
@@ -172,11 +175,21 @@ function findCustomer(world: World, id: string): CrmCustomer {
 /* ---- lists ---- */
 
 function listCustomers(world: World, request: SimulatedRequest, limit: number): unknown {
-  refuseParameters(request, ['ids', 'search', ...TIMED_PAGE])
+  refuseParameters(request, ['ids', 'externalRef', 'search', ...TIMED_PAGE])
   const ids = listParameter(request, 'ids', limit)
   if (ids) {
     onlyWith(request, 'ids')
     return byIds(ids, (id) => world.get('crmCustomers', id), showCustomer)
+  }
+  const reference = request.query.get('externalRef')
+  if (reference !== null) {
+    onlyWith(request, 'externalRef')
+    return {
+      items: world
+        .all('crmCustomers')
+        .filter((one) => one.externalRef === reference)
+        .map(showCustomer),
+    }
   }
   const search = request.query.get('search')
   const found = world.all('crmCustomers').filter((one) => contains([one.id, one.name, one.taxNumber], search))
@@ -236,7 +249,7 @@ const CONTACTS = listOf(
   50,
   0,
 )
-const CUSTOMER = objectOf({
+const CUSTOMER_FIELDS = {
   customerName: notBlank(200),
   level: oneOf(LEVELS),
   industry: text(100),
@@ -244,12 +257,14 @@ const CUSTOMER = objectOf({
   phone: text(50),
   email: EMAIL,
   address: ADDRESS,
-  contacts: (value, field) => {
+  contacts: (value: unknown, field: string) => {
     CONTACTS(value, field)
     if ((value as { primary?: boolean }[]).filter(({ primary }) => primary).length > 1)
       throw new BadField(field, 'Only one contact can be the primary one.')
   },
-})
+}
+const CUSTOMER = objectOf(CUSTOMER_FIELDS)
+const NEW_CUSTOMER = objectOf({ ...CUSTOMER_FIELDS, externalRef: REFERENCE }, ['customerName'])
 
 function updateCustomer(world: World, id: string, request: SimulatedRequest): Answered {
   refuseParameters(request)
@@ -265,6 +280,43 @@ function updateCustomer(world: World, id: string, request: SimulatedRequest): An
   const after = isChange ? { ...changed, revision: customer.revision + 1, updatedAt: nowText() } : customer
   if (isChange) world.put('crmCustomers', after)
   return succeed(showCustomer(after), 200, { etag: `"${after.revision}"` })
+}
+
+function createCustomer(world: World, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const body = readBody(request) as Record<string, unknown>
+  actorOf(request)
+  NEW_CUSTOMER(body, '')
+  const { externalRef, ...fields } = body
+  const earlier = world
+    .all('crmCustomers')
+    .find((one) => externalRef !== undefined && one.externalRef === externalRef)
+  if (earlier) {
+    const details = { field: 'externalRef', customerId: earlier.id }
+    throw new Refusal(40901, 'Another customer has this external reference.', details)
+  }
+  const now = nowText()
+  const blank: CrmCustomer = {
+    id: String(800_000 + world.count('crmCustomers')),
+    name: '',
+    level: 'STANDARD',
+    industry: '',
+    taxNumber: '',
+    phone: '',
+    email: '',
+    address: { street: '', city: '', province: '', postalCode: '', country: '' },
+    contacts: [],
+    ...(externalRef === undefined ? {} : { externalRef: externalRef as string }),
+    createdAt: now,
+    updatedAt: now,
+    revision: 1,
+  }
+  const customer = changedCustomer(blank, fields)
+  world.put('crmCustomers', customer)
+  return succeed(showCustomer(customer), 201, {
+    location: `/api/customers/${customer.id}`,
+    etag: '"1"',
+  })
 }
 
 /** The body has passed `CUSTOMER`. */

@@ -27,7 +27,7 @@ import {
   WAREHOUSE_FIELDS,
 } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
-import { partnerUpdate } from './partner-writes.ts'
+import { partnerCreate, partnerUpdate } from './partner-writes.ts'
 
 export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapter => {
   const client = createServiceLayer(config, context)
@@ -89,7 +89,8 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
       customer: {
         ...readable<'customer'>(customers),
         parts: { contacts: ['contacts'], addresses: ['addresses'] },
-        update: partnerUpdate({ client, map, reread: customers.readOne }),
+        create: partnerCreate({ client, config, map, reread: customers.readOne }),
+        update: partnerUpdate({ client, config, map, reread: customers.readOne }),
       },
       product: readable<'product'>(products),
       warehouse: { batchLimit: warehouses.batchLimit, readMany: warehouses.readMany, list: warehouses.list },

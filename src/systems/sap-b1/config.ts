@@ -127,6 +127,24 @@ export const sapB1Config = z.strictObject({
     })
     .default({})
     .describe('Where new payments are booked; without an account of its sort a payment is refused'),
+  partners: z
+    .strictObject({
+      series: z
+        .int()
+        .positive()
+        .optional()
+        .describe('Numbering series of new customers; absent: each comes with a code of its own'),
+      group: z.int().optional().describe('Group of new customers; absent: as the company has it'),
+      currency: z
+        .union([currency, z.literal('##')])
+        .default('##')
+        .describe('Currency of new customers; ##: all'),
+      referenceField: userField
+        .default('U_TributaryRef')
+        .describe('Field of business partners that takes the reference by which a lost answer is looked up'),
+    })
+    .prefault({})
+    .describe('What new customers need and callers do not know'),
   onBehalfOfField: userField
     .nullable()
     .default(null)

@@ -72,6 +72,8 @@ export interface SapB1Simulator extends Simulator {
 
 const ROOT = '/b1s/v2'
 const PAGE_SIZE = 20
+/** The series that gives customers their numbers. */
+const PARTNER_SERIES = 71
 /** Apache's limit of a request line. */
 const MAX_URL = 8190
 /** The demo company's server stands in Shanghai; its records say so nowhere. */
@@ -252,7 +254,7 @@ const PARTNER: Fields = {
     'CardCode CardName CardType Phone1 Phone2 Cellular EmailAddress FederalTaxID Currency Valid Frozen CompanyPrivate',
   ),
   ...numbers(
-    'GroupCode CreditLimit MaxCommitment CurrentAccountBalance OpenOrdersBalance OpenDeliveryNotesBalance PriceListNum PayTermsGrpCode',
+    'Series GroupCode CreditLimit MaxCommitment CurrentAccountBalance OpenOrdersBalance OpenDeliveryNotesBalance PriceListNum PayTermsGrpCode',
   ),
   BPAddresses: 'collection',
   ContactEmployees: 'collection',
@@ -335,6 +337,7 @@ interface Draft {
 function createCompany(world: World, options: SapB1SimulatorOptions) {
   const userFields = options.userFields ?? ['U_TributaryRef', 'U_TributaryUser']
   const document: Fields = { ...DOCUMENT, ...texts(userFields.join(' ')) }
+  const partner: Fields = { ...PARTNER, ...texts(userFields.join(' ')) }
   const payment: Fields = { ...PAYMENT, ...texts(userFields.join(' ')) }
   const show = createRows(world, userFields, options.emptyUpdateDates ?? false)
   const drafts: Draft[] = []
@@ -343,7 +346,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     BusinessPartners: {
       type: 'BusinessPartner',
       key: 'CardCode',
-      fields: PARTNER,
+      fields: partner,
       rows: () => [...world.all('erpAccounts').map(show.partner), SUPPLIER],
       find: (key) => {
         const account = world.get('erpAccounts', key)
@@ -430,6 +433,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
       if (request.method === 'GET') return collection(name, set, request, action)
       if (request.method === 'POST' && name === 'Orders') return post(request)
       if (request.method === 'POST' && name === 'IncomingPayments') return pay(request)
+      if (request.method === 'POST' && name === 'BusinessPartners') return postPartner(request)
       throw new Refusal(405, -1, 'Method not allowed')
     }
     const row = set.find(keyText(key))
@@ -560,13 +564,77 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     throw new Refusal(400, -5002, `Posting period locked; enter another date  [${table}.DocDate]`)
   }
 
+  /** A number of the series, or a code that nobody has yet; never both and never neither. */
+  const postPartner = (request: SimulatedRequest): SimulatedResponse => {
+    const body = bodyOf(request)
+    for (const name of Object.keys(body)) fieldsOf('BusinessPartner', partner)(name)
+    const text = (name: string) => textIn(body[name], name)
+    const place = (field: string) => `[OCRD.${field}]`
+    if (body.CardType !== 'cCustomer')
+      throw new Refusal(400, -5002, `Only customers here  ${place('CardType')}`)
+    const name = text('CardName') ?? ''
+    if (name.trim() === '') throw new Refusal(400, -10, `Name is missing  ${place('CardName')}`)
+    if (name.length > 100) throw new Refusal(400, -1013, `Value too long  ${place('CardName')}`)
+    const given = text('CardCode')
+    if ((given === null) === (body.Series === undefined))
+      throw new Refusal(400, -5002, `Enter a code, or a series that gives one  ${place('CardCode')}`)
+    if (body.Series !== undefined && body.Series !== PARTNER_SERIES)
+      throw new Refusal(400, -5002, `Series is not defined  ${place('Series')}`)
+    const cardCode = given ?? `C${30_000 + world.count('erpAccounts')}`
+    if (cardCode.length > 15) throw new Refusal(400, -1013, `Value too long  ${place('CardCode')}`)
+    if (world.get('erpAccounts', cardCode) || cardCode === SUPPLIER.CardCode)
+      throw new Refusal(
+        400,
+        '-2035',
+        `This entry already exists in the following tables (ODBC -2035) '${cardCode}'`,
+      )
+    const people = Array.isArray(body.ContactEmployees)
+      ? (body.ContactEmployees as Record<string, unknown>[])
+      : []
+    const contacts = people.map((person) => {
+      for (const field of Object.keys(person)) {
+        if (!['Name', 'Position', 'Phone1', 'E_Mail'].includes(field))
+          throw invalidQuery(`Property '${field}' of 'ContactEmployee' is invalid`)
+      }
+      const of = (field: string) => textIn(person[field], field) ?? ''
+      if (of('Name') === '') throw new Refusal(400, -10, 'Name of a contact is missing  [OCPR.Name]')
+      return { name: of('Name'), title: of('Position'), phone: of('Phone1'), email: of('E_Mail') }
+    })
+    const at = nowText()
+    const account: ErpAccount = {
+      cardCode,
+      name,
+      taxNumber: text('FederalTaxID'),
+      currency: text('Currency') ?? world.companyCurrency,
+      creditLimit: '0',
+      paymentTerms: { code: -1, name: '- Cash Basic -' },
+      phone: text('Phone1') ?? '',
+      email: text('EmailAddress') ?? '',
+      street: '',
+      city: '',
+      zip: '',
+      country: '',
+      frozen: false,
+      contacts,
+      userFields: Object.fromEntries(userFields.map((field) => [field, text(field)])),
+      createdAt: at,
+      updatedAt: at,
+    }
+    world.put('erpAccounts', account)
+    return json(
+      201,
+      { '@odata.context': `${ROOT}/$metadata#BusinessPartners/$entity`, ...show.partner(account) },
+      { location: `${ROOT}/BusinessPartners('${encodeURIComponent(cardCode)}')` },
+    )
+  }
+
   const patchPartner = (row: Row, request: SimulatedRequest): SimulatedResponse => {
     mustMatch(row, request)
     const account = world.get('erpAccounts', String(row.CardCode))
     if (!account) throw new Refusal(400, -5002, 'Suppliers are kept by purchasing  [OCRD.CardType]')
     const changes: Partial<ErpAccount> = {}
     for (const [name, value] of Object.entries(bodyOf(request))) {
-      fieldsOf('BusinessPartner', PARTNER)(name)
+      fieldsOf('BusinessPartner', partner)(name)
       if (name === 'CardName') changes.name = textIn(value, name) ?? ''
       else if (name === 'Phone1') changes.phone = textIn(value, name) ?? ''
       else if (name === 'EmailAddress') changes.email = textIn(value, name) ?? ''
@@ -858,7 +926,15 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
             },
           ]
         : [],
-      ContactEmployees: [],
+      ContactEmployees: (account.contacts ?? []).map((person, at) => ({
+        InternalCode: at + 1,
+        CardCode: account.cardCode,
+        Name: person.name,
+        Position: person.title || null,
+        Phone1: person.phone || null,
+        E_Mail: person.email || null,
+      })),
+      ...Object.fromEntries(userFields.map((name) => [name, account.userFields?.[name] ?? null])),
       ...stamps(account, ['CreateDate', 'CreateTime']),
     }),
   )
