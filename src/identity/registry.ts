@@ -99,9 +99,11 @@ export function createIdentityRegistry(store: Store): IdentityRegistry {
     },
 
     async observe(type, system, records) {
-      if (records.length === 0) return
+      // Feeds tell of the same records again and again: without news nothing is committed.
+      const news = await unknownOf(store.read, type, system, records)
+      if (news.length === 0) return
       await store.transact(async (tx) => {
-        for (const record of records) await observeOne(tx, type, system, record)
+        for (const record of news) await observeOne(tx, type, system, record)
       })
     },
 
@@ -156,6 +158,49 @@ export function normaliseMatch(value: string): string {
     .normalize('NFKC')
     .replaceAll(/[\s\-./]/g, '')
     .toUpperCase()
+}
+
+/** Those of which `observeOne` would write something. */
+async function unknownOf(
+  db: Database,
+  type: IdentityType,
+  system: string,
+  records: readonly ObservedRecord[],
+): Promise<ObservedRecord[]> {
+  const known = new Set<string>()
+  const keys = [...new Set(records.map(({ key }) => key))]
+  for (let at = 0; at < keys.length; at += CHUNK) {
+    const some = keys.slice(at, at + CHUNK)
+    const [rows, values] = await Promise.all([
+      db
+        .selectFrom('identity_key')
+        .select(['company', 'key', 'label'])
+        .where('type', '=', type)
+        .where('system', '=', system)
+        .where('key', 'in', some)
+        .execute(),
+      db
+        .selectFrom('identity_match')
+        .select(['company', 'key', 'field', 'value'])
+        .where('type', '=', type)
+        .where('system', '=', system)
+        .where('key', 'in', some)
+        .execute(),
+    ])
+    for (const { company, key, label } of rows) known.add(JSON.stringify([company, key, label]))
+    for (const { company, key, field, value } of values)
+      known.add(JSON.stringify([company, key, field, value]))
+  }
+  return records.filter(({ company, key, label, match }) => {
+    const isKnown = (...what: string[]) => known.has(JSON.stringify([company ?? '', key, ...what]))
+    return (
+      !isKnown(label) ||
+      Object.entries(match).some(([field, raw]) => {
+        const value = normaliseMatch(raw ?? '')
+        return value !== '' && !isKnown(field, value)
+      })
+    )
+  })
 }
 
 const STANDS_ALONE = 'no record of another system has the same match value'

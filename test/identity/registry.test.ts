@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { decodeId, encodeId } from '../../src/identity/ids.ts'
 import { readLinks } from '../../src/identity/links.ts'
 import { createIdentityRegistry, normaliseMatch, type ObservedRecord } from '../../src/identity/registry.ts'
@@ -35,6 +35,7 @@ for (const { name, make, available } of places) {
         'manual',
       )
     return {
+      store,
       registry,
       link,
       observe: (system: string, ...records: ObservedRecord[]) =>
@@ -59,6 +60,19 @@ for (const { name, make, available } of places) {
   }
 
   describe.skipIf(!available)(`the cross-reference in ${name}`, () => {
+    it('commits nothing for records of which nothing is new', async () => {
+      await using all = await open()
+      const same = [record('1', '911', { company: null }), record('2'), record('3', '913', { company: '10' })]
+      await all.observe('crm', ...same)
+      const commits = vi.spyOn(all.store, 'transact')
+      await all.observe('crm', ...same)
+      expect(commits).not.toHaveBeenCalled()
+      await all.observe('crm', record('1', '911', { label: 'another name' }))
+      await all.observe('crm', record('2', '912'))
+      await all.observe('crm', record('3', '913'))
+      expect(commits).toHaveBeenCalledTimes(3)
+    })
+
     it('links records of different systems that share a match value, however it is written', async () => {
       await using room = await open()
       await room.observe('crm', record('70007', '9131-0001 MA1K'))
