@@ -1,35 +1,44 @@
-/** Lead to cash in a process that is killed with kill -9 after each thing that it has done. */
-import { afterAll, describe, expect, it, vi } from 'vitest'
+/** Lead to cash in processes that are killed with kill -9, or stand still, after each thing that they have done. */
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { CollectionName } from '../../src/simulation/state.ts'
-import { eventually, idOf } from '../e2e/kit.ts'
-import { simulateSystems } from '../e2e/processes.ts'
+import type { World } from '../../src/simulation/world.ts'
+import { type Client, eventually, idOf } from '../e2e/kit.ts'
+import { type Systems, simulateSystems } from '../e2e/processes.ts'
+import { type Place, places } from '../store/stores.ts'
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 })
 
 const START = `mutation S($id: ID!) { startFlow(input: { flow: "lead-to-cash", id: $id }, waitFor: 0) { id } }`
 const RUN = `query R($key: String!) { flowRun(flow: "lead-to-cash", key: $key) {
   id state problem { message } steps { name state key writeback { attempts } } } }`
+const LEASE_MS = 1_000
 
-const systems = await simulateSystems({
-  configure: (file) =>
-    Object.assign(file, {
-      flows: { leadToCash: { crm: 'crm', erp: 'erp', finance: 'fin', product: 'A00003' } },
-    }),
-})
-afterAll(() => systems[Symbol.asyncDispose]())
+describe.each(places)('a run on $name whose process', ({ make, available }) => {
+  let place: Place
+  let systems: Systems
+  beforeAll(async () => {
+    if (!available) return
+    place = make()
+    systems = await simulateSystems({
+      configure: (file) =>
+        Object.assign(file, {
+          store: { ...place.config.store, lease: `${LEASE_MS}ms` },
+          flows: { leadToCash: { crm: 'crm', erp: 'erp', finance: 'fin', product: 'A00003' } },
+        }),
+    })
+  })
+  afterAll(async () => {
+    await systems?.[Symbol.asyncDispose]()
+    await place?.[Symbol.asyncDispose]()
+  })
 
-describe('a run whose process is killed', () => {
-  it.each<[when: string, opportunity: string, collection: CollectionName]>([
-    ['when the ERP has just made the order', 'OP-00003', 'erpOrders'],
-    ['when finance has just booked the receivable', 'OP-00001', 'financeInvoices'],
-    ['when the CRM has just been told', 'OP-00002', 'crmOpportunities'],
+  it.skipIf(!available).each<[when: string, opportunity: string, collection: CollectionName]>([
+    ['is killed when the ERP has just made the order', 'OP-00003', 'erpOrders'],
+    ['is killed when finance has just booked the receivable', 'OP-00001', 'financeInvoices'],
+    ['is killed when the CRM has just been told', 'OP-00002', 'crmOpportunities'],
   ])('%s goes on where it stopped, and does nothing twice', async (_when, key, collection) => {
     const { world } = systems
-    const opportunity = world.get('crmOpportunities', key)
-    if (!opportunity) throw new Error(`the seed has no ${key}`)
-    world.put('crmOpportunities', { ...opportunity, stage: 'WON' })
-    const before = { orders: world.count('erpOrders'), invoices: world.count('financeInvoices') }
-
+    const before = win(world, key)
     const first = await systems.run('start')
     let killed: Promise<void> | undefined
     const stop = world.onChange((change) => {
@@ -41,16 +50,78 @@ describe('a run whose process is killed', () => {
     await killed
 
     const second = await systems.run('start')
-    const run = await eventually(async () => {
-      const { flowRun } = await second.data(RUN, { key })
-      return ['COMPLETED', 'COMPENSATED', 'NEEDS_ATTENTION'].includes(flowRun?.state) && flowRun
-    }, 40_000)
+    const run = await ended(second, key)
     await second.stop()
-    expect(run).toMatchObject({ state: 'COMPLETED', problem: null })
-    expect(world.count('erpOrders')).toBe(before.orders + 1)
-    expect(world.count('financeInvoices')).toBe(before.invoices + 1)
-    const number = String(world.get('erpOrders', run.steps[0].key)?.docNum)
-    expect(world.get('financeInvoices', run.steps[1].key)?.orderNos).toEqual([number])
-    expect(world.get('crmOpportunities', key)?.orderNumber).toBe(number)
+    expectDoneOnce(world, key, run, before)
   })
+
+  it.skipIf(!available)(
+    'stands still for longer than its lease does nothing twice when it goes on',
+    async () => {
+      const { world } = systems
+      const key = 'OP-00004'
+      const before = win(world, key)
+      const first = await systems.run('start')
+      let frozen = false
+      const stop = world.onChange((change) => {
+        if (frozen || change.collection !== 'erpOrders') return
+        frozen = true
+        process.kill(first.pid, 'SIGSTOP')
+      })
+      // Nobody answers while it stands still.
+      const asked = first.data(START, { id: idOf('opportunity', 'crm', key) }).catch(() => {})
+      await eventually(() => frozen, 20_000)
+      stop()
+      if (place.kind === 'postgres') {
+        // Another one carries the run to its end meanwhile, and the first finds that out.
+        const second = await systems.run('start')
+        expectDoneOnce(world, key, await ended(second, key), before)
+        process.kill(first.pid, 'SIGCONT')
+        await asked
+        // It reads and writes again: what it held is not its own any more.
+        expectDoneOnce(world, key, await ended(first, key), before)
+        await second.stop()
+      } else {
+        const since = Date.now()
+        await eventually(() => Date.now() - since > 3 * LEASE_MS)
+        process.kill(first.pid, 'SIGCONT')
+        await asked
+        expectDoneOnce(world, key, await ended(first, key), before)
+      }
+      await first.stop()
+    },
+  )
 })
+
+interface Run {
+  readonly state: string
+  readonly problem: unknown
+  readonly steps: readonly { readonly key: string }[]
+}
+interface Before {
+  readonly orders: number
+  readonly invoices: number
+}
+
+function win(world: World, key: string): Before {
+  const opportunity = world.get('crmOpportunities', key)
+  if (!opportunity) throw new Error(`the seed has no ${key}`)
+  world.put('crmOpportunities', { ...opportunity, stage: 'WON' })
+  return { orders: world.count('erpOrders'), invoices: world.count('financeInvoices') }
+}
+
+const ended = (client: Client, key: string): Promise<Run> =>
+  eventually(async () => {
+    const { flowRun } = await client.data(RUN, { key })
+    return ['COMPLETED', 'COMPENSATED', 'NEEDS_ATTENTION'].includes(flowRun?.state) && flowRun
+  }, 40_000)
+
+function expectDoneOnce(world: World, key: string, run: Run, before: Before): void {
+  expect(run).toMatchObject({ state: 'COMPLETED', problem: null })
+  expect(world.count('erpOrders')).toBe(before.orders + 1)
+  expect(world.count('financeInvoices')).toBe(before.invoices + 1)
+  const [order, receivable] = run.steps
+  const number = String(world.get('erpOrders', order?.key ?? '')?.docNum)
+  expect(world.get('financeInvoices', receivable?.key ?? '')?.orderNos).toEqual([number])
+  expect(world.get('crmOpportunities', key)?.orderNumber).toBe(number)
+}

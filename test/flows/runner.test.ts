@@ -1,5 +1,6 @@
 /** Flows over the demo's systems: what the runner makes of steps that go well, are refused, hang, and die. */
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { AppOptions } from '../../src/app.ts'
 import { type Flow, reject, type Step } from '../../src/flows/flow.ts'
@@ -334,5 +335,115 @@ describe('a flow', () => {
     expect(flowRuns.nodes.filter((one: { causedBy: unknown }) => one.causedBy === null)).toHaveLength(1)
     expect(gateway.demo.world.count('crmOpportunities')).toBe(before + 6)
     expect(await refused()).toHaveLength(1)
+  })
+
+  describe('whose record somebody else changes between reading and writing', () => {
+    const CUSTOMER = '70007'
+    const phoneOf = (gateway: TestGateway) => gateway.demo.world.get('crmCustomers', CUSTOMER)?.phone
+
+    /** @param times So often somebody is faster. */
+    const callBack = (gateway: () => TestGateway, times: number) => {
+      const seen: (string | null | undefined)[] = []
+      const step: Step = {
+        name: 'call-back',
+        async prepare(_run, tools) {
+          const found = await tools.record('crm', 'customer', CUSTOMER)
+          if (!found?.version) throw new Error('no version')
+          seen.push(found.phone)
+          if (seen.length <= times) {
+            const { world } = gateway().demo
+            const now = world.get('crmCustomers', CUSTOMER)
+            if (!now) throw new Error('no customer')
+            world.put('crmCustomers', { ...now, phone: `theirs ${seen.length}`, revision: now.revision + 1 })
+          }
+          const changes = { phone: `${found.phone}, and ours` }
+          const input = { key: CUSTOMER, expectedVersion: found.version, changes }
+          return { write: { system: 'crm', record: 'customer', action: 'update', input, key: CUSTOMER } }
+        },
+      }
+      return { step, seen }
+    }
+
+    it('is read and written anew', async () => {
+      let room: TestGateway | undefined
+      const { step, seen } = callBack(() => room as TestGateway, 2)
+      await using gateway = await open(flowOf([step]))
+      room = gateway
+      const run = await start(gateway)
+      expect(run).toMatchObject({ state: 'COMPLETED', steps: [{ state: 'DONE' }] })
+      expect(seen.slice(1)).toEqual(['theirs 1', 'theirs 2'])
+      expect(phoneOf(gateway)).toBe('theirs 2, and ours')
+      const { writebacks } = await gateway.data(
+        '{ writebacks(first: 10) { nodes { state problem { code } } } }',
+      )
+      expect(writebacks.nodes).toEqual([
+        { state: 'CONFIRMED', problem: null },
+        { state: 'REJECTED', problem: expect.objectContaining({ code: 'CONFLICT' }) },
+        { state: 'REJECTED', problem: expect.objectContaining({ code: 'CONFLICT' }) },
+      ])
+    })
+
+    it('is given up after three more tries, and what was done is undone', async () => {
+      let room: TestGateway | undefined
+      const { step, seen } = callBack(() => room as TestGateway, 100)
+      await using gateway = await open(flowOf([order, step]))
+      room = gateway
+      const run = await start(gateway, 20_000)
+      expect(run).toMatchObject({
+        state: 'COMPENSATED',
+        problem: { code: 'CONFLICT' },
+        steps: [{ state: 'UNDONE' }, { state: 'FAILED' }],
+      })
+      expect(seen).toHaveLength(4)
+      expect(phoneOf(gateway)).toBe('theirs 4')
+    })
+  })
+})
+
+describe('`flows.modules`', () => {
+  const withModule = async (text: string, use: (file: string) => Promise<void>) => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'house-flow.mjs')
+    writeFileSync(file, text)
+    try {
+      await use(file)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+  const configured = (file: string) =>
+    openTestGateway({
+      override: (raw) => Object.assign(raw, { flows: { tenant: 'demo', modules: [file] } }),
+    })
+
+  it('brings flows of the house, which run as those that come with the gateway', async () => {
+    const module = `export default [{
+      name: 'trial', version: 3, description: 'Of the house.',
+      subject: { system: 'crm', record: 'opportunity' },
+      stages: [{
+        name: 'mark',
+        prepare: async (run) => ({
+          write: { system: 'crm', record: 'opportunity', action: 'update', key: run.key,
+            input: { key: run.key, changes: { name: 'seen by the house' } } },
+        }),
+      }],
+    }]`
+    await withModule(module, async (file) => {
+      await using gateway = await configured(file)
+      const { flows } = await gateway.data('{ flows { name version description } }')
+      expect(flows).toEqual([{ name: 'trial', version: 3, description: 'Of the house.' }])
+      expect(await start(gateway)).toMatchObject({
+        state: 'COMPLETED',
+        version: 3,
+        steps: [{ name: 'mark' }],
+      })
+      expect(gateway.demo.world.get('crmOpportunities', OPPORTUNITY)?.name).toBe('seen by the house')
+    })
+  })
+
+  it('says which file brings none', async () => {
+    await withModule('export default { steps: [] }', async (file) => {
+      await expect(configured(file)).rejects.toThrow(`${file}: its default export is no flow`)
+    })
   })
 })
