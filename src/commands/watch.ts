@@ -17,6 +17,8 @@ export async function watch(args: readonly string[], flags: Flags): Promise<void
     ...(flags.key === undefined ? {} : { connectionParams: { 'X-API-Key': flags.key } }),
     retryAttempts: 0,
   })
+  // Whoever reads along may have seen enough: `npm run -s watch | head -1`.
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1))
   const operations = args.length > 0 ? args : STANDARD
   await Promise.all(
     operations.map(

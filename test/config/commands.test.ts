@@ -48,6 +48,13 @@ describe('the command line', () => {
         /systems: is missing[\s\S]*prot: is not known\n {4}Did you mean "port"\?/,
       ],
       [['start'], /does not run under NODE_ENV=production/, { NODE_ENV: 'production' }],
+      [
+        ['start', '--demo', 'everything'],
+        /does not run under NODE_ENV=production/,
+        { NODE_ENV: 'production' },
+      ],
+      [['start', '--demo', 'large'], /There is no demo "large"\. Demos: small, everything\./],
+      [['check', '--demo', 'small', '--config', wrong], /either --demo or --config/],
     ]
     const ended = await Promise.all(cases.map(([args, , env]) => run(args, env)))
     for (const [index, [args, words]] of cases.entries()) {
@@ -76,6 +83,18 @@ describe('check', () => {
     expect(ill.out).toMatch(/crm .*: reached in/)
     expect(ill.out).toMatch(/erp .*: reached in/)
     expect(ill.out).toMatch(/fin .*: not reached/)
+  })
+})
+
+describe('check of a demo', () => {
+  it('tells of each of its systems whether it can be reached', async () => {
+    const { code, out } = await run(['check', '--demo', 'everything'])
+    const reached = out.split('\n').filter((line) => /^\w+ +[a-z0-9-]+, test: reached in \d+ ms/.test(line))
+    expect({ code, reached: reached.length, lines: out.trim().split('\n').length }).toEqual({
+      code: 0,
+      reached: 17,
+      lines: 18,
+    })
   })
 })
 
