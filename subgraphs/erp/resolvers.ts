@@ -1,12 +1,12 @@
 /** Products and orders, and a customer's standing in the systems that take orders. */
 import type { Identity } from '../../src/identity/registry.ts'
-import { type Outcome, ok } from '../../src/systems/failure.ts'
+import { ok } from '../../src/systems/failure.ts'
 import type { OrderChanges } from '../../src/systems/port.ts'
 import type { Account, OrderLine, Product } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
-import { type ListArguments, pageOver } from '../kit/lists.ts'
+import { type ListArguments, newestOfCustomer, pageOver } from '../kit/lists.ts'
 import {
   customFieldsOf,
   gathered,
@@ -315,23 +315,8 @@ export function erpResolvers(rooms: Rooms) {
         return gathered(answers)
       },
 
-      async orders(node: CustomerNode, args: { first?: number }, context: SubgraphContext) {
-        const first = pageSize(args.first, 10)
-        const answers = await Promise.all(
-          accountsOf(node.identity).map(async ({ system, key }) => {
-            const page = await context.reader.list(system, 'order', { first, filter: { customer: key } })
-            const outcome: Outcome<Located<'order'>[]> = page.ok
-              ? ok(page.value.items.map(({ record }) => ({ system, record, from: page.from })))
-              : page
-            return { system, outcome }
-          }),
-        )
-        const dayOf = (order: Located<'order'>) => order.record.orderDate ?? ''
-        const all = gathered(answers)
-        const errors = all.filter((item) => item instanceof Error)
-        const orders = all.flatMap((item) => (item instanceof Error ? [] : [item]))
-        return [...orders.sort((a, b) => (dayOf(a) < dayOf(b) ? 1 : -1)).slice(0, first), ...errors]
-      },
+      orders: (node: CustomerNode, args: { first?: number }, context: SubgraphContext) =>
+        newestOfCustomer(context, 'order', accountsOf(node.identity), pageSize(args.first, 10)),
     },
 
     CustomerAccount: {

@@ -1,11 +1,11 @@
 /** Invoices, payments and what customers owe, in every system that keeps such books. */
 import type { Identity } from '../../src/identity/registry.ts'
-import { type Outcome, ok } from '../../src/systems/failure.ts'
+import { ok } from '../../src/systems/failure.ts'
 import type { Money, PaymentApplication } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
-import { type ListArguments, pageOver } from '../kit/lists.ts'
+import { type ListArguments, newestOfCustomer, pageOver } from '../kit/lists.ts'
 import { numbersOf, placesNaming } from '../kit/numbers.ts'
 import {
   gathered,
@@ -140,19 +140,13 @@ export function financeResolvers(rooms: Rooms) {
         return gathered(answers)
       },
 
-      async invoices(node: CustomerNode, args: { first?: number }, context: SubgraphContext) {
-        const first = pageSize(args.first, 10)
-        const answers = await Promise.all(
-          keysIn(systems, node.identity, 'invoice').map(async ({ system, key }) => {
-            const page = await context.reader.list(system, 'invoice', { first, filter: { customer: key } })
-            const outcome: Outcome<Located<'invoice'>[]> = page.ok
-              ? ok(page.value.items.map(({ record }) => ({ system, record, from: page.from })))
-              : page
-            return { system, outcome }
-          }),
-        )
-        return gathered(answers)
-      },
+      invoices: (node: CustomerNode, args: { first?: number }, context: SubgraphContext) =>
+        newestOfCustomer(
+          context,
+          'invoice',
+          keysIn(systems, node.identity, 'invoice'),
+          pageSize(args.first, 10),
+        ),
     },
 
     Order: {
@@ -168,6 +162,7 @@ export function financeResolvers(rooms: Rooms) {
         loadById(systems, context, 'invoice', id),
       ...recordFields('invoice', [
         'number',
+        'orderNumbers',
         'type',
         'issueDate',
         'dueDate',

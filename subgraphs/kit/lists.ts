@@ -1,11 +1,22 @@
 /** Lists that span systems: one page of all of them, one cursor that remembers where each of them stands. */
+import DataLoader from 'dataloader'
 import type { IdentityType } from '../../src/identity/registry.ts'
-import type { SourceFailure } from '../../src/systems/failure.ts'
+import type { Read } from '../../src/reading/reading.ts'
+import { type Outcome, ok, type SourceFailure } from '../../src/systems/failure.ts'
 import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
 import { portOf, type System, type Systems } from '../../src/systems/registry.ts'
 import type { SubgraphContext } from './context.ts'
 import { failureError, graphError } from './errors.ts'
-import { type Connection, decodeCursor, encodeCursor, type Located, pageSize, systemOf } from './records.ts'
+import {
+  type Connection,
+  decodeCursor,
+  encodeCursor,
+  gathered,
+  type Located,
+  locatedFrom,
+  pageSize,
+  systemOf,
+} from './records.ts'
 
 export interface ListArguments {
   readonly first?: number | null
@@ -229,4 +240,78 @@ function onceEach<T extends RecordType>(
       .find((key) => key !== undefined)
     return !home || (home.system === system.id && home.key === record.key)
   }
+}
+
+/* ---- what belongs to a customer ---- */
+
+/** Those that find their customer's documents, many customers at once. */
+type Belonging = 'order' | 'invoice'
+
+interface Wanted {
+  readonly key: string
+  readonly first: number
+}
+
+type Newest = DataLoader<Wanted, Read<readonly Located<Belonging>[]>>
+const loaders = new WeakMap<SubgraphContext, Map<string, Newest>>()
+
+/**
+ * The newest documents of a customer, over all keys that it has; an error in the place of a system that did not
+ * answer. For one customer a page is read; for several that are asked for together, the documents of all of them in as
+ * many calls as their keys need.
+ */
+export async function newestOfCustomer<T extends Belonging>(
+  context: SubgraphContext,
+  type: T,
+  places: readonly { readonly system: System; readonly key: string }[],
+  first: number,
+): Promise<(Located<T> | Error)[]> {
+  const answers = await Promise.all(
+    places.map(async ({ system, key }) => {
+      const read = await newestLoader(context, type, system).load({ key, first })
+      const outcome: Outcome<readonly Located<T>[]> = read.ok ? ok(read.value as readonly Located<T>[]) : read
+      return { system, outcome }
+    }),
+  )
+  const all = gathered(answers)
+  const found = all.filter((one): one is Located<T> => !(one instanceof Error))
+  return [...newestFirst(type, found).slice(0, first), ...all.filter((one) => one instanceof Error)]
+}
+
+function newestLoader<T extends Belonging>(context: SubgraphContext, type: T, system: System): Newest {
+  const ofRequest = loaders.get(context) ?? new Map<string, Newest>()
+  loaders.set(context, ofRequest)
+  const id = `${type} ${system.id}`
+  const known = ofRequest.get(id)
+  if (known) return known
+  const page = async ({ key, first }: Wanted) => {
+    const read = await context.reader.list(system, type, { first, filter: { customer: key } })
+    if (!read.ok) return read
+    const records = read.value.items.map(({ record }) => record)
+    return { ...read, value: locatedFrom<T>(system, read.from, records) }
+  }
+  const lookup = async ({ key, first }: Wanted) => {
+    const read = await context.reader.lookup(system, type, 'byCustomer', key)
+    if (!read.ok) return read
+    return {
+      ...read,
+      value: newestFirst(type, locatedFrom<T>(system, read.from, read.value)).slice(0, first),
+    }
+  }
+  // What was read is remembered elsewhere; here it only comes together.
+  const loader: Newest = new DataLoader(
+    (wanted) => {
+      const several = new Set(wanted.map(({ key }) => key)).size > 1
+      return Promise.all(wanted.map(several && portOf(system, type)?.lookups?.byCustomer ? lookup : page))
+    },
+    { cache: false },
+  )
+  ofRequest.set(id, loader)
+  return loader
+}
+
+function newestFirst<T extends RecordType>(type: T, found: readonly Located<T>[]): Located<T>[] {
+  const dated = found.map((node) => ({ node, when: whenOf(type, node.record) }))
+  const order = (a: When, b: When) => Number(isNewer(b, a)) - Number(isNewer(a, b))
+  return dated.sort((a, b) => order(a.when, b.when)).map(({ node }) => node)
 }

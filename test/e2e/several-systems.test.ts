@@ -190,6 +190,46 @@ test('customers that several systems know are listed once, and those of one syst
   expect(customers.nodes.map(({ name }: Data) => name)).toEqual(['只在分公司'])
 })
 
+test('the newest orders of many customers cost as many calls as their keys need, those of one a page', async () => {
+  const opened = await open((raw) => {
+    Object.assign(raw.systems.erp2 as object, { batchLimit: 4 })
+  })
+  const { gateway, main, branch, second } = opened
+  const QUERY =
+    '{ customers(first: 50) { nodes { externalIds { system key } orders(first: 3) { number system { id } } } } }'
+  const id = idOf('customer', 'erp', 'C20001')
+  await gateway.data('{ customers(first: 50) { nodes { id } } }')
+  second.clearCalls()
+  const { customers } = await gateway.data(QUERY)
+  const ordersOf = (world: World, system: string, cardCode: string) =>
+    world
+      .all('erpOrders')
+      .filter((order) => order.cardCode === cardCode)
+      .map(({ docNum, docDate }) => ({ name: `${system} ${docNum}`, docDate }))
+  let keys = 0
+  for (const { externalIds, orders } of customers.nodes) {
+    const expected = externalIds.flatMap(({ system, key }: Data) => {
+      if (system === 'erp2') keys++
+      if (system === 'erp') return ordersOf(main, system, key)
+      return system === 'erp2' ? ordersOf(branch, system, key) : []
+    })
+    expected.sort((a: Data, b: Data) => (a.docDate < b.docDate ? 1 : -1))
+    expect(orders.map(nameOf)).toEqual(expected.slice(0, 3).map(({ name }: Data) => name))
+  }
+  expect(keys).toBeGreaterThan(8)
+  const calls = () => second.calls.filter((call) => /orders\?/i.test(call))
+  expect(calls()).toHaveLength(Math.ceil(keys / 4))
+
+  second.clearCalls()
+  const { customer } = await gateway.data(
+    'query ($id: ID!) { customer(id: $id) { orders(first: 2) { number system { id } } } }',
+    { id },
+  )
+  expect(customer.orders).toHaveLength(2)
+  expect(calls()).toHaveLength(1)
+  expect(calls()[0]).toMatch(/limit=2(&|$)/)
+})
+
 const CREATE = `mutation ($input: CreateOrderInput!) {
   createOrder(input: $input) {
     writeback { state problem { code message } system { id } }
