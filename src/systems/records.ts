@@ -179,6 +179,10 @@ export interface Order extends RecordBase {
   readonly customerReference?: string | null
   /** The reference that a writeback left behind, if this gateway made the order. */
   readonly externalReference?: string | null
+  /** The online shop that it came in by, as this system numbers shops. */
+  readonly shop?: string | null
+  /** Numbers that it has at the shop's platform: several where orders of one buyer were put together. */
+  readonly platformNumbers?: readonly string[] | null
   readonly orderDate?: DateText | null
   readonly dueDate?: DateText | null
   readonly postingDate?: DateText | null

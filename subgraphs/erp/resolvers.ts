@@ -364,6 +364,8 @@ export function erpResolvers(rooms: Rooms) {
         'customerName',
         'customerReference',
         'externalReference',
+        'shop',
+        'platformNumbers',
         'orderDate',
         'dueDate',
         'postingDate',

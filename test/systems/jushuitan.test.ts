@@ -151,6 +151,8 @@ describe('reading orders', () => {
       customer: '小明的店',
       customerReference: '10087-260601',
       externalReference: null,
+      shop: '10087',
+      platformNumbers: ['10087-260601'],
       orderDate: '2026-06-25',
       updatedAt: '2026-06-25T10:00:00+08:00',
       status: 'SHIPPED',
@@ -397,6 +399,8 @@ describe('writing', () => {
       customer: '分销商-07',
       customerReference: 'PO 4711',
       externalReference: REFERENCE,
+      // What stands there is ours, not a platform's.
+      platformNumbers: [],
       comments: '加急 🚚',
       // 12.80 × 1.13 × 3 = 43.39; 356.50 × 1.13 × 0.9 = 362.56
       totals: { gross: { amount: '405.95', currency: 'CNY' } },

@@ -157,6 +157,13 @@ describe.each(['enterprise', 'flagship'] as const)('orders of the %s edition', (
     expect(called(/[tT]rade_?[qQ]uery/)).toHaveLength(3)
   })
 
+  test('put together from several of the platform, an order tells all their numbers', async () => {
+    const { order, seeded, world } = await setUp({ edition })
+    const first = at(seeded(), 0)
+    world.put('shopOrders', { ...first, platformNumber: 'P-1,P-2' })
+    expect(value(at(await order.readMany([keyOf(first)], call), 0))?.platformNumbers).toEqual(['P-1', 'P-2'])
+  })
+
   test('show buyer, platform number, amounts with tax, and times with the offset of the vendor', async () => {
     const { order, seeded } = await setUp({ edition })
     const first = at(seeded(), 0)
@@ -165,6 +172,8 @@ describe.each(['enterprise', 'flagship'] as const)('orders of the %s edition', (
       customer: '小明的店',
       customerReference: 'web01-260601',
       externalReference: null,
+      shop: 'web01',
+      platformNumbers: ['web01-260601'],
       orderDate: '2026-06-25',
       createdAt: '2026-06-25T10:00:00+08:00',
       updatedAt: '2026-06-25T10:00:00+08:00',

@@ -146,6 +146,8 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         customerName: it.shop_buyer_id,
         customerReference: reference === null ? it.so_id : fieldText(row, config.customerReferenceField),
         externalReference: reference,
+        shop: it.shop_id,
+        platformNumbers: it.so_id === null || reference !== null ? [] : [it.so_id],
         orderDate: day(it.order_date),
         dueDate: day(it.plan_delivery_date),
         status: statusOf(it),

@@ -173,6 +173,8 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
         customerName: it.customer_name ?? it.buyer_nick,
         customerReference: reference === null ? it.src_tids : own,
         externalReference: reference,
+        shop: it.shop_no,
+        platformNumbers: numbers.filter((number) => referenceIn(number) === null),
         orderDate: day(it.trade_time),
         dueDate: day(it.to_deliver_time),
         status,
