@@ -10,11 +10,17 @@ import { World } from '../../src/simulation/world.ts'
 import type { Outcome } from '../../src/systems/failure.ts'
 import { kinds } from '../../src/systems/kinds.ts'
 import { startKingdeeK3Simulator } from '../../src/systems/kingdee-k3/simulator.ts'
-import type { Adapter, RecordPort } from '../../src/systems/port.ts'
+import type { Adapter, Lookup, RecordPort } from '../../src/systems/port.ts'
 import type { RecordType } from '../../src/systems/records.ts'
 import { startSalesforceSimulator } from '../../src/systems/salesforce/simulator.ts'
 import { startSapB1Simulator } from '../../src/systems/sap-b1/simulator.ts'
 import { startSapS4Simulator } from '../../src/systems/sap-s4/simulator.ts'
+import { createYonyouU8 } from '../../src/systems/yonyou-u8/adapter.ts'
+import { yonyouU8Config } from '../../src/systems/yonyou-u8/config.ts'
+import {
+  startYonyouU8Simulator,
+  type YonyouU8SimulatorOptions,
+} from '../../src/systems/yonyou-u8/simulator.ts'
 
 const SECRET = 'S3cret-密码'
 const call = { caller: gatewayCaller }
@@ -133,4 +139,49 @@ test.each(
     expect(valuesOf(full.answer).some(isFilled)).toBe(true)
     expect(valuesOf(many.answer).some(isFilled)).toBe(false)
   }
+})
+
+async function u8(options: Pick<YonyouU8SimulatorOptions, 'orderCurrency'> = {}) {
+  const world = new World({ orders: 12, customers: 10, products: 10 })
+  const simulator = await startYonyouU8Simulator(world, { appSecret: SECRET, ...options })
+  closers.push(() => simulator.close())
+  const config = yonyouU8Config.parse({
+    baseUrl: simulator.url,
+    fromAccount: 'demo_dev',
+    toAccount: 'demo_u8',
+    appKey: 'opa-demo',
+    appSecret: SECRET,
+  })
+  const adapter = createYonyouU8(config, { systemId: 'u8', log: silentLog, timeoutMs: 5_000 })
+  closers.push(() => adapter.close())
+  const { order } = adapter.ports
+  if (!order?.list || !order.parts || !order.lookups?.byCustomer) throw new Error('no port')
+  const { list, parts, lookups } = order
+  const details = () => simulator.calls.filter((line) => line.includes('/api/saleorder/get')).length
+  return {
+    order: { list, parts, byCustomer: lookups.byCustomer as Lookup<'order'> },
+    details,
+    bare: { ...call, without: new Set(Object.keys(parts)) },
+  }
+}
+
+test('yonyou-u8: a list of heads is one call, where the whole orders are one more for each', async () => {
+  const { order, details, bare } = await u8()
+  const leftOut = new Set<string>(Object.values(order.parts).flat())
+  const rest = (record: object) =>
+    Object.fromEntries(Object.entries(record).filter(([field]) => !leftOut.has(field)))
+  const whole = given(await order.list({ first: 5 }, call)).items
+  expect([whole.length, details()]).toEqual([5, 5])
+  const heads = given(await order.list({ first: 5 }, bare)).items
+  expect(heads.map(({ record }) => rest(record))).toEqual(whole.map(({ record }) => rest(record)))
+  const { customer } = whole[0]?.record ?? {}
+  const [own] = await order.byCustomer.read([customer ?? ''], bare)
+  expect(given(own).length).toBeGreaterThan(0)
+  expect(details()).toBe(5)
+})
+
+test('yonyou-u8: a release whose list says no currency is asked for each order', async () => {
+  const { order, details, bare } = await u8({ orderCurrency: false })
+  given(await order.list({ first: 5 }, bare))
+  expect(details()).toBe(5)
 })

@@ -10,7 +10,7 @@ import { createU8Client, type U8Client } from './client.ts'
 import type { YonyouU8Config } from './config.ts'
 import { createMapping, type Mapping, versionOf, versionRange } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
-import { createOrders, type Orders } from './orders.ts'
+import { createOrders, DETAIL, DETAIL_FIELDS, type Orders } from './orders.ts'
 
 export const createYonyouU8: CreateAdapter<YonyouU8Config> = (config, context): Adapter => {
   const client = createU8Client(config, context)
@@ -352,6 +352,8 @@ function all<T>(outcomes: readonly Outcome<T>[]): Outcome<readonly T[]> {
 function orderPort({ client, config, map }: Base, orders: Orders): RecordPort<'order'> {
   return {
     batchLimit: config.batchLimit,
+    // By key it is one call for an order anyhow; of a list, one less for each.
+    parts: { [DETAIL]: DETAIL_FIELDS },
     readMany: orders.readMany,
     lookups: {
       // The number that people use is the key.

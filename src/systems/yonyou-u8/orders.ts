@@ -46,6 +46,21 @@ const isNumber = (key: Key): boolean =>
 
 type Row = Readonly<Record<string, unknown>>
 
+/** What the list of orders does not say of them, or not in every release. */
+export const DETAIL = 'detail'
+export const DETAIL_FIELDS = [
+  'lines',
+  'dueDate',
+  'comments',
+  'exchangeRate',
+  'companyTotals',
+  'customerReference',
+  'externalReference',
+  'customFields',
+  'createdAt',
+  'updatedAt',
+] as const satisfies readonly (keyof Order)[]
+
 export function createOrders({ client, config, clock, read, skip }: OrdersOptions): Orders {
   /** Head and lines of one order; null where there is none. @throws SourceError */
   const whole = async (code: string, head: Row | undefined, context: CallContext): Promise<Row | null> => {
@@ -63,14 +78,24 @@ export function createOrders({ client, config, clock, read, skip }: OrdersOption
     return rows.find((row) => fieldText(row, 'code') === code) as Row | undefined
   }
 
-  /** @returns Outcomes in the order of the heads. */
+  const says = (head: Row, own: string): boolean =>
+    fieldText(head, (config.orderFields as Readonly<Record<string, string>>)[own] ?? own) !== null
+  /** Whether a row of the list says what status, totals and their currency are made of. */
+  const isTelling = (head: Row): boolean =>
+    ['state', 'fhstatus', 'sum', 'timestamp'].every((name) => says(head, name)) &&
+    (says(head, 'currency') || says(head, 'natsum'))
+
+  /** One call each, unless the head says all that is wanted. @returns Outcomes in the order of the heads. */
   const details = (heads: readonly Row[], context: CallContext) =>
-    inOrder(heads, config.parallelCalls, (head) => whole(fieldText(head, 'code') ?? '', head, context)).then(
-      (rows) =>
-        rows.map((row): Outcome<Order | null> => {
-          if (!row.ok) return row
-          return row.value === null ? ok(null) : read(row.value)
-        }),
+    inOrder(heads, config.parallelCalls, async (head) =>
+      context.without?.has(DETAIL) && isTelling(head)
+        ? { ...head, entry: [] }
+        : whole(fieldText(head, 'code') ?? '', head, context),
+    ).then((rows) =>
+      rows.map((row): Outcome<Order | null> => {
+        if (!row.ok) return row
+        return row.value === null ? ok(null) : read(row.value)
+      }),
     )
 
   const readMany: Orders['readMany'] = async (keys, context) => {
