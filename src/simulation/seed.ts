@@ -146,6 +146,8 @@ const TERMS = [
 /** History ends here; everything later happened while the demo ran. */
 const LAST_DAY = Date.UTC(2026, 5, 30)
 const DAY = 86_400_000
+/** What was made after that happened while the demo ran, in this run or an earlier one. */
+export const HISTORY_ENDS = new Date(LAST_DAY + DAY).toISOString()
 const at = (daysBefore: number, hour = 9): string =>
   new Date(LAST_DAY - daysBefore * DAY + hour * 3_600_000).toISOString()
 const pad = (n: number, width: number): string => String(n).padStart(width, '0')

@@ -5,7 +5,7 @@
 import Big from 'big.js'
 import { scanParcel, sendParcel } from './parcels.ts'
 import type { Random } from './random.ts'
-import { cardCodeOf, itemCodeOf, QUIET_CUSTOMERS, QUIET_PRODUCTS } from './seed.ts'
+import { cardCodeOf, HISTORY_ENDS, itemCodeOf, QUIET_CUSTOMERS, QUIET_PRODUCTS } from './seed.ts'
 import { changeShopOrder, placeShopOrder, SHOP_WAREHOUSES, SHOPS, sendShopOrder } from './shops.ts'
 import type { Parcel, ParcelStage, WorldState } from './state.ts'
 import { nowText } from './trade.ts'
@@ -14,118 +14,111 @@ import { openDelivery, receive, ship, skuIdOf } from './warehousing.ts'
 /** Lets one thing happen now. */
 export type Sideline = (world: WorldState, random: Random) => () => void
 
+const isFresh = ({ createdAt }: { readonly createdAt: string }): boolean => createdAt > HISTORY_ENDS
+
 const movingRank = (world: WorldState, random: Random): number => {
   const products = world.count('erpItems')
   return products > QUIET_PRODUCTS ? random.int(QUIET_PRODUCTS + 1, products) : random.int(1, products)
 }
 
 /** Somebody buys in one of the shops, or what was bought is picked and sent. */
-export const shops: Sideline = (world, random) => {
-  const before = new Set(world.all('shopOrders').map(({ orderId }) => orderId))
-  return () => {
-    const open = world
-      .all('shopOrders')
-      .find(({ orderId, status }) => !before.has(orderId) && (status === 'PAID' || status === 'PICKING'))
-    const number = world.count('shopOrders') + 1
-    if (open && number % 3 !== 0) {
-      if (open.status === 'PAID') changeShopOrder(world, open, { status: 'PICKING' })
-      else {
-        const waybill = {
-          carrier: 'YTO',
-          carrierName: '圆通速递',
-          number: `YT88${open.orderId.padStart(11, '0')}`,
-        }
-        sendShopOrder(world, open, waybill)
-        handOver(world, {
-          number: waybill.number,
-          carrier: 'YTO',
-          to: `${open.receiver.province}${open.receiver.district}`,
-        })
+export const shops: Sideline = (world, random) => () => {
+  const open = world
+    .all('shopOrders')
+    .find((order) => isFresh(order) && (order.status === 'PAID' || order.status === 'PICKING'))
+  const number = world.count('shopOrders') + 1
+  if (open && number % 3 !== 0) {
+    if (open.status === 'PAID') changeShopOrder(world, open, { status: 'PICKING' })
+    else {
+      const waybill = {
+        carrier: 'YTO',
+        carrierName: '圆通速递',
+        number: `YT88${open.orderId.padStart(11, '0')}`,
       }
-      return
+      sendShopOrder(world, open, waybill)
+      handOver(world, {
+        number: waybill.number,
+        carrier: 'YTO',
+        to: `${open.receiver.province}${open.receiver.district}`,
+      })
     }
-    const rank = movingRank(world, random)
-    const item = world.get('erpItems', itemCodeOf(rank))
-    if (!item) return
-    const shop = random.pick(SHOPS)
-    const quantity = String(random.int(1, 3))
-    const price = new Big(item.price).times('1.13').toFixed(2)
-    placeShopOrder(world, {
-      shop,
-      platformNumber: `${shop}-${Date.now()}`,
-      buyer: `buyer_${random.int(100, 999)}`,
-      receiver: RECEIVER,
-      warehouse: SHOP_WAREHOUSES[0].code,
-      lines: [
-        {
-          item: item.code,
-          name: item.name,
-          quantity,
-          price,
-          amount: new Big(price).times(quantity).toFixed(2),
-        },
-      ],
-    })
+    return
   }
+  const rank = movingRank(world, random)
+  const item = world.get('erpItems', itemCodeOf(rank))
+  if (!item) return
+  const shop = random.pick(SHOPS)
+  const quantity = String(random.int(1, 3))
+  const price = new Big(item.price).times('1.13').toFixed(2)
+  placeShopOrder(world, {
+    shop,
+    platformNumber: `${shop}-27${String(number).padStart(6, '0')}`,
+    buyer: `buyer_${random.int(100, 999)}`,
+    receiver: RECEIVER,
+    warehouse: SHOP_WAREHOUSES[0].code,
+    lines: [
+      {
+        item: item.code,
+        name: item.name,
+        quantity,
+        price,
+        amount: new Big(price).times(quantity).toFixed(2),
+      },
+    ],
+  })
 }
 
 /** What was set aside for an order is sent; else goods arrive. */
-export const warehouse: Sideline = (world, random) => {
-  const before = new Set(world.all('wmsReservations').map(({ reservationId }) => reservationId))
-  return () => {
-    const reservation = world
-      .all('wmsReservations')
-      .find(({ reservationId, status }) => status === 'ACTIVE' && !before.has(reservationId))
-    const [first] = reservation?.lines.filter(({ open }) => new Big(open).gt(0)) ?? []
-    if (reservation && first) {
-      const { warehouseId } = first
-      const delivery = openDelivery(world, {
-        direction: 'OUT',
-        deliveryType: 'SALES',
-        orderNo: reservation.orderNo,
-        reservationId: reservation.reservationId,
-        warehouseId,
-        lines: reservation.lines
-          .filter((line) => line.warehouseId === warehouseId && new Big(line.open).gt(0))
-          .map(({ skuId, open }) => ({ skuId, quantity: open })),
-      })
-      const { trackingNo, deliveryId, orderNo } = ship(world, delivery)
-      if (trackingNo === null) return
-      handOver(world, {
-        number: trackingNo,
-        carrier: 'SF',
-        to: '江苏省苏州市',
-        orderNo,
-        deliveryNo: deliveryId,
-      })
-      return
-    }
-    const skuId = skuIdOf(movingRank(world, random))
-    const lines = [{ skuId, quantity: String(random.int(5, 30)) }]
+export const warehouse: Sideline = (world, random) => () => {
+  const reservation = world.all('wmsReservations').find((one) => isFresh(one) && one.status === 'ACTIVE')
+  const [first] = reservation?.lines.filter(({ open }) => new Big(open).gt(0)) ?? []
+  if (reservation && first) {
+    const { warehouseId } = first
     const delivery = openDelivery(world, {
-      direction: 'IN',
-      deliveryType: 'PURCHASE',
-      orderNo: null,
-      warehouseId: 'WH-SZX-01',
-      lines,
+      direction: 'OUT',
+      deliveryType: 'SALES',
+      orderNo: reservation.orderNo,
+      reservationId: reservation.reservationId,
+      warehouseId,
+      lines: reservation.lines
+        .filter((line) => line.warehouseId === warehouseId && new Big(line.open).gt(0))
+        .map(({ skuId, open }) => ({ skuId, quantity: open })),
     })
-    receive(world, delivery)
+    const { trackingNo, deliveryId, orderNo } = ship(world, delivery)
+    if (trackingNo === null) return
+    handOver(world, {
+      number: trackingNo,
+      carrier: 'SF',
+      to: '江苏省苏州市',
+      orderNo,
+      deliveryNo: deliveryId,
+    })
+    return
   }
+  const skuId = skuIdOf(movingRank(world, random))
+  const lines = [{ skuId, quantity: String(random.int(5, 30)) }]
+  const delivery = openDelivery(world, {
+    direction: 'IN',
+    deliveryType: 'PURCHASE',
+    orderNo: null,
+    warehouseId: 'WH-SZX-01',
+    lines,
+  })
+  receive(world, delivery)
 }
 
-/** The next scan of the parcel that has waited longest. */
-export const parcels: Sideline = (world) => {
-  const before = new Set(world.all('parcels').map(({ number }) => number))
-  return () => {
-    const parcel = world
-      .all('parcels')
-      .filter(({ number, steps }) => !before.has(number) && steps.length <= ROUTE.length)
-      .sort((one, other) => (one.updatedAt < other.updatedAt ? -1 : 1))[0]
-    const next = parcel && ROUTE[parcel.steps.length - 1]
-    if (!parcel || !next) return
+/** The next scan of those parcels that have waited longest: as many as keep up with what is sent. */
+export const parcels: Sideline = (world) => () => {
+  const waiting = world
+    .all('parcels')
+    .filter((parcel) => isFresh(parcel) && parcel.steps.length <= ROUTE.length)
+    .sort((one, other) => (one.updatedAt < other.updatedAt ? -1 : 1))
+  for (const { number, to, steps } of waiting.slice(0, 5)) {
+    const next = ROUTE[steps.length - 1]
+    if (!next) continue
     const [stage, text] = next
-    const place = stage === 'MOVING' ? '上海市' : parcel.to
-    scanParcel(world, parcel.number, stage, place, text, stage === 'SIGNED' ? { signedBy: '本人' } : {})
+    const place = stage === 'MOVING' ? '上海市' : to
+    scanParcel(world, number, stage, place, text, stage === 'SIGNED' ? { signedBy: '本人' } : {})
   }
 }
 

@@ -19,6 +19,7 @@ it('what was sold in a shop is picked, sent, and handed to a carrier', () => {
   const fresh = of.all('shopOrders').slice(before.length)
   const [sent] = fresh.filter(({ status }) => status === 'SENT')
   expect(of.get('parcels', sent?.waybill?.number ?? '')?.steps).toMatchObject([{ stage: 'COLLECTED' }])
+  expect(new Set(fresh.map(({ platformNumber }) => platformNumber)).size).toBe(fresh.length)
   for (const { lines } of fresh) for (const { item } of lines) expect(item > 'A00005', item).toBe(true)
 })
 
@@ -42,10 +43,8 @@ it('what is set aside leaves the warehouse for its order, and what is not moves 
 it('a parcel is scanned until it is signed for; those of the first day stay where they are', () => {
   const of = world()
   const before = of.all('parcels')
-  // Parcels are told from those of the first day when the sideline begins.
-  const step = parcels(of, createRandom(7))
   run(of, shops, 12)
-  for (let n = 0; n < 40; n++) step()
+  run(of, parcels, 12)
   expect(of.all('parcels').slice(0, before.length)).toEqual(before)
   const fresh = of.all('parcels').slice(before.length)
   expect(fresh.length).toBeGreaterThan(0)
