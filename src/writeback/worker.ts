@@ -288,11 +288,13 @@ export function createWorker(options: WorkerOptions): Worker {
     if (verdict.value.effect === 'done') return confirm(held, system, verdict.value.result, observed)
     const { proven, evidence } = verdict.value
     const waited = notFoundSince !== null && ageMs(notFoundSince) >= system.commitDelayMs
-    if (!proven && !waited) {
+    const lastTry = writeback.tries >= settings(system.id).attempts
+    // That a repetition would be safe is no proof that the last one will not come yet.
+    if ((!proven || lastTry) && !waited) {
       const left = notFoundSince ? system.commitDelayMs - ageMs(notFoundSince) : system.commitDelayMs
       return lookLater(notFoundSince ?? now(), Math.max(left, 50))
     }
-    if (writeback.tries >= settings(system.id).attempts) {
+    if (lastTry) {
       const sent = `Sent ${writeback.attempts} times, never found in the system: ${evidence}.`
       return take(held, { name: 'needs-attention', problem, evidence: sent })
     }

@@ -184,6 +184,29 @@ describe('a write that needs a person', () => {
     ])
   })
 
+  it('is none that the system makes a moment later, though a repetition would have been safe', async () => {
+    await using own = await open({
+      override: (file) =>
+        Object.assign(file.systems.crm as object, {
+          commitDelay: '3s',
+          uniqueExternalRef: true,
+          writing: { attempts: 1 },
+        }),
+    })
+    const match = 'POST /api/opportunities'
+    own.demo.simulators.crm.setFaults([{ kind: 'late', ms: 600, match, times: 1 }])
+    const { createOpportunity } = await own.data(
+      `mutation O($id: ID!) { createOpportunity(input: { idempotencyKey: "late", customerId: $id, name: "late" },
+        waitFor: 20000) { writeback { ${FIELDS} } } }`,
+      { id: idOf('customer', 'crm', '70007') },
+    )
+    const { state, attempts, history } = createOpportunity.writeback
+    expect({ state, attempts }).toEqual({ state: 'CONFIRMED', attempts: 1 })
+    expect(history.map((one: Data) => one.state)).not.toContain('NEEDS_ATTENTION')
+    const made = own.demo.world.all('crmOpportunities').filter(({ name }) => name === 'late')
+    expect(made).toHaveLength(1)
+  })
+
   it('is confirmed by hand with the key that the person found', async () => {
     await using own = await open()
     own.demo.simulators.erp.setFaults([{ kind: 'drop-before', match: 'POST .*/Orders', times: 3 }])
