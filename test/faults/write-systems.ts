@@ -51,6 +51,8 @@ export interface Wish {
 export interface Truth {
   /** How often a record with this reference is there; undefined where the system lets nobody count. */
   count(made: Made): Promise<number | undefined>
+  /** When it was made there, by the clock of the campaign; undefined where only the system knows. */
+  madeAt(reference: string): string | undefined
   commentsOf(system: string, order: string): Promise<string | null | undefined>
   /** What is wrong with what a finished run left, one line each. */
   wrongWith(run: FlowRun): readonly string[]
@@ -65,7 +67,7 @@ export interface Made {
 }
 
 /** Longer than the latest late commit and the longest request. */
-const COMMIT_DELAY_MS = 2_500
+export const COMMIT_DELAY_MS = 2_500
 const TIMEOUT_MS = 1_000
 
 /** On requests that write. Chosen so that about one in five meets one, and three in a row hardly ever do. */
@@ -97,6 +99,8 @@ export async function simulated(folder: string): Promise<CampaignSystems> {
     everyMs: 0,
     pollEvery: '0s',
     world: { customers: 8, products: 8, orders: 30 },
+    // Gateways that were killed leave sessions behind, which hold licences until they time out.
+    erp: { sessionTimeoutMs: 4_000 },
     dataDir: join(folder, 'world'),
   })
   const { world } = demo
@@ -186,16 +190,20 @@ export async function simulated(folder: string): Promise<CampaignSystems> {
     },
     async truth() {
       const there = new Map<string, number>()
-      const note = (reference: string | null | undefined) => {
-        if (reference) there.set(reference, (there.get(reference) ?? 0) + 1)
+      const times = new Map<string, string>()
+      const note = (reference: string | null | undefined, { createdAt }: { readonly createdAt: string }) => {
+        if (!reference) return
+        there.set(reference, (there.get(reference) ?? 0) + 1)
+        times.set(reference, createdAt)
       }
-      for (const one of world.all('erpOrders')) note(one.userFields.U_TributaryRef)
-      for (const one of world.all('crmOpportunities')) note(one.externalRef)
-      for (const one of world.all('financePayments')) note(one.externalReference)
-      for (const one of world.all('financeInvoices')) note(one.externalReference)
-      for (const one of world.all('wmsReservations')) note(one.externalRef)
+      for (const one of world.all('erpOrders')) note(one.userFields.U_TributaryRef, one)
+      for (const one of world.all('crmOpportunities')) note(one.externalRef, one)
+      for (const one of world.all('financePayments')) note(one.externalReference, one)
+      for (const one of world.all('financeInvoices')) note(one.externalReference, one)
+      for (const one of world.all('wmsReservations')) note(one.externalRef, one)
       return {
         count: async ({ reference }) => there.get(reference) ?? 0,
+        madeAt: (reference) => times.get(reference),
         commentsOf: async (_system, order) => world.get('erpOrders', order)?.comments,
         wrongWith(run) {
           const wrong: string[] = []
@@ -316,6 +324,7 @@ export async function external(file: string): Promise<CampaignSystems> {
           if (!verdict.ok) return undefined
           return verdict.value.effect === 'done' ? 1 : 0
         },
+        madeAt: () => undefined,
         async commentsOf(id, order) {
           const system = systemOf(id)
           const [read] = (system && (await portOf(system, 'order')?.readMany([order], context))) ?? []
