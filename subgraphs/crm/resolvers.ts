@@ -166,6 +166,38 @@ export function crmResolvers(rooms: Rooms) {
         return { writeback, customer: record && (await ofLocated(context, record)) }
       },
 
+      async addCustomerNote(
+        _: unknown,
+        {
+          input,
+          ...how
+        }: { input: { idempotencyKey: string; id: string; system?: string | null; text: string } } & How,
+        context: SubgraphContext,
+      ) {
+        const { id, system, text } = input
+        if (text.trim() === '') throw badInput('"text" is empty: say what is to be noted.', 'text')
+        const identity = await identityOf(systems, context, 'customer', id)
+        const able = keysIn(systems, identity, 'customer').filter(
+          (one) => portOf(one.system, 'customer')?.actions?.addNote,
+        )
+        const target = chooseTarget(systems, able, {
+          record: 'customer',
+          what: 'systems that take notes about this customer',
+          asked: { system },
+          none: 'No system that takes notes knows this customer.',
+        })
+        const { writeback } = await write(rooms, context, {
+          mutation: 'addCustomerNote',
+          input,
+          system: target.system,
+          record: 'customer',
+          action: 'addNote',
+          adapterInput: { key: target.key, text },
+          ...how,
+        })
+        return { writeback, customer: await findCustomer(context, id) }
+      },
+
       async createOpportunity(
         _: unknown,
         {

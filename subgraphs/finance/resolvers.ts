@@ -36,12 +36,24 @@ interface ApplicationNode {
   readonly application: PaymentApplication
 }
 
-interface RecordPaymentInput {
+interface AccountInput {
   readonly idempotencyKey: string
   readonly customerId: string
   readonly system?: string | null
   readonly company?: string | null
   readonly account?: string | null
+}
+
+interface CreateInvoiceInput extends AccountInput {
+  readonly orderNumbers?: readonly string[] | null
+  readonly issueDate: string
+  readonly dueDate?: string | null
+  readonly gross: Money
+  readonly net?: string | null
+  readonly tax?: string | null
+}
+
+interface RecordPaymentInput extends AccountInput {
   readonly date: string
   readonly amount: Money
   readonly method?: string | null
@@ -60,16 +72,18 @@ export function financeResolvers(rooms: Rooms) {
     identity: await context.identities.byKey('customer', system.id, key),
   })
 
-  const choosePayee = async (context: SubgraphContext, input: RecordPaymentInput) => {
+  const chooseAccount = async (
+    context: SubgraphContext,
+    record: 'payment' | 'invoice',
+    input: AccountInput,
+  ) => {
     const identity = await identityOf(systems, context, 'customer', input.customerId)
-    const able = keysIn(systems, identity, 'customer').filter(
-      ({ system }) => portOf(system, 'payment')?.create,
-    )
+    const able = keysIn(systems, identity, 'customer').filter(({ system }) => portOf(system, record)?.create)
     return chooseTarget(systems, able, {
-      record: 'payment',
+      record,
       what: 'accounts of this customer',
       asked: input,
-      none: 'No system that takes payments knows this customer. Open an account there, or link it with linkExternalId.',
+      none: `No system that takes ${record}s knows this customer. Open an account there, or link it with linkExternalId.`,
     })
   }
 
@@ -92,7 +106,7 @@ export function financeResolvers(rooms: Rooms) {
         context: SubgraphContext,
       ) {
         requirePositive(input.amount.amount, 'amount.amount')
-        const { system, key } = await choosePayee(context, input)
+        const { system, key } = await chooseAccount(context, 'payment', input)
         const applications = (input.applications ?? []).map(({ invoiceId, amount }, index) => {
           const place = `applications[${index}]`
           requirePositive(amount, `${place}.amount`)
@@ -114,6 +128,50 @@ export function financeResolvers(rooms: Rooms) {
           ...how,
         })
         return { writeback, payment: record }
+      },
+
+      async createInvoice(
+        _: unknown,
+        { input, ...how }: { input: CreateInvoiceInput } & How,
+        context: SubgraphContext,
+      ) {
+        requirePositive(input.gross.amount, 'gross.amount')
+        const { system, key } = await chooseAccount(context, 'invoice', input)
+        const { orderNumbers, issueDate, gross, dueDate, net, tax } = input
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'createInvoice',
+          input,
+          system,
+          record: 'invoice',
+          action: 'create',
+          adapterInput: {
+            customer: key,
+            orderNumbers: orderNumbers ?? [],
+            issueDate,
+            gross,
+            ...given({ dueDate, net, tax }),
+          },
+          ...how,
+        })
+        return { writeback, invoice: record }
+      },
+
+      async cancelInvoice(
+        _: unknown,
+        { input, ...how }: { input: { idempotencyKey: string; id: string; expectedVersion?: string } } & How,
+        context: SubgraphContext,
+      ) {
+        const { system, key } = located(systems, 'invoice', input.id)
+        const { writeback, record } = await write(rooms, context, {
+          mutation: 'cancelInvoice',
+          input,
+          system,
+          record: 'invoice',
+          action: 'cancel',
+          adapterInput: { key, ...given({ expectedVersion: input.expectedVersion }) },
+          ...how,
+        })
+        return { writeback, invoice: record }
       },
     },
 
