@@ -258,22 +258,23 @@ export interface Reservation extends RecordBase {
 }
 
 /** Where a parcel is, in the order in which it usually goes. */
-export type ShipmentStatus =
+export const SHIPMENT_STATUSES = [
   /** Announced to the carrier, which does not have it yet. */
-  | 'CREATED'
-  | 'PICKED_UP'
-  | 'IN_TRANSIT'
-  | 'CUSTOMS'
-  | 'OUT_FOR_DELIVERY'
+  'CREATED',
+  'PICKED_UP',
+  'IN_TRANSIT',
+  'CUSTOMS',
+  'OUT_FOR_DELIVERY',
   /** The recipient has it. */
-  | 'DELIVERED'
+  'DELIVERED',
   /** It does not go on by itself: refused, damaged, held, not deliverable. */
-  | 'EXCEPTION'
-  | 'RETURNING'
+  'EXCEPTION',
+  'RETURNING',
   /** The sender has it again. */
-  | 'RETURNED'
-  | 'CANCELLED'
-  | 'UNKNOWN'
+  'RETURNED',
+  'CANCELLED',
+] as const
+export type ShipmentStatus = (typeof SHIPMENT_STATUSES)[number] | 'UNKNOWN'
 
 /** What the carrier noted on the way. */
 export interface ShipmentEvent {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { type Clock, createClock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
 import { isDecimal } from '../json.ts'
-import type { RecordType, RecordTypes } from '../records.ts'
+import { type RecordType, type RecordTypes, SHIPMENT_STATUSES } from '../records.ts'
 import {
   compileExpression,
   type Expression,
@@ -98,19 +98,6 @@ const oneOf = <const V extends string>(...values: readonly V[]) =>
 /** Where a value is none of ours it is kept as the vendor's, and ours is `UNKNOWN`. */
 const status = <const V extends string>(...values: readonly V[]) =>
   text.transform((given) => ({ given, ours: values.find((value) => value === given?.toUpperCase()) }))
-
-const ON_THE_WAY = [
-  'CREATED',
-  'PICKED_UP',
-  'IN_TRANSIT',
-  'CUSTOMS',
-  'OUT_FOR_DELIVERY',
-  'DELIVERED',
-  'EXCEPTION',
-  'RETURNING',
-  'RETURNED',
-  'CANCELLED',
-] as const
 
 const address = z.strictObject({
   type: oneOf('BILLING', 'SHIPPING', 'OFFICE').transform((given) => given ?? ('OFFICE' as const)),
@@ -285,7 +272,7 @@ function shapes(clock: Clock) {
       trackingNumber: needed(text),
       carrier: text,
       carrierName: text,
-      status: status(...ON_THE_WAY),
+      status: status(...SHIPMENT_STATUSES),
       vendorStatus: text,
       recipientRegion: text,
       expectedDelivery: day,
@@ -298,7 +285,7 @@ function shapes(clock: Clock) {
           time: needed(time),
           place: text,
           text: needed(text),
-          status: oneOf(...ON_THE_WAY),
+          status: oneOf(...SHIPMENT_STATUSES),
           vendorStatus: text,
         }),
       ),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isTimeZone } from '../clock.ts'
+import { SHIPMENT_STATUSES } from '../records.ts'
 import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../rest/settings.ts'
 
 const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer, authBy.basic, authBy.apiKey])
@@ -73,21 +74,7 @@ export const restTmsConfig = z.strictObject({
     .record(z.string().min(1), z.string().min(1))
     .default({})
     .describe('Names of carriers that callers may use, and the code of the TMS: `顺丰: SF`'),
-  statuses: codes(
-    [
-      'CREATED',
-      'PICKED_UP',
-      'IN_TRANSIT',
-      'CUSTOMS',
-      'OUT_FOR_DELIVERY',
-      'DELIVERED',
-      'EXCEPTION',
-      'RETURNING',
-      'RETURNED',
-      'CANCELLED',
-    ],
-    'What a status means; each of our own words means itself',
-  ),
+  statuses: codes(SHIPMENT_STATUSES, 'What a status means; each of our own words means itself'),
   paths: z
     .strictObject({ shipments: path('/api/v1/shipments', 'Shipments') })
     .prefault({})

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { createClock } from '../clock.ts'
 import type { Outcome } from '../failure.ts'
 import type { ShipmentTrack } from '../port.ts'
-import type { Shipment, ShipmentStatus } from '../records.ts'
+import { SHIPMENT_STATUSES, type Shipment, type ShipmentStatus } from '../records.ts'
 import {
   customOf,
   fieldText,
@@ -19,18 +19,9 @@ import {
 } from '../rest/fields.ts'
 import type { RestTmsConfig } from './config.ts'
 
-const STATUSES: Readonly<Record<string, ShipmentStatus>> = {
-  CREATED: 'CREATED',
-  PICKED_UP: 'PICKED_UP',
-  IN_TRANSIT: 'IN_TRANSIT',
-  CUSTOMS: 'CUSTOMS',
-  OUT_FOR_DELIVERY: 'OUT_FOR_DELIVERY',
-  DELIVERED: 'DELIVERED',
-  EXCEPTION: 'EXCEPTION',
-  RETURNING: 'RETURNING',
-  RETURNED: 'RETURNED',
-  CANCELLED: 'CANCELLED',
-}
+const STATUSES: Readonly<Record<string, ShipmentStatus>> = Object.fromEntries(
+  SHIPMENT_STATUSES.map((status) => [status, status]),
+)
 
 export interface Mapping {
   /** @returns `invalid-response` when this one record cannot be read. */
