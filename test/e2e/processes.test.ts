@@ -7,13 +7,15 @@ import { openSubgraphDoor } from '../../src/gateway/subgraph-door.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import { SUBGRAPHS, subgraphSchema } from '../../subgraphs/index.ts'
 import { clientOf, codesOf, eventually, idOf, openTestGateway } from './kit.ts'
-import { CALLER_SECRET, type Running, type Systems, simulateSystems } from './processes.ts'
+import { CALLER_SECRET, KEY, type Running, type Systems, simulateSystems } from './processes.ts'
 
 // Processes start in a second; on a machine that is busy with other tests, in ten.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const CREATE = `mutation Create($input: CreateOrderInput!) { createOrder(input: $input) {
   writeback { id state attempts } order { id number customer { name level } } } }`
+const CREATE_ALONE =
+  'mutation Create($input: CreateOrderInput!) { createOrder(input: $input) { writeback { state } } }'
 const input = (idempotencyKey: string) => ({
   idempotencyKey,
   customerId: idOf('customer', 'crm', '70007'),
@@ -102,6 +104,30 @@ describe('a gateway and a subgraph as two processes over one store', () => {
         },
       },
     ])
+  })
+
+  it('say of an event that the other process reads whether it is as fresh as was demanded', async () => {
+    await using orders = await gateway.listen(
+      'subscription { orderChanged { event order { customerReference customer { level } } } }',
+      undefined,
+      { 'x-api-key': KEY, 'cache-control': 'max-age=0' },
+    )
+    await gateway.data(CREATE, { input: input('demanding') })
+    const [fresh] = await orders.take(1)
+    expect(fresh).toMatchObject({
+      data: { orderChanged: { order: { customerReference: 'demanding' } } },
+      extensions: { freshness: { met: true } },
+    })
+    systems.simulators.crm.setFaults([{ kind: 'refuse' }])
+    try {
+      await gateway.data(CREATE_ALONE, { input: input('without the CRM') })
+      expect((await orders.take(2))[1]).toMatchObject({
+        data: { orderChanged: { order: { customer: { level: 'VIP' } } } },
+        extensions: { freshness: { met: false } },
+      })
+    } finally {
+      systems.simulators.crm.setFaults([])
+    }
   })
 
   it('tell of the steps of a writeback that the other process carries', async () => {
