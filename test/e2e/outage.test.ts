@@ -19,7 +19,8 @@ function openSmallBatches(): Promise<TestGateway> {
     world: { customers: 45, products: 40, orders: 90 },
     override: ({ systems: { crm, erp, fin } }) => {
       Object.assign(crm as object, { batchLimit: LIMITS.crm })
-      Object.assign(erp as object, { batchLimit: LIMITS.erp })
+      // Each read by itself, to be counted; in a $batch these would be two calls in all.
+      Object.assign(erp as object, { batchLimit: LIMITS.erp, batchRequests: 1 })
       Object.assign(fin as object, { batchSize: LIMITS.fin })
     },
   })
