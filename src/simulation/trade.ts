@@ -313,6 +313,30 @@ export function pay(world: WorldState, draft: PaymentDraft): FinancePayment {
   return payment
 }
 
+/** What is still to be paid. */
+export const openOf = (invoice: FinanceInvoice): Big =>
+  invoice.cancelled ? new Big(0) : new Big(invoice.gross).minus(invoice.paid)
+
+/** What of a payment settles no invoice. */
+export const unappliedOf = ({ amount, applications }: FinancePayment): Big =>
+  applications.reduce((left, part) => left.minus(part.amount), new Big(amount))
+
+/** By currency, what of these invoices is open, and what of that was due before `day`. @param open Of one of them. */
+export function balancesOf(
+  invoices: readonly FinanceInvoice[],
+  day: string,
+  open: (invoice: FinanceInvoice) => Big = openOf,
+): ReadonlyMap<string, { readonly open: Big; readonly overdue: Big }> {
+  const balances = new Map<string, { open: Big; overdue: Big }>()
+  for (const invoice of invoices) {
+    const before = balances.get(invoice.currency) ?? { open: new Big(0), overdue: new Big(0) }
+    const more = open(invoice)
+    const overdue = invoice.dueDate < day ? before.overdue.plus(more) : before.overdue
+    balances.set(invoice.currency, { open: before.open.plus(more), overdue })
+  }
+  return balances
+}
+
 /** Finance knows customers by their tax number, as the real one would have been set up. */
 export function financeCustomerOf(world: WorldState, cardCode: string): string | undefined {
   const taxNumber = world.get('erpAccounts', cardCode)?.taxNumber

@@ -4,7 +4,7 @@
  */
 import Big from 'big.js'
 import type { SimulatedRequest } from '../../simulation/server.ts'
-import { digitsOf, nowText, pay, round } from '../../simulation/trade.ts'
+import { balancesOf, digitsOf, nowText, openOf, pay, round, unappliedOf } from '../../simulation/trade.ts'
 import type {
   FinanceCustomer,
   FinanceInvoice,
@@ -75,9 +75,6 @@ export function startRestFinanceSimulator(
 
 /* ---- what is shown ---- */
 
-const openOf = (invoice: FinanceInvoice): Big =>
-  invoice.cancelled ? new Big(0) : new Big(invoice.gross).minus(invoice.paid)
-
 function statusOf(invoice: FinanceInvoice): string {
   if (invoice.cancelled) return 'CANCELLED'
   if (openOf(invoice).lte(0)) return 'PAID'
@@ -112,7 +109,6 @@ const showInvoice = (one: FinanceInvoice): Shown => ({
 })
 
 function showPayment(one: FinancePayment): Shown {
-  const applied = one.applications.reduce((sum, part) => sum.plus(part.amount), new Big(0))
   return {
     paymentId: one.paymentNo,
     paymentNo: one.paymentNo,
@@ -124,7 +120,7 @@ function showPayment(one: FinancePayment): Shown {
     reference: one.reference,
     externalRef: one.externalReference,
     applications: one.applications.map(({ invoiceNo, amount }) => ({ invoiceId: invoiceNo, amount })),
-    unappliedAmount: round(new Big(one.amount).minus(applied), one.currency),
+    unappliedAmount: round(unappliedOf(one), one.currency),
     status: one.cancelled ? 'CANCELLED' : 'POSTED',
     createTime: one.createdAt,
     updateTime: one.updatedAt,
@@ -134,20 +130,13 @@ function showPayment(one: FinancePayment): Shown {
 /** What is open now, by currency. */
 function showReceivable(world: World, customerId: string): Shown {
   const today = nowText().slice(0, 10)
-  const balances = new Map<string, { open: Big; overdue: Big }>()
-  for (const invoice of world.all('financeInvoices')) {
-    if (invoice.customerNo !== customerId || invoice.cancelled) continue
-    const { open, overdue } = balances.get(invoice.currency) ?? { open: new Big(0), overdue: new Big(0) }
-    const more = openOf(invoice)
-    balances.set(invoice.currency, {
-      open: open.plus(more),
-      overdue: invoice.dueDate < today ? overdue.plus(more) : overdue,
-    })
-  }
+  const invoices = world
+    .all('financeInvoices')
+    .filter((one) => one.customerNo === customerId && !one.cancelled)
   return {
     customerId,
     asOf: today,
-    balances: [...balances].map(([currency, { open, overdue }]) => ({
+    balances: [...balancesOf(invoices, today)].map(([currency, { open, overdue }]) => ({
       currency,
       openAmount: round(open, currency),
       overdueAmount: round(overdue, currency),

@@ -13,7 +13,7 @@ import {
   type Simulator,
   startSimulatorServer,
 } from '../../simulation/server.ts'
-import { digitsOf, nowText, pay, round } from '../../simulation/trade.ts'
+import { balancesOf, digitsOf, nowText, openOf, pay, round, unappliedOf } from '../../simulation/trade.ts'
 import type { FinanceInvoice, FinancePayment, World, WorldChange } from '../../simulation/world.ts'
 
 export interface SoapFinanceSimulatorOptions {
@@ -703,13 +703,9 @@ function renderInvoice(one: FinanceInvoice): string {
   )
 }
 
-const openOf = (invoice: FinanceInvoice): Big =>
-  invoice.cancelled ? new Big(0) : new Big(invoice.gross).minus(invoice.paid)
-
 const renderPayment = (one: FinancePayment): string => field('Payment', paymentFields(one), true)
 
 function paymentFields(one: FinancePayment): string {
-  const applied = one.applications.reduce((sum, part) => sum.plus(part.amount), new Big(0))
   return [
     field('PaymentNo', one.paymentNo),
     field('CustomerNo', one.customerNo),
@@ -722,7 +718,7 @@ function paymentFields(one: FinancePayment): string {
     ...one.applications.map((part) =>
       field('Application', field('InvoiceNo', part.invoiceNo) + field('Amount', part.amount), true),
     ),
-    field('UnappliedAmount', round(new Big(one.amount).minus(applied), one.currency)),
+    field('UnappliedAmount', round(unappliedOf(one), one.currency)),
     field('Status', one.cancelled ? 'CANCELLED' : 'POSTED'),
     field('CreatedAt', one.createdAt),
     field('ChangedAt', one.updatedAt),
@@ -738,16 +734,12 @@ function renderReceivable(world: World, customerNo: string, asOf: string): strin
       settled.set(invoiceNo, new Big(amount).plus(settled.get(invoiceNo) ?? 0))
     }
   }
-  const balances = new Map<string, { open: Big; overdue: Big }>()
-  for (const invoice of world.all('financeInvoices')) {
-    if (invoice.customerNo !== customerNo || invoice.cancelled || invoice.issueDate > asOf) continue
-    const open = new Big(invoice.gross).minus(settled.get(invoice.invoiceNo) ?? 0)
-    const balance = balances.get(invoice.currency) ?? { open: new Big(0), overdue: new Big(0) }
-    balances.set(invoice.currency, {
-      open: balance.open.plus(open),
-      overdue: invoice.dueDate < asOf ? balance.overdue.plus(open) : balance.overdue,
-    })
-  }
+  const issued = world
+    .all('financeInvoices')
+    .filter((one) => one.customerNo === customerNo && !one.cancelled && one.issueDate <= asOf)
+  const balances = balancesOf(issued, asOf, ({ gross, invoiceNo }) =>
+    new Big(gross).minus(settled.get(invoiceNo) ?? 0),
+  )
   return field(
     'Receivable',
     [
