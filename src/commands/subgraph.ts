@@ -1,7 +1,7 @@
 /** `subgraph NAME`: one subgraph as a process of its own, beside a gateway that shares its store. */
 import { SUBGRAPHS, type SubgraphName, subgraphPort, subgraphSchema } from '../../subgraphs/index.ts'
 import { openApp } from '../app.ts'
-import { demoConfig } from '../demo.ts'
+import { demoConfig } from '../demo/small.ts'
 import { readingNotes } from '../gateway/reading-notes.ts'
 import { openSubgraphDoor } from '../gateway/subgraph-door.ts'
 import { createLog } from '../observe/log.ts'

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
 import { checkConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { refuseUnsafe } from '../demo.ts'
 import { startLife } from '../simulation/life.ts'
 import { scanParcel, sendParcel } from '../simulation/parcels.ts'
 import type { Simulator } from '../simulation/server.ts'
@@ -15,6 +14,7 @@ import { deals, parcels, shops, warehouse } from '../simulation/sidelines.ts'
 import type { WorldState } from '../simulation/state.ts'
 import { openDelivery, ship, skuIdOf } from '../simulation/warehousing.ts'
 import { World, type WorldOptions } from '../simulation/world.ts'
+import { refuseUnsafe } from './small.ts'
 
 /** The first simulator listens here, the others behind it in the order of `SYSTEMS`. */
 export const FIRST_PORT = 4110

@@ -4,8 +4,8 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
+import { SIGNATURE_WINDOW_MS, verifyWebhook } from '../systems/kit/signature.ts'
 import type { WebhookReceiver, WebhookRequest, WebhookVerdict } from '../systems/port.ts'
-import { SIGNATURE_WINDOW_MS, verifyWebhook } from '../systems/signature.ts'
 import { readNotices } from './notices.ts'
 
 const secret = z.string().min(16, 'is too short: use 16 characters or more').meta({ secret: true })

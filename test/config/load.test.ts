@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { stringify } from 'yaml'
 import { ConfigError, checkConfig, type Environment, loadConfigFile } from '../../src/config/load.ts'
-import { startDemo } from '../../src/demo.ts'
+import { startDemo } from '../../src/demo/small.ts'
 
 const right = () => ({
   callers: [{ apiKey: 'a key of sixteen characters', subject: 'portal' }] as object[],

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { changeOrder, deliver, moveStock, pay, placeOrder } from '../../src/simulation/trade.ts'
 import type { ErpOrder } from '../../src/simulation/world.ts'
-import { signWebhook } from '../../src/systems/signature.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import { codesOf, idOf, openTestGateway, READER, type TestGateway, temporaryFolder } from './kit.ts'
 
 const ORDERS = `subscription Orders($id: ID, $customerId: ID, $after: String) {

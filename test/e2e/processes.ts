@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { type Demo, type DemoFile, type DemoOptions, startDemo } from '../../src/demo.ts'
+import { type Demo, type DemoFile, type DemoOptions, startDemo } from '../../src/demo/small.ts'
 import { type Client, clientOf, SMALL, temporaryFolder } from './kit.ts'
 
 export const KEY = 'key-of-the-tests-1'

@@ -1,6 +1,6 @@
 /** Several systems of one sort: a second ERP, of another kind, with books of its own, beside that of the demo. */
 import { afterEach, describe, expect, test } from 'vitest'
-import type { DemoFile } from '../../src/demo.ts'
+import type { DemoFile } from '../../src/demo/small.ts'
 import { World } from '../../src/simulation/world.ts'
 import { startRestErpSimulator } from '../../src/systems/rest-erp/simulator.ts'
 import { addAccount } from '../systems/subjects/erp.ts'

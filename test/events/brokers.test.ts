@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { changeOrder } from '../../src/simulation/trade.ts'
-import { signWebhook } from '../../src/systems/signature.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import { openTestGateway, READER, type TestGateway, temporaryFolder } from '../e2e/kit.ts'
 import { BROKERS, type TestBroker } from './brokers.ts'
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAddressCheck } from '../../src/events/addresses.ts'
 import { changeOrder } from '../../src/simulation/trade.ts'
-import { verifyWebhook } from '../../src/systems/signature.ts'
+import { verifyWebhook } from '../../src/systems/kit/signature.ts'
 import { codesOf, eventually, openTestGateway, READER, type TestGateway } from '../e2e/kit.ts'
 
 interface Received {

@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { changeOrder, moveStock } from '../../src/simulation/trade.ts'
-import { signWebhook } from '../../src/systems/signature.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import { openTestGateway, type TestGateway } from '../e2e/kit.ts'
 
 const SECRET = 'a-secret-of-the-erp'

@@ -18,7 +18,7 @@ import { changeOrder, deliver } from '../../src/simulation/trade.ts'
 import { openPostgresStore } from '../../src/store/postgres.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
-import { signWebhook } from '../../src/systems/signature.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import { KEY, type Running, simulateSystems } from '../e2e/processes.ts'
 import { type NatsUnderTest, startNats } from './nats.ts'
 

@@ -7,12 +7,12 @@ import { type SimulatedRequest, startSimulatorServer } from '../../src/simulatio
 import { adjustStock, cancelDelivery, ship } from '../../src/simulation/warehousing.ts'
 import { World } from '../../src/simulation/world.ts'
 import type { Outcome } from '../../src/systems/failure.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import type { Adapter, ChangePage, WebhookRequest, WriteContext } from '../../src/systems/port.ts'
 import type { RecordType } from '../../src/systems/records.ts'
 import { createRestWms } from '../../src/systems/rest-wms/adapter.ts'
 import { restWmsConfig } from '../../src/systems/rest-wms/config.ts'
 import { type RestWmsSimulatorOptions, startRestWmsSimulator } from '../../src/systems/rest-wms/simulator.ts'
-import { signWebhook } from '../../src/systems/signature.ts'
 
 const AUTH = { type: 'signature', apiKey: 'wms-key-41', secret: 'wms-secret-7f3a9e' } as const
 const context = { caller: gatewayCaller }

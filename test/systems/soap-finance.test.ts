@@ -14,8 +14,8 @@ import {
 import { pay } from '../../src/simulation/trade.ts'
 import { World } from '../../src/simulation/world.ts'
 import type { Outcome } from '../../src/systems/failure.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import type { Adapter, CallContext, PaymentCreate, RecordPort } from '../../src/systems/port.ts'
-import { signWebhook } from '../../src/systems/signature.ts'
 import { createSoapFinance } from '../../src/systems/soap-finance/adapter.ts'
 import { soapFinanceConfig } from '../../src/systems/soap-finance/config.ts'
 import {

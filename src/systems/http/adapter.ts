@@ -1,6 +1,7 @@
 /** A system that is described by configuration alone: record types that the gateway knows, and types of its own. */
-import { createClock } from '../clock.ts'
+
 import { fail, type Outcome, outcomeOf } from '../failure.ts'
+import { createClock } from '../kit/clock.ts'
 import type { Adapter, CallContext, CreateAdapter, LookupName } from '../port.ts'
 import type { Key, RecordTypes } from '../records.ts'
 import { createSystemClient } from './client.ts'

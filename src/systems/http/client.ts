@@ -8,7 +8,7 @@ import {
   type HttpClient,
   type HttpRequest,
   retryAfterMs,
-} from '../http.ts'
+} from '../kit/http.ts'
 import type { CallContext, VendorRequest } from '../port.ts'
 import { type Authentication, createAuthentication } from './auth.ts'
 import type { HttpConfig, RequestConfig } from './config.ts'

@@ -3,7 +3,7 @@
  * README beside this file tells what each of them sees.
  */
 import { z } from 'zod'
-import { createClock, isTimeZone } from '../clock.ts'
+import { createClock, isTimeZone } from '../kit/clock.ts'
 import type { LookupName } from '../port.ts'
 import { compileExpression, type Vocabulary } from './expressions.ts'
 import { RECORD_FIELDS, requiredFields } from './mapping.ts'

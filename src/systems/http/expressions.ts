@@ -7,8 +7,8 @@
 import Big from 'big.js'
 import jsonata from 'jsonata'
 import { RE2JS } from 're2js'
-import type { Clock } from '../clock.ts'
-import { plainDecimal } from '../json.ts'
+import type { Clock } from '../kit/clock.ts'
+import { plainDecimal } from '../kit/json.ts'
 import { joinKey, splitKey } from '../records.ts'
 import { toDateTime, toDay } from './times.ts'
 

@@ -1,6 +1,6 @@
 /** What gives credentials that end: logins of systems, and token endpoints of OAuth 2.0. */
 import { SourceError } from '../failure.ts'
-import type { HttpAnswer, HttpClient } from '../http.ts'
+import type { HttpAnswer, HttpClient } from '../kit/http.ts'
 import { basic, type Grant, type Grants } from './auth.ts'
 import type { Answer, Operation, Prepared, Rules, SystemClient } from './client.ts'
 import type { AuthConfig, LoginConfig } from './config.ts'

@@ -1,8 +1,8 @@
 /** What expressions made of a system's record → our records. Pure; a record that breaks its schema fails alone. */
 import { z } from 'zod'
-import { type Clock, createClock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal } from '../json.ts'
+import { type Clock, createClock } from '../kit/clock.ts'
+import { isDecimal } from '../kit/json.ts'
 import { type RecordType, type RecordTypes, SHIPMENT_STATUSES } from '../records.ts'
 import {
   compileExpression,

@@ -2,8 +2,8 @@
 
 import { z } from 'zod'
 import type { Log } from '../../observe/log.ts'
-import { readCheckpoint } from '../checkpoint.ts'
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { readCheckpoint } from '../kit/checkpoint.ts'
 import type { CallContext } from '../port.ts'
 import type { Key } from '../records.ts'
 import type { Answer, SystemClient } from './client.ts'

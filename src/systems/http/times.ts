@@ -1,5 +1,5 @@
 /** Days and moments as systems write them. */
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../kit/clock.ts'
 import type { DateText, DateTimeText } from '../records.ts'
 
 /** @returns Undefined where it is no day of the calendar. */

@@ -1,7 +1,7 @@
 /** Bodies on the wire: JSON, XML, forms and JSON-RPC, out of and into plain data. */
 import { SourceError } from '../failure.ts'
-import { parseJson } from '../json.ts'
-import { escapeXml, isXmlText, readXml, type XmlElement } from '../xml.ts'
+import { parseJson } from '../kit/json.ts'
+import { escapeXml, isXmlText, readXml, type XmlElement } from '../kit/xml.ts'
 import { ExpressionError, textOf } from './expressions.ts'
 
 export type Format = 'json' | 'xml' | 'form' | 'jsonRpc'

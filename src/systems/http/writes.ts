@@ -1,7 +1,7 @@
 /** Writes of a configured system: sent once; when the answer was lost, looked for. */
 import Big from 'big.js'
 import { fail, type Outcome, ok, outcomeOf } from '../failure.ts'
-import { isDecimal } from '../json.ts'
+import { isDecimal } from '../kit/json.ts'
 import type {
   ActionInput,
   CallContext,

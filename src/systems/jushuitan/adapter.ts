@@ -1,5 +1,5 @@
 /** The ports of a merchant on 聚水潭. */
-import { createClock } from '../clock.ts'
+
 import {
   fail,
   failureText,
@@ -9,8 +9,14 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
-import { lastModifiedFirst, type ModifiedWindows, modifiedSince, type Place } from '../modified-windows.ts'
-import { asLists, listed, wholeList } from '../outcomes.ts'
+import { createClock } from '../kit/clock.ts'
+import {
+  lastModifiedFirst,
+  type ModifiedWindows,
+  modifiedSince,
+  type Place,
+} from '../kit/modified-windows.ts'
+import { asLists, listed, wholeList } from '../kit/outcomes.ts'
 import type { Adapter, CallContext, ChangePage, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Delivery,

@@ -3,7 +3,7 @@
  * number, so the same upload sent twice is one order, and what is not found under it is not there.
  */
 import { fail, failureText, type Outcome, ok, outcomeOf } from '../failure.ts'
-import { jsonNumber } from '../json.ts'
+import { jsonNumber } from '../kit/json.ts'
 import type {
   ActionInput,
   CallContext,

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { SourceError } from '../failure.ts'
-import { type Modified, type ModifiedWindows, modifiedSince } from '../modified-windows.ts'
+import { type Modified, type ModifiedWindows, modifiedSince } from '../kit/modified-windows.ts'
 
 export interface VersionChangesOptions {
   /** Until a version is known: orders by time of modification. */

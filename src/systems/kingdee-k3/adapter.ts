@@ -1,7 +1,8 @@
 /** The ports of one organisation in a K/3 Cloud data centre. */
-import { createClock } from '../clock.ts'
+
 import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
-import { chunks } from '../keyset.ts'
+import { createClock } from '../kit/clock.ts'
+import { chunks } from '../kit/keyset.ts'
 import type { Adapter, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Customer,

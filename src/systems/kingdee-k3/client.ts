@@ -5,10 +5,10 @@
  */
 import { z } from 'zod'
 import { SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
+import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import { createWords } from '../kit/words.ts'
 import type { AdapterContext, CallContext, VendorRequest } from '../port.ts'
-import { createWords } from '../words.ts'
 import type { KingdeeK3Config } from './config.ts'
 import { createLogin, secretsOf, servicePath, type Tidy } from './login.ts'
 

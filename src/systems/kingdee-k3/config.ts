@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
 import { FIELDS, type FormName } from './fields.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')

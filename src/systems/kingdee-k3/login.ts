@@ -7,10 +7,10 @@
 import { createHash, createHmac } from 'node:crypto'
 import { z } from 'zod'
 import { SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
+import { createHttpClient, type HttpAnswer, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import type { Words } from '../kit/words.ts'
 import type { AdapterContext } from '../port.ts'
-import type { Words } from '../words.ts'
 import type { KingdeeK3Config } from './config.ts'
 
 export interface Session {

@@ -6,9 +6,9 @@
  */
 import Big from 'big.js'
 import { z } from 'zod'
-import type { Clock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal } from '../json.ts'
+import type { Clock } from '../kit/clock.ts'
+import { isDecimal } from '../kit/json.ts'
 import {
   type Customer,
   type CustomFields,

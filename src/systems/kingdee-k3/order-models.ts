@@ -2,7 +2,7 @@
 import Big from 'big.js'
 import { z } from 'zod'
 import type { SourceFailure } from '../failure.ts'
-import { isDecimal } from '../json.ts'
+import { isDecimal } from '../kit/json.ts'
 import type { OrderChanges, OrderCreate, WriteContext } from '../port.ts'
 import type { Order } from '../records.ts'
 import { number } from './client.ts'

@@ -2,8 +2,9 @@
  * What may be written to orders. A saved order is not effective: it is saved, submitted, audited, each by a call of
  * its own, so that what was reached is known when one of them is refused.
  */
-import type { Clock } from '../clock.ts'
+
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import type { Clock } from '../kit/clock.ts'
 import type {
   ActionInput,
   CallContext,

@@ -1,6 +1,6 @@
 /** Forms read as records: by key, page by page, by what changed. */
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { changesByStamp, chunks, compare, type Reader as KeysetReader, listByKey } from '../keyset.ts'
+import { changesByStamp, chunks, compare, type Reader as KeysetReader, listByKey } from '../kit/keyset.ts'
 import type { CallContext } from '../port.ts'
 import type { Key } from '../records.ts'
 import { contains, literal, type WebApi } from './client.ts'

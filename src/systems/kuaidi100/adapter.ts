@@ -1,7 +1,7 @@
 /** Parcels of more than a thousand carriers, by their tracking numbers. */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { createClock } from '../clock.ts'
 import { fail, type Outcome, ok, outcomeOf } from '../failure.ts'
+import { createClock } from '../kit/clock.ts'
 import type {
   CallContext,
   CreateAdapter,

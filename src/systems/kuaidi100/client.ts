@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
+import { createHttpClient, type HttpAnswer, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import { createWords, type Words } from '../kit/words.ts'
 import type { CallContext } from '../port.ts'
-import { createWords, type Words } from '../words.ts'
 import type { Kuaidi100Config } from './config.ts'
 
 export interface Kuaidi100Client {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
 
 const secret = (what: string) => z.string().min(1).meta({ secret: true }).describe(what)
 const address = z.url({ protocol: /^https?$/, error: 'is an http or https address' })

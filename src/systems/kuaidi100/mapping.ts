@@ -1,7 +1,7 @@
 /** 快递100's traces as shipments. Pure. */
 import { z } from 'zod'
-import type { Clock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
+import type { Clock } from '../kit/clock.ts'
 import { joinKey, type Key, type Shipment, type ShipmentEvent, type ShipmentStatus } from '../records.ts'
 
 /**

@@ -1,5 +1,10 @@
 /** A CRM that follows the published contract (`openapi.yaml`), or one that can be described as a variant of it. */
 import { fail, ok, outcomeOf } from '../failure.ts'
+import { createRestClient, queryOf } from '../kit/rest/client.ts'
+import { fieldText } from '../kit/rest/fields.ts'
+import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
+import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
+import { createWriting } from '../kit/rest/writing.ts'
 import type {
   ActionInput,
   CreateAdapter,
@@ -8,11 +13,6 @@ import type {
   OpportunityChanges,
   OpportunityCreate,
 } from '../port.ts'
-import { createRestClient, queryOf } from '../rest/client.ts'
-import { fieldText } from '../rest/fields.ts'
-import { createReading, type Source, unsupported } from '../rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
-import { createWriting } from '../rest/writing.ts'
 import type { RestCrmConfig } from './config.ts'
 import { createMapping, missingChanges, missingOpportunityChanges, timeReader } from './mapping.ts'
 

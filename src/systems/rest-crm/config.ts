@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { authBy, name, path, restSettings, secret } from '../rest/settings.ts'
+import { authBy, name, path, restSettings, secret } from '../kit/rest/settings.ts'
 
 const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey])
 

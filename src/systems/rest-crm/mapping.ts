@@ -2,6 +2,20 @@
 import Big from 'big.js'
 import { z } from 'zod'
 import type { Outcome } from '../failure.ts'
+import {
+  contactsText,
+  decimal,
+  fieldOf,
+  fieldText,
+  given,
+  optionalDay,
+  optionalDecimal,
+  optionalText,
+  optionalTime,
+  readable,
+  renamed,
+  toDateTime,
+} from '../kit/rest/fields.ts'
 import type {
   ActionInput,
   CustomerChanges,
@@ -18,20 +32,6 @@ import type {
   OpportunityLine,
   OpportunityStage,
 } from '../records.ts'
-import {
-  contactsText,
-  decimal,
-  fieldOf,
-  fieldText,
-  given,
-  optionalDay,
-  optionalDecimal,
-  optionalText,
-  optionalTime,
-  readable,
-  renamed,
-  toDateTime,
-} from '../rest/fields.ts'
 import type { RestCrmFields } from './config.ts'
 
 /** Puts an offset behind a wall-clock text. */

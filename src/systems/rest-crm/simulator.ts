@@ -41,7 +41,7 @@ import {
   text,
   timedPage,
   truth,
-} from '../rest/simulator.ts'
+} from '../kit/rest/simulator.ts'
 
 export interface RestCrmSimulatorOptions {
   /** Default 0: any free port. */

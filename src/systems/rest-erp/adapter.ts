@@ -1,6 +1,12 @@
 /** An ERP that speaks the standard interface of seed 002 §2.2, more than that, or only the little of seed 000. */
 import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { inBatches, isAddressable } from '../kit/rest/batches.ts'
+import { createRestClient, queryOf, shaped } from '../kit/rest/client.ts'
+import { fieldText } from '../kit/rest/fields.ts'
+import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
+import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
+import { createWriting } from '../kit/rest/writing.ts'
 import type {
   CallContext,
   CreateAdapter,
@@ -12,12 +18,6 @@ import type {
   WebhookRegistration,
 } from '../port.ts'
 import { type InventoryLevel, type Key, type Order, splitKey } from '../records.ts'
-import { inBatches, isAddressable } from '../rest/batches.ts'
-import { createRestClient, queryOf, shaped } from '../rest/client.ts'
-import { fieldText } from '../rest/fields.ts'
-import { createReading, type Source, unsupported } from '../rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
-import { createWriting } from '../rest/writing.ts'
 import { namesOf, type RestErpConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
 import {
   authBy,
   codes,
@@ -9,7 +9,7 @@ import {
   restSettings,
   unitCodes,
   webhookBy,
-} from '../rest/settings.ts'
+} from '../kit/rest/settings.ts'
 
 const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.signature])
 

@@ -1,19 +1,8 @@
 /** The ERP's records (seed 002 §2.1) ⇄ ours. Pure; field names and codes come from the configuration. */
 import { z } from 'zod'
-import { createClock } from '../clock.ts'
 import { fail, type Outcome, type SourceFailure } from '../failure.ts'
-import { jsonNumber } from '../json.ts'
-import type { CustomerChanges, OrderChanges, OrderCreate } from '../port.ts'
-import {
-  type Address,
-  type Customer,
-  type InventoryLevel,
-  joinKey,
-  type Money,
-  type Order,
-  type OrderStatus,
-  type Product,
-} from '../records.ts'
+import { createClock } from '../kit/clock.ts'
+import { jsonNumber } from '../kit/json.ts'
 import {
   contactsText,
   customOf,
@@ -31,8 +20,19 @@ import {
   renamed,
   setAt,
   toDateTime,
-} from '../rest/fields.ts'
-import { unknownCustomField } from '../rest/writing.ts'
+} from '../kit/rest/fields.ts'
+import { unknownCustomField } from '../kit/rest/writing.ts'
+import type { CustomerChanges, OrderChanges, OrderCreate } from '../port.ts'
+import {
+  type Address,
+  type Customer,
+  type InventoryLevel,
+  joinKey,
+  type Money,
+  type Order,
+  type OrderStatus,
+  type Product,
+} from '../records.ts'
 import { namesOf, type RestErpConfig } from './config.ts'
 
 /** As seed 000 translates them. */

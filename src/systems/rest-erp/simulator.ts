@@ -49,7 +49,7 @@ import {
   timedPage,
   truth,
   type Wrapping,
-} from '../rest/simulator.ts'
+} from '../kit/rest/simulator.ts'
 
 export interface RestErpSimulatorOptions {
   /** Default 0: any free port. */

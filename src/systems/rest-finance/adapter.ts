@@ -1,12 +1,12 @@
 /** A finance system behind a JSON REST interface: invoices, payments, and what customers owe. */
 import { ok, outcomeOf } from '../failure.ts'
+import { createRestClient, queryOf } from '../kit/rest/client.ts'
+import { fieldText } from '../kit/rest/fields.ts'
+import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
+import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
+import { createWriting } from '../kit/rest/writing.ts'
 import type { CreateAdapter, PaymentCreate } from '../port.ts'
 import type { RecordType } from '../records.ts'
-import { createRestClient, queryOf } from '../rest/client.ts'
-import { fieldText } from '../rest/fields.ts'
-import { createReading, type Source, unsupported } from '../rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
-import { createWriting } from '../rest/writing.ts'
 import type { RestFinanceConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
-import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../rest/settings.ts'
+import { isTimeZone } from '../kit/clock.ts'
+import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../kit/rest/settings.ts'
 
 const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.signature])
 

@@ -1,10 +1,8 @@
 /** The finance system's records ⇄ ours. Pure; field names and codes come from the configuration. */
 import { z } from 'zod'
-import { createClock } from '../clock.ts'
 import type { Outcome, SourceFailure } from '../failure.ts'
-import { isDecimal } from '../json.ts'
-import type { PaymentCreate } from '../port.ts'
-import type { Customer, Invoice, Money, Payment, Receivable } from '../records.ts'
+import { createClock } from '../kit/clock.ts'
+import { isDecimal } from '../kit/json.ts'
 import {
   customOf,
   decimal,
@@ -19,7 +17,9 @@ import {
   renamed,
   setAt,
   toDateTime,
-} from '../rest/fields.ts'
+} from '../kit/rest/fields.ts'
+import type { PaymentCreate } from '../port.ts'
+import type { Customer, Invoice, Money, Payment, Receivable } from '../records.ts'
 import type { RestFinanceConfig } from './config.ts'
 
 const INVOICE_TYPES: Readonly<Record<string, Invoice['type']>> = {

@@ -43,7 +43,7 @@ import {
   TIMED_PAGE,
   text,
   timedPage,
-} from '../rest/simulator.ts'
+} from '../kit/rest/simulator.ts'
 
 export interface RestFinanceSimulatorOptions {
   /** Default 0: any free port. */

@@ -1,11 +1,11 @@
 /** A transport system behind a JSON REST interface: shipments, and what carriers noted on the way. */
 import { ok, outcomeOf } from '../failure.ts'
+import { createRestClient, queryOf } from '../kit/rest/client.ts'
+import { fieldText } from '../kit/rest/fields.ts'
+import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
+import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
+import { createWriting } from '../kit/rest/writing.ts'
 import type { CreateAdapter, ShipmentTrack } from '../port.ts'
-import { createRestClient, queryOf } from '../rest/client.ts'
-import { fieldText } from '../rest/fields.ts'
-import { createReading, type Source, unsupported } from '../rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../rest/webhook.ts'
-import { createWriting } from '../rest/writing.ts'
 import type { RestTmsConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
+import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../kit/rest/settings.ts'
 import { SHIPMENT_STATUSES } from '../records.ts'
-import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../rest/settings.ts'
 
 const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer, authBy.basic, authBy.apiKey])
 

@@ -1,9 +1,7 @@
 /** The TMS's shipments ⇄ ours. Pure; field names and codes come from the configuration. */
 import { z } from 'zod'
-import { createClock } from '../clock.ts'
 import type { Outcome } from '../failure.ts'
-import type { ShipmentTrack } from '../port.ts'
-import { SHIPMENT_STATUSES, type Shipment, type ShipmentStatus } from '../records.ts'
+import { createClock } from '../kit/clock.ts'
 import {
   customOf,
   fieldText,
@@ -16,7 +14,9 @@ import {
   renamed,
   setAt,
   toDateTime,
-} from '../rest/fields.ts'
+} from '../kit/rest/fields.ts'
+import type { ShipmentTrack } from '../port.ts'
+import { SHIPMENT_STATUSES, type Shipment, type ShipmentStatus } from '../records.ts'
 import type { RestTmsConfig } from './config.ts'
 
 const STATUSES: Readonly<Record<string, ShipmentStatus>> = Object.fromEntries(

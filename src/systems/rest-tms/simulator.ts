@@ -33,7 +33,7 @@ import {
   TIMED_PAGE,
   text,
   timedPage,
-} from '../rest/simulator.ts'
+} from '../kit/rest/simulator.ts'
 
 export interface RestTmsSimulatorOptions {
   /** Default 0: any free port. */

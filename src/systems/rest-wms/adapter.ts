@@ -1,7 +1,13 @@
 /** A warehouse system that follows the published contract (`openapi.yaml`), or one with other paths and names. */
 import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { readCheckpoint } from '../kit/checkpoint.ts'
+import { inBatches } from '../kit/rest/batches.ts'
+import { broken, createRestClient, queryOf } from '../kit/rest/client.ts'
+import { fieldText } from '../kit/rest/fields.ts'
+import { allOf, createReading, type Source, unsupported } from '../kit/rest/reading.ts'
+import { createReceiver } from '../kit/rest/webhook.ts'
+import { createWriting } from '../kit/rest/writing.ts'
 import type {
   CallContext,
   ChangePage,
@@ -13,12 +19,6 @@ import type {
   ReservationCreate,
 } from '../port.ts'
 import { type Delivery, type InventoryLevel, type Key, type RecordTypes, splitKey } from '../records.ts'
-import { inBatches } from '../rest/batches.ts'
-import { broken, createRestClient, queryOf } from '../rest/client.ts'
-import { fieldText } from '../rest/fields.ts'
-import { allOf, createReading, type Source, unsupported } from '../rest/reading.ts'
-import { createReceiver } from '../rest/webhook.ts'
-import { createWriting } from '../rest/writing.ts'
 import type { RestWmsConfig } from './config.ts'
 import { readFeed } from './feed.ts'
 import { createMapping, stockKeyOf } from './mapping.ts'

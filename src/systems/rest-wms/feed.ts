@@ -1,7 +1,7 @@
 /** The WMS's feed of changes, and how it is told that the feed does not reach back so far. */
 import { z } from 'zod'
+import { type Query, type RestClient, RestRefusal, shaped } from '../kit/rest/client.ts'
 import type { CallContext } from '../port.ts'
-import { type Query, type RestClient, RestRefusal, shaped } from '../rest/client.ts'
 
 export interface FeedPage {
   readonly items: readonly unknown[]

@@ -1,17 +1,8 @@
 /** The WMS's records ⇄ ours. Pure; its field names and codes come from the configuration. */
 import { z } from 'zod'
-import { createClock } from '../clock.ts'
 import type { Outcome, SourceFailure } from '../failure.ts'
-import { jsonNumber } from '../json.ts'
-import type { DeliveryCreate, Notification, ReservationCreate } from '../port.ts'
-import {
-  type Delivery,
-  type InventoryLevel,
-  joinKey,
-  type Product,
-  type Reservation,
-  type Warehouse,
-} from '../records.ts'
+import { createClock } from '../kit/clock.ts'
+import { jsonNumber } from '../kit/json.ts'
 import {
   customOf,
   decimal,
@@ -28,8 +19,17 @@ import {
   renamed,
   setAt,
   toDateTime,
-} from '../rest/fields.ts'
-import { unknownCustomField } from '../rest/writing.ts'
+} from '../kit/rest/fields.ts'
+import { unknownCustomField } from '../kit/rest/writing.ts'
+import type { DeliveryCreate, Notification, ReservationCreate } from '../port.ts'
+import {
+  type Delivery,
+  type InventoryLevel,
+  joinKey,
+  type Product,
+  type Reservation,
+  type Warehouse,
+} from '../records.ts'
 import type { RestWmsConfig } from './config.ts'
 
 type ReservationStatus = Reservation['status']

@@ -65,7 +65,7 @@ import {
   text,
   utcTime,
   wholeNumber,
-} from '../rest/simulator.ts'
+} from '../kit/rest/simulator.ts'
 
 export interface RestWmsSimulatorOptions {
   /** Default 0: any free port. */

@@ -3,8 +3,8 @@
  * recycle bin come too, so that what was deleted is told. A changed contact is a changed customer.
  */
 import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { outcomeOf, SourceError } from '../failure.ts'
+import { readCheckpoint } from '../kit/checkpoint.ts'
 import type { CallContext, ChangePage } from '../port.ts'
 import type { Key, RecordTypes } from '../records.ts'
 import type { Row } from './client.ts'

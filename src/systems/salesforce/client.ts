@@ -11,8 +11,8 @@ import {
   type HttpClient,
   type HttpRequest,
   retryAfterMs,
-} from '../http.ts'
-import { parseJson } from '../json.ts'
+} from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
 import type { AdapterContext, CallContext, VendorRequest } from '../port.ts'
 import type { SalesforceConfig } from './config.ts'
 import { createLogin } from './login.ts'

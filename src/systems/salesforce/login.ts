@@ -6,9 +6,9 @@
 import { sign } from 'node:crypto'
 import { z } from 'zod'
 import { SourceError } from '../failure.ts'
-import { createHttpClient, type HttpClient, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
-import { createTokens, type Tokens } from '../tokens.ts'
+import { createHttpClient, type HttpClient, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import { createTokens, type Tokens } from '../kit/tokens.ts'
 import type { SalesforceConfig } from './config.ts'
 
 export interface Login extends Tokens {

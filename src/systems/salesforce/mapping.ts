@@ -1,7 +1,7 @@
 /** Accounts, contacts and opportunities ⇄ our records. Pure; what an org calls its own comes from the configuration. */
 import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal, jsonNumber } from '../json.ts'
+import { isDecimal, jsonNumber } from '../kit/json.ts'
 import type { CustomerChanges, OpportunityChanges, OpportunityCreate } from '../port.ts'
 import type {
   Address,

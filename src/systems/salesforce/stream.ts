@@ -4,8 +4,8 @@
  */
 import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import type { HttpClient } from '../http.ts'
-import { jsonNumber, parseJson } from '../json.ts'
+import type { HttpClient } from '../kit/http.ts'
+import { jsonNumber, parseJson } from '../kit/json.ts'
 import type { CallContext, ChangeStream, Notification, StreamBatch } from '../port.ts'
 import type { SalesforceConfig } from './config.ts'
 import { longId, type ObjectName } from './ids.ts'

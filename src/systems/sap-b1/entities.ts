@@ -1,7 +1,7 @@
 /** One entity set of the Service Layer read as one record type: by key, by page, by change, by another key. */
 import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { changesByStamp, compare, listByKey, type Reader } from '../keyset.ts'
+import { changesByStamp, compare, listByKey, type Reader } from '../kit/keyset.ts'
 import type { CallContext, ChangePage, ListPage, ListQuery, RecordPort } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
 import { literal, queryPath, type ServiceLayer } from './client.ts'

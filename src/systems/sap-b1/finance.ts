@@ -1,9 +1,9 @@
 /** Invoices (A/R) and incoming payments, where the company keeps them in Business One. */
 import Big from 'big.js'
 import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { parseJson } from '../json.ts'
+import { readCheckpoint } from '../kit/checkpoint.ts'
+import { parseJson } from '../kit/json.ts'
 import type {
   CallContext,
   ChangePage,

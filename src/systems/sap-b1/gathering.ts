@@ -3,7 +3,7 @@
  * instead of a call each. Where a session is free nobody waits.
  */
 import { SourceError } from '../failure.ts'
-import type { HttpAnswer } from '../http.ts'
+import type { HttpAnswer } from '../kit/http.ts'
 import type { Session, SessionPool } from './sessions.ts'
 
 export interface Read {

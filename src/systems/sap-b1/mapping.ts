@@ -6,7 +6,7 @@
 import Big from 'big.js'
 import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { isDecimal } from '../json.ts'
+import { isDecimal } from '../kit/json.ts'
 import type { OrderChanges, OrderCreate, WriteContext } from '../port.ts'
 import {
   type Address,

@@ -1,7 +1,7 @@
 /** What may be written to orders: create, update, cancel. */
 import { fail, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
-import type { HttpAnswer } from '../http.ts'
-import { parseJson } from '../json.ts'
+import type { HttpAnswer } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
 import type {
   ActionInput,
   CallContext,

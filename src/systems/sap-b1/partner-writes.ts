@@ -1,6 +1,6 @@
 /** What may be written to customers: the fields of the business partner that callers know. */
 import { fail, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
-import { parseJson } from '../json.ts'
+import { parseJson } from '../kit/json.ts'
 import type {
   CallContext,
   CustomerChanges,

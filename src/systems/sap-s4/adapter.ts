@@ -1,5 +1,5 @@
 /** The ports of an S/4HANA system. */
-import { createClock } from '../clock.ts'
+
 import {
   fail,
   failureText,
@@ -9,6 +9,8 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
+import { createClock } from '../kit/clock.ts'
+import { readXml, type XmlElement } from '../kit/xml.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
   type Customer,
@@ -23,7 +25,6 @@ import {
   type RecordTypes,
   splitKey,
 } from '../records.ts'
-import { readXml, type XmlElement } from '../xml.ts'
 import { createGateway } from './client.ts'
 import type { SapS4Config } from './config.ts'
 import { createReceiver } from './events.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
 
 const ownField = z.string().regex(/^YY1_\w{1,40}$/, 'is a custom field, named YY1_…')
 const code = (what: string, length: number) =>

@@ -1,10 +1,10 @@
 /** What the Gateway says when it says no, in JSON or, on some services and from its outer layers, in XML. */
 import { z } from 'zod'
 import type { SourceFailure } from '../failure.ts'
-import { type HttpAnswer, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
-import type { Words } from '../words.ts'
-import { readXml } from '../xml.ts'
+import { type HttpAnswer, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import type { Words } from '../kit/words.ts'
+import { readXml } from '../kit/xml.ts'
 
 const SERVICE_NOT_ACTIVE = '/IWFND/MED/170'
 /** Some services answer so where there are no rows. */

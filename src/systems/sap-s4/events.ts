@@ -6,7 +6,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { failureText, SourceError } from '../failure.ts'
-import { parseJson } from '../json.ts'
+import { parseJson } from '../kit/json.ts'
 import type { Notification, WebhookReceiver, WebhookRequest, WebhookVerdict } from '../port.ts'
 import type { RecordType } from '../records.ts'
 import type { SapS4Config } from './config.ts'

@@ -1,10 +1,10 @@
 /** Who the gateway is to an S/4HANA system: a user and password, or a token that is fetched and renewed. */
 import { z } from 'zod'
 import { SourceError } from '../failure.ts'
-import { createHttpClient, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
+import { createHttpClient, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import type { Words } from '../kit/words.ts'
 import type { AdapterContext } from '../port.ts'
-import type { Words } from '../words.ts'
 import type { SapS4Config } from './config.ts'
 
 export interface Login {

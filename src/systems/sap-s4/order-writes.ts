@@ -1,8 +1,8 @@
 /** What may be written to sales orders: create, update, confirm, cancel. */
 import Big from 'big.js'
 import { fail, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
-import type { HttpAnswer } from '../http.ts'
-import { isDecimal } from '../json.ts'
+import type { HttpAnswer } from '../kit/http.ts'
+import { isDecimal } from '../kit/json.ts'
 import type {
   ActionInput,
   CallContext,

@@ -1,7 +1,8 @@
 /** The ports of a finance system behind `finance.wsdl`. */
 import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { readCheckpoint } from '../kit/checkpoint.ts'
+import { verifyWebhook } from '../kit/signature.ts'
 import type {
   CallContext,
   ChangePage,
@@ -14,7 +15,6 @@ import type {
   WebhookReceiver,
 } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
-import { verifyWebhook } from '../signature.ts'
 import { createFinanceClient, type Fields, type FinanceClient } from './client.ts'
 import type { SoapFinanceConfig } from './config.ts'
 import { createMapping, isNumber, readDateTime } from './mapping.ts'

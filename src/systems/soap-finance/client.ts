@@ -5,9 +5,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import { SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
+import { createHttpClient, type HttpAnswer, retryAfterMs } from '../kit/http.ts'
+import { escapeXml, readXml, type XmlElement } from '../kit/xml.ts'
 import type { VendorRequest } from '../port.ts'
-import { escapeXml, readXml, type XmlElement } from '../xml.ts'
 import type { SoapFinanceConfig } from './config.ts'
 import {
   answers,

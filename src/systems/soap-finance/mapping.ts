@@ -1,6 +1,7 @@
 /** Records of the contract to ours, and a payment to the contract. Pure; what the answer lacks stays null. */
 import { z } from 'zod'
 import { fail, type Outcome, ok, type Rejection } from '../failure.ts'
+import { isXmlText } from '../kit/xml.ts'
 import type { InvoiceCreate, PaymentCreate, WriteContext } from '../port.ts'
 import type {
   Customer,
@@ -13,7 +14,6 @@ import type {
   Product,
   Receivable,
 } from '../records.ts'
-import { isXmlText } from '../xml.ts'
 import type { Fields } from './client.ts'
 import { MAX_NUMBER_LENGTH } from './contract.ts'
 

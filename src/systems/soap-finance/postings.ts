@@ -1,7 +1,7 @@
 /** What is written to finance: payments and invoices, each under a reference that it takes once, and cancellations. */
 import Big from 'big.js'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { plainDecimal } from '../json.ts'
+import { plainDecimal } from '../kit/json.ts'
 import type {
   ActionInput,
   CallContext,

@@ -5,7 +5,7 @@
  * @see OASIS Web Services Security UsernameToken Profile 1.1.1
  */
 import { createHash } from 'node:crypto'
-import { escapeXml } from '../xml.ts'
+import { escapeXml } from '../kit/xml.ts'
 import type { SoapFinanceConfig } from './config.ts'
 
 const OASIS = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss'

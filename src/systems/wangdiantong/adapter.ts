@@ -1,12 +1,18 @@
 /** The ports of a seller on 旺店通, of both editions. */
-import { createClock } from '../clock.ts'
+
 import { failureText, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
-import { lastModifiedFirst, type ModifiedWindows, modifiedSince, type Place } from '../modified-windows.ts'
-import { fieldText } from '../named-fields.ts'
-import { asLists, listed, wholeList } from '../outcomes.ts'
+import { createClock } from '../kit/clock.ts'
+import {
+  lastModifiedFirst,
+  type ModifiedWindows,
+  modifiedSince,
+  type Place,
+} from '../kit/modified-windows.ts'
+import { fieldText } from '../kit/named-fields.ts'
+import { asLists, listed, wholeList } from '../kit/outcomes.ts'
+import { inOrder } from '../kit/rows.ts'
 import type { Adapter, CallContext, ChangePage, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import { type Delivery, type InventoryLevel, type Key, type Order, splitKey } from '../records.ts'
-import { inOrder } from '../rows.ts'
 import { baseUrlOf } from './client.ts'
 import type { WangdiantongConfig } from './config.ts'
 import type { Edition, Page, Row, Rows, Span } from './edition.ts'

@@ -6,12 +6,12 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer } from '../http.ts'
-import { parseJson } from '../json.ts'
-import { createPace } from '../pace.ts'
+import { createHttpClient, type HttpAnswer } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import { createPace } from '../kit/pace.ts'
+import { type Meaning, meaningIn, readable, refusalOf, statusFailure } from '../kit/refusals.ts'
+import { createWords } from '../kit/words.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
-import { type Meaning, meaningIn, readable, refusalOf, statusFailure } from '../refusals.ts'
-import { createWords } from '../words.ts'
 import type { WangdiantongConfig } from './config.ts'
 
 export type Answer = Readonly<Record<string, unknown>>

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
-import { MEANINGS } from '../refusals.ts'
-import { shopOrderDefaults } from '../shop-order.ts'
+import { isTimeZone } from '../kit/clock.ts'
+import { MEANINGS } from '../kit/refusals.ts'
+import { shopOrderDefaults } from '../kit/shop-order.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const code = z.string().min(1).max(40)

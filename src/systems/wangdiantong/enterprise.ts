@@ -1,6 +1,6 @@
 /** The enterprise edition (企业版): methods of `openapi2`. */
 import { SourceError } from '../failure.ts'
-import { jsonNumber } from '../json.ts'
+import { jsonNumber } from '../kit/json.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import { type Answer, createEnterpriseClient } from './client.ts'
 import type { WangdiantongConfig } from './config.ts'

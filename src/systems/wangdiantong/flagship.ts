@@ -1,7 +1,8 @@
 /** The flagship edition (旗舰版): methods of `openapi`. Its orders are shown under the enterprise edition's names. */
-import type { Clock } from '../clock.ts'
+
 import { SourceError } from '../failure.ts'
-import { jsonNumber } from '../json.ts'
+import type { Clock } from '../kit/clock.ts'
+import { jsonNumber } from '../kit/json.ts'
 import type { AdapterContext } from '../port.ts'
 import { createFlagshipClient } from './client.ts'
 import type { WangdiantongConfig } from './config.ts'

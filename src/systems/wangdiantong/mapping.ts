@@ -6,10 +6,12 @@
  */
 import Big from 'big.js'
 import { z } from 'zod'
-import type { Clock } from '../clock.ts'
 import { fail, type Outcome, ok } from '../failure.ts'
-import { jsonNumber } from '../json.ts'
-import { fieldText, pick } from '../named-fields.ts'
+import type { Clock } from '../kit/clock.ts'
+import { jsonNumber } from '../kit/json.ts'
+import { fieldText, pick } from '../kit/named-fields.ts'
+import { referenceIn, shopAmounts } from '../kit/shop-order.ts'
+import { broken, decimal, given, id, text } from '../kit/text-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
   type DateText,
@@ -24,8 +26,6 @@ import {
   type SubStatus,
   type Warehouse,
 } from '../records.ts'
-import { referenceIn, shopAmounts } from '../shop-order.ts'
-import { broken, decimal, given, id, text } from '../text-fields.ts'
 import type { WangdiantongConfig } from './config.ts'
 
 const TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?/

@@ -4,7 +4,7 @@
  * that dies in between acknowledges after its restart; one that dies before takes the same entries again.
  */
 import { z } from 'zod'
-import { readCheckpoint } from '../checkpoint.ts'
+import { readCheckpoint } from '../kit/checkpoint.ts'
 import type { CallContext } from '../port.ts'
 import type { Queue, Row, Ticket } from './edition.ts'
 

@@ -8,11 +8,11 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
-import { fieldText } from '../named-fields.ts'
+import { fieldText } from '../kit/named-fields.ts'
+import { type ReadPage, walk, walkBack } from '../kit/rows.ts'
+import { readChanges } from '../kit/stamped-changes.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import type { Key, Order, RecordTypes } from '../records.ts'
-import { type ReadPage, walk, walkBack } from '../rows.ts'
-import { readChanges } from '../stamped-changes.ts'
 import { type Conditions, createNcClient, type NcClient } from './client.ts'
 import type { YonyouNcConfig } from './config.ts'
 import { createMapping, headOf, stampOf, stampText } from './mapping.ts'

@@ -8,11 +8,11 @@
  */
 import { z } from 'zod'
 import { type Outcome, outcomeOf, type Rejection, SourceError, type SourceFailure } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
-import { createLanes } from '../lanes.ts'
+import { createHttpClient, type HttpAnswer, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import { createLanes } from '../kit/lanes.ts'
+import { createTokens } from '../kit/tokens.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
-import { createTokens } from '../tokens.ts'
 import type { ERROR_MEANINGS, YonyouNcConfig } from './config.ts'
 import { createSealing } from './sealing.ts'
 

@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const path = (standard: string, what: string) =>

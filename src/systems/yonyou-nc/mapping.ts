@@ -5,10 +5,10 @@
  */
 import Big from 'big.js'
 import { z } from 'zod'
-import { createClock } from '../clock.ts'
 import { fail, type Outcome, ok, SourceError } from '../failure.ts'
-import { isDecimal } from '../json.ts'
-import { field, fieldText, pick } from '../named-fields.ts'
+import { createClock } from '../kit/clock.ts'
+import { isDecimal } from '../kit/json.ts'
+import { field, fieldText, pick } from '../kit/named-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import type {
   Customer,

@@ -1,11 +1,12 @@
 /** The ports of a U8 company behind the OpenAPI gateway. */
-import { createClock } from '../clock.ts'
+
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
-import { fieldText } from '../named-fields.ts'
+import { createClock } from '../kit/clock.ts'
+import { fieldText } from '../kit/named-fields.ts'
+import { inOrder, type ReadPage, walk } from '../kit/rows.ts'
+import { readChanges } from '../kit/stamped-changes.ts'
 import type { Adapter, CallContext, CreateAdapter, ListQuery, RecordPort } from '../port.ts'
 import { type InventoryLevel, joinKey, type Key, type Order, splitKey } from '../records.ts'
-import { inOrder, type ReadPage, walk } from '../rows.ts'
-import { readChanges } from '../stamped-changes.ts'
 import { createU8Client, type U8Client } from './client.ts'
 import type { YonyouU8Config } from './config.ts'
 import { createMapping, type Mapping, versionOf, versionRange } from './mapping.ts'

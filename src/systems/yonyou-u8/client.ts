@@ -17,11 +17,11 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
-import { createHttpClient, type HttpAnswer, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
-import { createLanes } from '../lanes.ts'
+import { createHttpClient, type HttpAnswer, retryAfterMs } from '../kit/http.ts'
+import { parseJson } from '../kit/json.ts'
+import { createLanes } from '../kit/lanes.ts'
+import { createTokens } from '../kit/tokens.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
-import { createTokens } from '../tokens.ts'
 import type { ERROR_MEANINGS, YonyouU8Config } from './config.ts'
 
 export type Parameters = Readonly<Record<string, string | undefined>>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isTimeZone } from '../clock.ts'
+import { isTimeZone } from '../kit/clock.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)

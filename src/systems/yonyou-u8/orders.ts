@@ -2,13 +2,14 @@
  * Reading sales orders. `saleorder/get` has the lines, `saleorderlist/batch_get` the heads with their totals; which
  * of the totals `get` has as well differs between releases, so the two are put together.
  */
-import type { Clock } from '../clock.ts'
+
 import { type failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
-import { fieldText } from '../named-fields.ts'
+import type { Clock } from '../kit/clock.ts'
+import { fieldText } from '../kit/named-fields.ts'
+import { inOrder } from '../kit/rows.ts'
+import { readChanges } from '../kit/stamped-changes.ts'
 import type { CallContext, ChangePage, ListPage, ListQuery } from '../port.ts'
 import { joinKey, type Key, type Order, splitKey } from '../records.ts'
-import { inOrder } from '../rows.ts'
-import { readChanges } from '../stamped-changes.ts'
 import type { U8Client } from './client.ts'
 import type { YonyouU8Config } from './config.ts'
 import { versionOf, versionRange } from './mapping.ts'

@@ -2,7 +2,7 @@
  * What a vendor means that answers every question with HTTP 200, a code and words, and publishes no list of the codes.
  * Meaning is read from a configured table of codes first, then from the words.
  */
-import { SourceError, type SourceFailure } from './failure.ts'
+import { SourceError, type SourceFailure } from '../failure.ts'
 import { type HttpAnswer, retryAfterMs } from './http.ts'
 
 /**

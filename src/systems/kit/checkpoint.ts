@@ -1,6 +1,6 @@
 /** Where a list of changes stands, as text that whoever follows it keeps. */
 import type { z } from 'zod'
-import { SourceError } from './failure.ts'
+import { SourceError } from '../failure.ts'
 
 /** @throws SourceError `unsupported`: kept by another kind, or by another release of this one. */
 export function readCheckpoint<C>(schema: z.ZodType<C>, text: string): C {

@@ -6,7 +6,7 @@
  * until it fits one page; whatever changes meanwhile gets a higher stamp, beyond the range.
  */
 import { z } from 'zod'
-import { type Outcome, outcomeOf, SourceError } from './failure.ts'
+import { type Outcome, outcomeOf, SourceError } from '../failure.ts'
 
 export interface ChangeSource<R> {
   /** The first page of a range, both ends included; `null`: without an end. @throws SourceError */

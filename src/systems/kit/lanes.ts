@@ -1,5 +1,5 @@
 /** So many calls at once; the others wait in line, but not longer than a call may take. */
-import { SourceError } from './failure.ts'
+import { SourceError } from '../failure.ts'
 
 export interface Lanes {
   /** @throws SourceError `unavailable` when no lane becomes free in time: nothing has been sent then. */

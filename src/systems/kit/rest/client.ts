@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import type { Log } from '../../observe/log.ts'
-import { type Rejection, SourceError, type SourceFailure } from '../failure.ts'
+import type { Log } from '../../../observe/log.ts'
+import { type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
+import type { CallContext, VendorRequest } from '../../port.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
 import { parseJson } from '../json.ts'
-import type { CallContext, VendorRequest } from '../port.ts'
 import type { RestAuth } from './settings.ts'
 
 /** The contracts' code for an external reference that another document already has. */

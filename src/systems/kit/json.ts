@@ -1,6 +1,6 @@
 import Big from 'big.js'
-import { SourceError } from './failure.ts'
-import type { Decimal } from './records.ts'
+import { SourceError } from '../failure.ts'
+import type { Decimal } from '../records.ts'
 
 // Exponent notation would leave our decimals; these bounds keep `toString` plain for any amount a system sends.
 Big.PE = 1_000

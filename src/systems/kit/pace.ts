@@ -3,7 +3,7 @@
  * many of them; one question may cost several calls, so they are counted where they leave.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { SourceError } from './failure.ts'
+import { SourceError } from '../failure.ts'
 
 export interface PaceOptions {
   readonly perSecond: number

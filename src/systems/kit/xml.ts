@@ -3,7 +3,7 @@
  * entity but the five of XML itself, bounded depth.
  */
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
-import { SourceError } from './failure.ts'
+import { SourceError } from '../failure.ts'
 
 export interface XmlElement {
   readonly namespace: string

@@ -10,9 +10,9 @@ import {
   type SimulatedResponse,
   type Simulator,
   startSimulatorServer,
-} from '../../simulation/server.ts'
-import { nowText } from '../../simulation/trade.ts'
-import type { World, WorldChange } from '../../simulation/world.ts'
+} from '../../../simulation/server.ts'
+import { nowText } from '../../../simulation/trade.ts'
+import type { World, WorldChange } from '../../../simulation/world.ts'
 
 export type Shown = Readonly<Record<string, unknown>>
 

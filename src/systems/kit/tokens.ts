@@ -2,7 +2,7 @@
  * The one token in use. Never more than one is fetched at a time, the fetch outlives the caller that needed it, and
  * refused credentials are remembered for a while.
  */
-import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from './failure.ts'
+import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 
 export interface Token {
   readonly id: string

@@ -3,7 +3,7 @@
  * @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { WebhookRequest } from './port.ts'
+import type { WebhookRequest } from '../port.ts'
 
 /** Older or newer than this is refused: five minutes, as seeds of the project and Standard Webhooks agree. */
 export const SIGNATURE_WINDOW_MS = 5 * 60_000

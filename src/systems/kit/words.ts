@@ -1,5 +1,5 @@
 /** A vendor's words as they may be told: on one line, without the secrets that they repeat. */
-import { oneLine } from './failure.ts'
+import { oneLine } from '../failure.ts'
 
 export interface Words {
   tidy(text: string): string

@@ -1,6 +1,6 @@
 /** Fields of vendors that write numbers as text, or as JSON numbers that are text after `parseJson`, and '' for none. */
 import { z } from 'zod'
-import { fail, type Outcome } from './failure.ts'
+import { fail, type Outcome } from '../failure.ts'
 import { isDecimal } from './json.ts'
 import { fieldText } from './named-fields.ts'
 

@@ -1,8 +1,8 @@
 /** Reading and writing records whose field names come from the configuration. Pure. */
 import { z } from 'zod'
-import { fail, type Outcome } from '../failure.ts'
+import { fail, type Outcome } from '../../failure.ts'
+import type { Contact, CustomFields, DateTimeText, Decimal, Quantity } from '../../records.ts'
 import { isDecimal } from '../json.ts'
-import type { Contact, CustomFields, DateTimeText, Decimal, Quantity } from '../records.ts'
 
 /** One field of a raw record; dots lead inwards: `metadata.updatedAt`. `undefined` when it is not there. */
 export const fieldOf = (raw: unknown, name: string): unknown => {

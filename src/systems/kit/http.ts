@@ -6,8 +6,8 @@ import * as http from 'node:http'
 import * as https from 'node:https'
 import type { Duplex } from 'node:stream'
 import axios, { type AxiosError, type AxiosInstance } from 'axios'
-import { type CallScope, callScope, type Exchange } from './call-scope.ts'
-import { SourceError } from './failure.ts'
+import { type CallScope, callScope, type Exchange } from '../call-scope.ts'
+import { SourceError } from '../failure.ts'
 
 export interface HttpOptions {
   readonly baseUrl: string

@@ -3,12 +3,12 @@
  * by accident: only without a configuration, only on loopback, never in production.
  */
 import { join } from 'node:path'
-import { ConfigError, checkConfig } from './config/load.ts'
-import type { Config } from './config/schema.ts'
-import { type Life, startLife } from './simulation/life.ts'
-import type { Simulator } from './simulation/server.ts'
-import { World, type WorldOptions } from './simulation/world.ts'
-import type { SapB1SimulatorOptions } from './systems/sap-b1/simulator.ts'
+import { ConfigError, checkConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { type Life, startLife } from '../simulation/life.ts'
+import type { Simulator } from '../simulation/server.ts'
+import { World, type WorldOptions } from '../simulation/world.ts'
+import type { SapB1SimulatorOptions } from '../systems/sap-b1/simulator.ts'
 
 export interface Demo {
   readonly world: World
@@ -50,9 +50,9 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
   const world = new World({ ...options.world, file: join(dataDir, 'simulated-systems.jsonl') })
   const [{ startSapB1Simulator }, { startRestCrmSimulator }, { startSoapFinanceSimulator }] =
     await Promise.all([
-      import('./systems/sap-b1/simulator.ts'),
-      import('./systems/rest-crm/simulator.ts'),
-      import('./systems/soap-finance/simulator.ts'),
+      import('../systems/sap-b1/simulator.ts'),
+      import('../systems/rest-crm/simulator.ts'),
+      import('../systems/soap-finance/simulator.ts'),
     ])
   const [erpPort, crmPort, finPort] = options.simulatorPorts ?? DEMO_PORTS
   let gateway = ''

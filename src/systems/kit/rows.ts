@@ -1,5 +1,5 @@
 /** Reading from vendors that answer one key at a time, or in pages that shift while rows are added. */
-import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from './failure.ts'
+import { fail, type Outcome, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import { fieldText } from './named-fields.ts'
 
 /** @param page Counted from 1. @throws SourceError */

@@ -3,7 +3,7 @@
  * SAP's Gateway takes one operation per changeset unless a service can do more.
  * @see OData 2.0, Batch Processing; OData 4.0, Batch Requests
  */
-import { SourceError } from './failure.ts'
+import { SourceError } from '../failure.ts'
 import type { HttpAnswer } from './http.ts'
 
 export interface BatchPart {

@@ -1,9 +1,9 @@
 /** What systems tell us, after a look at the signature. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
-import { failureText, SourceError } from '../failure.ts'
+import { failureText, SourceError } from '../../failure.ts'
+import type { Notification, WebhookReceiver, WebhookRequest } from '../../port.ts'
 import { parseJson } from '../json.ts'
-import type { Notification, WebhookReceiver, WebhookRequest } from '../port.ts'
 import { SIGNATURE_WINDOW_MS, type SignatureVerdict, verifyWebhook } from '../signature.ts'
 import { signatureOf } from './client.ts'
 

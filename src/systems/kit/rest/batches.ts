@@ -1,6 +1,6 @@
 /** Many keys, in as few calls as addresses of bearable length allow. */
-import { type Outcome, ok, outcomeOf } from '../failure.ts'
-import type { Key } from '../records.ts'
+import { type Outcome, ok, outcomeOf } from '../../failure.ts'
+import type { Key } from '../../records.ts'
 
 /**
  * Reads batch by batch, each distinct key once.

@@ -1,5 +1,5 @@
 /** Outcomes that belong together. */
-import { type Outcome, ok, type SourceFailure } from './failure.ts'
+import { type Outcome, ok, type SourceFailure } from '../failure.ts'
 import type { Placed } from './modified-windows.ts'
 
 /** For look-ups that find one record at most. */

@@ -6,9 +6,9 @@
  * from the last to the first, as the vendors advise: what moves up is then met again, not missed.
  */
 import { z } from 'zod'
+import { SourceError } from '../failure.ts'
+import { joinKey, splitKey } from '../records.ts'
 import { readCheckpoint } from './checkpoint.ts'
-import { SourceError } from './failure.ts'
-import { joinKey, splitKey } from './records.ts'
 
 export interface ModifiedWindows {
   /** Widest window that the vendor takes, in milliseconds. */

@@ -4,9 +4,9 @@
  */
 import Big from 'big.js'
 import { z } from 'zod'
-import { fail, type Outcome, ok, type SourceFailure } from './failure.ts'
-import type { OrderCreate } from './port.ts'
-import type { Decimal, Key } from './records.ts'
+import { fail, type Outcome, ok, type SourceFailure } from '../failure.ts'
+import type { OrderCreate } from '../port.ts'
+import type { Decimal, Key } from '../records.ts'
 
 /** Settings for `orderDefaults` of a kind. */
 export const shopOrderDefaults = {

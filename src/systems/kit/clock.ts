@@ -1,5 +1,5 @@
 /** Vendors stamp records with their wall clock and do not say where it hangs: the configuration does. */
-import type { DateText, DateTimeText } from './records.ts'
+import type { DateText, DateTimeText } from '../records.ts'
 
 /** A fixed offset such as `+08:00`, or a name of the IANA time zone database. */
 export function isTimeZone(text: string): boolean {

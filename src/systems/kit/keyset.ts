@@ -1,9 +1,9 @@
 /** Lists and changes of vendors that sort and filter by a growing key, and stamp what they change. */
 import { z } from 'zod'
+import type { Outcome } from '../failure.ts'
+import type { CallContext, ListQuery } from '../port.ts'
+import type { Key } from '../records.ts'
 import { readCheckpoint } from './checkpoint.ts'
-import type { Outcome } from './failure.ts'
-import type { CallContext, ListQuery } from './port.ts'
-import type { Key } from './records.ts'
 
 /** Records of one type, read in every way. */
 export interface Reader<R> {

@@ -1,5 +1,5 @@
 /** What is written: new documents under a reference of ours, changes under a version, and named actions. */
-import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../../failure.ts'
 import type {
   ActionInput,
   UpdateOf,
@@ -8,8 +8,8 @@ import type {
   WriteAction,
   WriteContext,
   WriteResult,
-} from '../port.ts'
-import type { Key, RecordType, RecordTypes } from '../records.ts'
+} from '../../port.ts'
+import type { Key, RecordType, RecordTypes } from '../../records.ts'
 import { isAddressable } from './batches.ts'
 import { broken, CODE_DUPLICATE_REFERENCE, type RestClient } from './client.ts'
 import { fieldOf } from './fields.ts'
