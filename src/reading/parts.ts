@@ -48,3 +48,7 @@ export function without<R extends object>(record: R, parts: PartsOfAny | undefin
   }
   return rest
 }
+
+/** For who can do without the field where it was not read. */
+export const isLeftOut = (record: object, field: string): boolean =>
+  Object.getOwnPropertyDescriptor(record, field)?.get !== undefined

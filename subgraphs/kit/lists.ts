@@ -1,6 +1,7 @@
 /** Lists that span systems: one page of all of them, one cursor that remembers where each of them stands. */
 import DataLoader from 'dataloader'
 import type { IdentityType } from '../../src/identity/registry.ts'
+import { isLeftOut } from '../../src/reading/parts.ts'
 import type { Read } from '../../src/reading/reading.ts'
 import { type Outcome, ok, type SourceFailure } from '../../src/systems/failure.ts'
 import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
@@ -199,7 +200,9 @@ interface When {
 }
 
 function whenOf<T extends RecordType>(type: T, record: RecordTypes[T]): When {
-  const written = record.createdAt ?? record.updatedAt
+  // Not worth reading more of every record than is shown: without the moment, the day will do.
+  const told = (field: 'createdAt' | 'updatedAt') => (isLeftOut(record, field) ? null : record[field])
+  const written = told('createdAt') ?? told('updatedAt')
   const moment = written == null ? Number.NaN : Date.parse(written)
   return {
     day: dayOf[type]?.(record) ?? written?.slice(0, 10) ?? '',
