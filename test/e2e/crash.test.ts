@@ -30,7 +30,7 @@ const made = (key: string) => systems.world.all('erpOrders').filter((order) => o
 /** Nobody hears the answer: the process is killed before it comes. */
 const sendAndForget = (key: string): void => void gateway.ask(CREATE, { input: input(key) }).catch(() => {})
 const stateIs = (key: string, ...states: string[]) =>
-  eventually(async () => states.includes((await gateway.data(FATE, { key })).writeback?.state))
+  eventually(async () => states.includes((await gateway.data(FATE, { key })).writeback?.state), 25_000)
 const fateOf = async (key: string) => {
   await stateIs(key, 'CONFIRMED', 'REJECTED', 'NEEDS_ATTENTION')
   const { writeback } = await gateway.data(FATE, { key })
@@ -105,7 +105,9 @@ describe('killed with kill -9', () => {
     expect(made('slow')).toHaveLength(1)
   })
 
-  it('after the ERP swallowed the order, it is sure of that before it sends it again', async () => {
+  it('after the ERP swallowed the order, it is sure of that before it sends it again', {
+    timeout: 40_000,
+  }, async () => {
     systems.simulators.erp.setFaults([{ kind: 'hang', match: 'POST /b1s/v2/Orders', times: 1 }])
     sendAndForget('swallowed')
     await stateIs('swallowed', 'SENDING')
