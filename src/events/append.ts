@@ -112,7 +112,8 @@ export async function recordSighting(
   if (!difference && !isTouched) return null
   await remember(tx, system, record, value.key, value)
   await setDeadline(tx, sighting, before)
-  if (sighting.baseline || !difference) return null
+  // What is known already, by a write of our own for one, was not there before us: its change is news.
+  if (!difference || (sighting.baseline && known === null)) return null
   const sku = await skuOf(tx, system, difference.facts)
   const { type, changes } = difference
   const data: EventData = {

@@ -69,7 +69,7 @@ describe('an order made by a mutation', () => {
   })
 
   it('arrives once while the gateway asks the ERP all the time', async () => {
-    await using busy = await openTestGateway({ pollEvery: '100ms' })
+    await using busy = await openTestGateway({ pollEvery: '20ms' })
     await using orders = await busy.listen(ORDERS)
     const { createOrder } = await busy.data(CREATE, { input: input('live-busy') })
     await orders.take(1)
