@@ -146,6 +146,17 @@ for (const { name, make, available } of places) {
       expect(await room.append(seen({ lines, ...rest }))).toEqual([])
     })
 
+    it('tells what a first look finds changed in a record that is known already', async () => {
+      await using room = await open()
+      await room.append(seen(order('1'), { isNew: true }))
+      const first = { baseline: true }
+      await room.append(seen(order('1', { status: 'CANCELLED' }), first), seen(order('2'), first))
+      expect((await room.all()).map(({ type, key }) => [type, key])).toEqual([
+        ['order.created', '1'],
+        ['order.cancelled', '1'],
+      ])
+    })
+
     it('ignores a state that is older than the last one', async () => {
       await using room = await open()
       await room.append(seen(order('1'), { baseline: true }))
