@@ -1,6 +1,14 @@
 import { z } from 'zod'
-import { isTimeZone } from '../kit/clock.ts'
-import { authBy, codes, customFields, name, path, restSettings, webhookBy } from '../kit/rest/settings.ts'
+import {
+  authBy,
+  codes,
+  customFields,
+  name,
+  path,
+  readingSettings,
+  restSettings,
+  webhookBy,
+} from '../kit/rest/settings.ts'
 
 const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.signature])
 
@@ -78,33 +86,7 @@ export const restFinanceConfig = z.strictObject({
   webhook: webhook
     .optional()
     .describe('The system sends signed events; without this only polling finds changes'),
-  envelope: z
-    .enum(['coded', 'success', 'none'])
-    .default('coded')
-    .describe(
-      'What stands around the data: `{code, message, data}`, `{success, data, error}`, or nothing at all',
-    ),
-  batchLimit: z
-    .int()
-    .min(1)
-    .max(1000)
-    .default(100)
-    .describe('Most keys in one parameter; 1: there is no parameter `ids`, each is read by its own path'),
-  paging: z
-    .enum(['after', 'page'])
-    .default('after')
-    .describe('`after`: by place in the order; `page`: by page number'),
-  overlapSeconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .default(10)
-    .describe('Polling looks back this far, for changes that became visible late'),
-  timeZone: z
-    .string()
-    .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Asia/Shanghai')
-    .default('UTC')
-    .describe('Time zone of date-times that the system gives without an offset'),
+  ...readingSettings('system'),
   uniqueExternalRef: z
     .boolean()
     .default(true)

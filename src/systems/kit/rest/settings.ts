@@ -1,5 +1,6 @@
 /** Settings that kinds with a JSON REST interface share. */
 import { z } from 'zod'
+import { isTimeZone } from '../clock.ts'
 
 export const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
 
@@ -86,6 +87,37 @@ export const restSettings = (called: string) => ({
     .nullable()
     .default('X-On-Behalf-Of')
     .describe(`Tells the ${called} for whom a write is made, percent-encoded UTF-8; null: it is not told`),
+})
+
+/** How records are read where the contract leaves that open. @param called What the system is. */
+export const readingSettings = (called: string) => ({
+  envelope: z
+    .enum(['coded', 'success', 'none'])
+    .default('coded')
+    .describe(
+      'What stands around the data: `{code, message, data}`, `{success, data, error}`, or nothing at all',
+    ),
+  batchLimit: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(100)
+    .describe('Most keys in one parameter; 1: there is no parameter `ids`, each is read by its own path'),
+  paging: z
+    .enum(['after', 'page'])
+    .default('after')
+    .describe('`after`: by place in the order; `page`: by page number'),
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .default(10)
+    .describe('Polling looks back this far, for changes that became visible late'),
+  timeZone: z
+    .string()
+    .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Asia/Shanghai')
+    .default('UTC')
+    .describe(`Time zone of date-times that the ${called} gives without an offset`),
 })
 
 export const customFields = (what: string) =>
