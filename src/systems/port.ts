@@ -17,8 +17,10 @@ import type {
   Key,
   Money,
   OpportunityStage,
+  PostalAddress,
   RecordType,
   RecordTypes,
+  Reference,
 } from './records.ts'
 
 /** What every call carries. */
@@ -182,6 +184,8 @@ export type WriteTarget = 'saved' | 'submitted' | 'effective'
 export interface WriteAction<Input, T extends RecordType> {
   /** The request that `send` would send, without credentials: for dry runs. Pure. */
   preview(input: Input, write: WriteContext): VendorRequest
+  /** Which of the `EXTRAS` it has a place for; another that is given is refused before anything is sent. */
+  readonly takes?: readonly Extra[]
   /** Stages of the vendor's procedure that it can be told to go to; not given: `effective` only. */
   readonly targets?: readonly WriteTarget[]
   /** Instead of `preview` where telling the request takes time: expressions of a configured system. */
@@ -193,6 +197,28 @@ export interface WriteAction<Input, T extends RecordType> {
   /** Looks whether an earlier `send` of the same write took effect. */
   verify(input: Input, write: WriteContext, context: CallContext): Promise<Outcome<Verdict<T>>>
 }
+
+/**
+ * Inputs of creates and updates that only some systems have a place for; `lines.x` is `x` of any line. To leave one out
+ * would make another document than was asked for.
+ */
+export const EXTRAS = {
+  customer: [
+    'legalName',
+    'type',
+    'addresses',
+    'tags',
+    'currency',
+    'creditLimit',
+    'paymentTerms',
+    'customFields',
+  ],
+  order: ['shipTo', 'paymentTerms', 'paymentMethod', 'precededBy', 'lines.comments', 'lines.customFields'],
+  opportunity: ['customFields'],
+  invoice: ['lines', 'comments', 'customFields'],
+  payment: ['applications.discount', 'customFields'],
+} as const satisfies { readonly [T in RecordType]?: readonly string[] }
+export type Extra = (typeof EXTRAS)[keyof typeof EXTRAS][number]
 
 export interface VendorRequest {
   readonly method: string
@@ -254,6 +280,13 @@ export interface OrderCreate {
   readonly currency?: CurrencyCode | undefined
   readonly customerReference?: string | undefined
   readonly comments?: string | undefined
+  /** Where the goods go, where that is not the customer's own address. */
+  readonly shipTo?: ShipTo | undefined
+  /** As the system names its terms; absent: the customer's. */
+  readonly paymentTerms?: string | undefined
+  readonly paymentMethod?: string | undefined
+  /** What it is made from: a quotation, a contract. */
+  readonly precededBy?: readonly Reference[] | undefined
   /** Under the names that the configuration gives to the vendor's fields; an unknown name is refused. */
   readonly customFields?: CustomFields | undefined
   readonly lines: readonly {
@@ -263,7 +296,15 @@ export interface OrderCreate {
     readonly unitPrice?: Decimal | undefined
     readonly discountPercent?: Decimal | undefined
     readonly warehouse?: Key | undefined
+    readonly comments?: string | undefined
+    readonly customFields?: CustomFields | undefined
   }[]
+}
+
+export interface ShipTo {
+  readonly name: string
+  readonly phone?: string | undefined
+  readonly address: PostalAddress
 }
 
 /** An instruction to a warehouse to send goods out or to take them in. */
@@ -277,9 +318,7 @@ export interface DeliveryCreate {
   readonly warehouse?: Key | undefined
   /** The day it is wanted. */
   readonly date?: DateText | undefined
-  readonly shipTo?:
-    | { readonly name: string; readonly phone?: string | undefined; readonly address: Omit<Address, 'type'> }
-    | undefined
+  readonly shipTo?: ShipTo | undefined
   readonly comments?: string | undefined
   readonly customFields?: CustomFields | undefined
   readonly lines: readonly { readonly product: Key; readonly quantity: Decimal }[]
@@ -317,14 +356,28 @@ export interface OrderChanges {
   readonly dueDate?: DateText | undefined
   readonly customerReference?: string | undefined
   readonly comments?: string | undefined
+  readonly shipTo?: ShipTo | undefined
+  readonly paymentTerms?: string | undefined
+  readonly customFields?: CustomFields | undefined
+}
+
+/** What a customer may have beside its name; see `EXTRAS`. */
+interface CustomerExtras {
+  readonly legalName?: string | undefined
+  readonly addresses?: readonly Address[] | undefined
+  readonly tags?: readonly string[] | undefined
+  readonly currency?: CurrencyCode | undefined
+  readonly creditLimit?: Money | undefined
+  readonly paymentTerms?: string | undefined
   readonly customFields?: CustomFields | undefined
 }
 
 /** What a system has no place for is refused, never left out. */
-export interface CustomerCreate {
+export interface CustomerCreate extends CustomerExtras {
   readonly name: string
   /** The number it shall have, where the system does not give numbers itself. */
   readonly code?: string | undefined
+  readonly type?: 'COMPANY' | 'INDIVIDUAL' | undefined
   readonly taxNumber?: string | undefined
   readonly level?: CustomerLevel | undefined
   readonly industry?: string | undefined
@@ -333,7 +386,7 @@ export interface CustomerCreate {
   readonly contacts?: readonly Contact[] | undefined
 }
 
-export interface CustomerChanges {
+export interface CustomerChanges extends CustomerExtras {
   readonly name?: string | undefined
   readonly level?: CustomerLevel | undefined
   readonly industry?: string | undefined
@@ -348,6 +401,7 @@ export interface OpportunityCreate {
   readonly stage?: OpportunityStage | undefined
   readonly amount?: Money | undefined
   readonly closeDate?: DateText | undefined
+  readonly customFields?: CustomFields | undefined
 }
 
 export interface OpportunityChanges {
@@ -355,6 +409,7 @@ export interface OpportunityChanges {
   readonly stage?: OpportunityStage | undefined
   readonly amount?: Money | undefined
   readonly closeDate?: DateText | undefined
+  readonly customFields?: CustomFields | undefined
   /** Number of the order that it became, as the ordering system prints it. */
   readonly orderNumber?: string | undefined
 }
@@ -370,6 +425,19 @@ export interface InvoiceCreate {
   /** In the currency of `gross`. */
   readonly net?: Decimal | undefined
   readonly tax?: Decimal | undefined
+  readonly comments?: string | undefined
+  readonly customFields?: CustomFields | undefined
+  readonly lines?:
+    | readonly {
+        readonly product?: Key | undefined
+        readonly description?: string | undefined
+        readonly quantity: Decimal
+        /** Net, in the currency of `gross`, for one. */
+        readonly unitPrice: Decimal
+        /** Percent. */
+        readonly taxRate?: Decimal | undefined
+      }[]
+    | undefined
 }
 
 export interface PaymentCreate {
@@ -378,7 +446,13 @@ export interface PaymentCreate {
   readonly amount: Money
   readonly method?: string | undefined
   readonly reference?: string | undefined
-  readonly applications: readonly { readonly invoice: Key; readonly amount: Decimal }[]
+  readonly customFields?: CustomFields | undefined
+  readonly applications: readonly {
+    readonly invoice: Key
+    readonly amount: Decimal
+    /** What is let off for paying early, in the payment's currency: the invoice is settled by both. */
+    readonly discount?: Decimal | undefined
+  }[]
 }
 
 /* ---- record types that only one system has ---- */

@@ -40,6 +40,8 @@ export type CustomFields = Readonly<Record<string, string | null>>
 
 export type CustomerLevel = 'VIP' | 'PREMIUM' | 'STANDARD' | 'BASIC' | 'UNKNOWN'
 
+export type CustomerStatus = 'ACTIVE' | 'INACTIVE' | 'UNKNOWN'
+
 export interface Contact {
   readonly name: string
   readonly title?: string | null
@@ -48,8 +50,7 @@ export interface Contact {
   readonly primary?: boolean | null
 }
 
-export interface Address {
-  readonly type: 'BILLING' | 'SHIPPING' | 'OFFICE'
+export interface PostalAddress {
   readonly street?: string | null
   readonly city?: string | null
   readonly province?: string | null
@@ -58,9 +59,52 @@ export interface Address {
   readonly country?: string | null
 }
 
+export interface Address extends PostalAddress {
+  readonly type: 'BILLING' | 'SHIPPING' | 'OFFICE' | 'REGISTERED'
+  /** Whether it is taken where several of its type could be. */
+  readonly default?: boolean | null
+}
+
+/** Who has a part in a document, as the document itself says. */
+export interface Party {
+  /** The party's own key among the system's customers or addresses, where it has one. */
+  readonly key?: Key | null
+  readonly name?: string | null
+  readonly contact?: string | null
+  readonly phone?: string | null
+  readonly email?: string | null
+  readonly address?: PostalAddress | null
+}
+
+/** What another record is called, here or in another system. */
+export interface Reference {
+  readonly type:
+    | 'PROPOSAL'
+    | 'QUOTATION'
+    | 'CONTRACT'
+    | 'OPPORTUNITY'
+    | 'ORDER'
+    | 'DELIVERY'
+    | 'INVOICE'
+    | 'OTHER'
+  /** The number that people use. */
+  readonly number: string
+  /** The vendor's own word for that sort of document. */
+  readonly vendorType?: string | null
+}
+
+/** A file that the system keeps with a record. */
+export interface Attachment {
+  readonly name: string
+  readonly url?: string | null
+  readonly mediaType?: string | null
+}
+
 /** A customer's standing in one company of an ERP. */
 export interface Account {
   readonly company?: string | null
+  /** The part of the company that sells: sales organisation, channel and division, branch. */
+  readonly salesArea?: string | null
   /** Null where the account may be invoiced in any currency. */
   readonly currency: CurrencyCode | null
   readonly creditLimit?: Money | null
@@ -73,7 +117,15 @@ export interface Customer extends RecordBase {
   readonly name: string
   /** A number that people use for the customer, where it differs from the key. */
   readonly code?: string | null
+  /** As registered, where it differs from the name that people use. */
+  readonly legalName?: string | null
   readonly type?: 'COMPANY' | 'INDIVIDUAL' | null
+  readonly status?: CustomerStatus | null
+  /** The vendor's own status code. */
+  readonly vendorStatus?: string | null
+  /** The customer that it belongs to, in the same system. */
+  readonly parent?: Key | null
+  readonly tags?: readonly string[] | null
   readonly level?: CustomerLevel | null
   readonly vendorLevel?: string | null
   readonly industry?: string | null
@@ -91,9 +143,59 @@ export interface Product extends RecordBase {
   readonly name: string
   readonly foreignName?: string | null
   readonly barcode?: string | null
+  readonly description?: string | null
   /** Unit of the stock figures. */
   readonly unit?: string | null
+  /** Other units that it is traded in. */
+  readonly units?: readonly ProductUnit[] | null
   readonly active?: boolean | null
+  readonly status?: ProductStatus | null
+  /** The vendor's own status code. */
+  readonly vendorStatus?: string | null
+  readonly category?: ProductCategory | null
+  readonly specifications?: readonly Specification[] | null
+  /** The list price; what a customer pays is the order's. */
+  readonly price?: UnitPrice | null
+  /** What it cost the company. */
+  readonly cost?: Money | null
+  /** Percent. */
+  readonly taxRate?: Decimal | null
+  readonly minOrder?: Quantity | null
+  readonly maxOrder?: Quantity | null
+  readonly supplier?: ProductSupplier | null
+  readonly images?: readonly string[] | null
+  readonly videos?: readonly string[] | null
+  readonly documents?: readonly string[] | null
+  readonly tags?: readonly string[] | null
+}
+
+export type ProductStatus = 'ACTIVE' | 'INACTIVE' | 'DISCONTINUED' | 'UNKNOWN'
+
+/** `numerator` of this unit are `denominator` of the product's own: a box of 12 is 1 to 12. */
+export interface ProductUnit {
+  readonly unit?: string | null
+  readonly vendorUnit: string
+  readonly numerator: Decimal
+  readonly denominator: Decimal
+}
+
+export interface ProductCategory {
+  readonly key: Key
+  readonly name?: string | null
+  /** Names from the widest category to this one. */
+  readonly path?: readonly string[] | null
+}
+
+export interface Specification {
+  readonly name: string
+  readonly value: string
+  readonly unit?: string | null
+}
+
+export interface ProductSupplier {
+  readonly key: Key
+  readonly name?: string | null
+  readonly leadTimeDays?: number | null
 }
 
 export interface Warehouse extends RecordBase {
@@ -152,13 +254,41 @@ export interface OrderLine {
   readonly sku?: string | null
   readonly description?: string | null
   readonly ordered: Quantity
+  /** Promised by the seller. */
+  readonly confirmed?: Quantity | null
   readonly delivered?: Quantity | null
+  readonly invoiced?: Quantity | null
+  readonly returned?: Quantity | null
   readonly open?: Quantity | null
   readonly unitPrice?: UnitPrice | null
   readonly discountPercent?: Decimal | null
+  /** Percent. */
+  readonly taxRate?: Decimal | null
   readonly net?: Money | null
+  readonly tax?: Money | null
+  readonly gross?: Money | null
   readonly warehouse?: Key | null
   readonly status?: 'OPEN' | 'CLOSED' | null
+  readonly comments?: string | null
+  readonly customFields?: CustomFields
+}
+
+export type ApprovalStatus = 'NOT_REQUIRED' | 'PENDING' | 'APPROVED' | 'REJECTED' | 'UNKNOWN'
+
+/** Something that keeps a document from going on. */
+export interface Hold {
+  readonly type: 'DELIVERY' | 'BILLING' | 'CREDIT' | 'OTHER'
+  readonly code: string
+  readonly text?: string | null
+}
+
+/** How an order is to be paid, and what of it was. */
+export interface OrderPayment {
+  readonly method?: string | null
+  readonly terms?: string | null
+  readonly dueDate?: DateText | null
+  readonly paid?: Money | null
+  readonly paidOn?: DateText | null
 }
 
 /** One step of an order, as its system recorded it. */
@@ -172,9 +302,16 @@ export interface OrderStep {
 export interface Order extends RecordBase {
   /** The number people use, unlike `key`. */
   readonly number: string
+  /** The vendor's code for this sort of order. */
+  readonly documentType?: string | null
   readonly company?: string | null
+  /** The way it came in or is sold by, as the vendor writes it. */
+  readonly channel?: string | null
   readonly customer?: Key | null
   readonly customerName?: string | null
+  readonly shipTo?: Party | null
+  readonly billTo?: Party | null
+  readonly payer?: Party | null
   /** The customer's own reference for this order. */
   readonly customerReference?: string | null
   /** The reference that a writeback left behind, if this gateway made the order. */
@@ -189,7 +326,17 @@ export interface Order extends RecordBase {
   readonly status: OrderStatus
   /** The vendor's own status codes. */
   readonly vendorStatus?: string | null
+  /** Since when it has that status. */
+  readonly statusSince?: DateTimeText | null
+  readonly approvalStatus?: ApprovalStatus | null
   readonly fulfilmentStatus?: SubStatus | null
+  readonly billingStatus?: SubStatus | null
+  /** Empty: nothing holds it; null: not told. */
+  readonly holds?: readonly Hold[] | null
+  /** The day on which all of it had arrived. */
+  readonly deliveredOn?: DateText | null
+  readonly trackingNumbers?: readonly string[] | null
+  readonly payment?: OrderPayment | null
   /** In document currency. */
   readonly totals?: Totals | null
   /** In the currency of the company that keeps the books. */
@@ -200,6 +347,13 @@ export interface Order extends RecordBase {
   readonly lines: readonly OrderLine[]
   /** What became of it so far, oldest first. */
   readonly timeline?: readonly OrderStep[] | null
+  /** What it was made from. */
+  readonly precededBy?: readonly Reference[] | null
+  /** What was made from it. */
+  readonly followedBy?: readonly Reference[] | null
+  readonly attachments?: readonly Attachment[] | null
+  /** Who entered it, as the system writes it. */
+  readonly createdBy?: string | null
 }
 
 export interface DeliveryLine {
@@ -225,6 +379,7 @@ export interface Delivery extends RecordBase {
   /** Who carries it, as this system writes it. */
   readonly carrier?: string | null
   readonly trackingNumbers?: readonly string[]
+  readonly shipTo?: Party | null
   /** The reference that a writeback left behind, if this gateway made the delivery. */
   readonly externalReference?: string | null
   readonly date?: DateText | null
@@ -309,6 +464,33 @@ export interface Shipment extends RecordBase {
   readonly events: readonly ShipmentEvent[]
 }
 
+/** The paper or electronic document by which the state knows the tax: a 发票, a VAT invoice. */
+export interface TaxInvoice {
+  /** As the vendor calls it, for example 增值税专用发票. */
+  readonly kind?: string | null
+  readonly code?: string | null
+  readonly number: string
+  readonly issuedOn?: DateText | null
+  /** Number of the tax invoice that this one takes back. */
+  readonly redLetterOf?: string | null
+  /** Where the document can be fetched. */
+  readonly file?: string | null
+}
+
+/** What is billed: where the system keeps it by lines. */
+export interface InvoiceLine {
+  readonly id: string
+  readonly product?: Key | null
+  readonly description?: string | null
+  readonly quantity?: Quantity | null
+  readonly unitPrice?: UnitPrice | null
+  readonly taxRate?: Decimal | null
+  readonly net?: Money | null
+  readonly tax?: Money | null
+  readonly gross?: Money | null
+  readonly orderNumber?: string | null
+}
+
 export interface Invoice extends RecordBase {
   readonly number: string
   readonly type: 'STANDARD' | 'CREDIT_NOTE' | 'DOWN_PAYMENT' | 'CANCELLATION' | 'PRO_FORMA' | 'UNKNOWN'
@@ -322,6 +504,10 @@ export interface Invoice extends RecordBase {
   readonly totals: Totals
   readonly paid?: Money | null
   readonly open?: Money | null
+  /** Null where the system does not keep it by lines. */
+  readonly lines?: readonly InvoiceLine[] | null
+  /** Empty: none was issued; null: the system does not know. */
+  readonly taxInvoices?: readonly TaxInvoice[] | null
   /** The reference that a writeback left behind, if this gateway made the invoice. */
   readonly externalReference?: string | null
 }
@@ -329,6 +515,8 @@ export interface Invoice extends RecordBase {
 export interface PaymentApplication {
   readonly invoice: Key
   readonly amount: Money
+  /** What was let off for paying early. */
+  readonly discount?: Money | null
 }
 
 export interface Payment extends RecordBase {

@@ -1,5 +1,6 @@
 /** The write path, as a mutation sees it: promise it, wait a little, answer with what is known. */
-import type { WriteContext } from '../systems/port.ts'
+import { EXTRAS, type WriteAction, type WriteContext } from '../systems/port.ts'
+import type { RecordType } from '../systems/records.ts'
 import type { System, Systems } from '../systems/registry.ts'
 import type { Attach, Journal, WriteRequest } from './journal.ts'
 import { actionOf, type Worker } from './worker.ts'
@@ -66,6 +67,11 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
         const message = `System "${given.system}" cannot stop at "${given.target}" when it is to ${action} ${record} records; it knows: ${targets.join(', ')}.`
         return { ok: false, reason: 'unsupported', message }
       }
+      const extra = extraWithoutPlace(record, known, given.input)
+      if (extra !== undefined) {
+        const message = `System "${given.system}" has no place for "${extra}" when it is to ${action} ${record} records. Leave it out.`
+        return { ok: false, reason: 'unsupported', message }
+      }
       const mode = system.writeMode(record, action)
       if (mode === 'off') {
         const message =
@@ -94,6 +100,24 @@ export function createWriter(systems: Systems, journal: Journal, worker: Worker)
       return { ok: true, writeback: settled ?? accepted.writeback }
     },
   }
+}
+
+/** The first of the `EXTRAS` that is given and that the action does not take. */
+function extraWithoutPlace(
+  record: RecordType,
+  { takes }: Pick<WriteAction<never, never>, 'takes'>,
+  input: unknown,
+): string | undefined {
+  const extras: Partial<Record<RecordType, readonly string[]>> = EXTRAS
+  const taken: readonly string[] = takes ?? []
+  const { changes } = input as { readonly changes?: unknown }
+  return extras[record]?.find((extra) => !taken.includes(extra) && has(changes ?? input, extra.split('.')))
+}
+
+function has(value: unknown, [field, ...rest]: readonly string[]): boolean {
+  if (Array.isArray(value)) return value.some((one) => has(one, field === undefined ? [] : [field, ...rest]))
+  if (field === undefined) return value !== undefined && value !== null
+  return typeof value === 'object' && value !== null && has((value as Record<string, unknown>)[field], rest)
 }
 
 async function preview(

@@ -20,7 +20,7 @@ import {
   recordFields,
   systemOf,
 } from '../kit/records.ts'
-import { chooseTarget, given, type How, write } from '../kit/writes.ts'
+import { type CustomFieldInput, chooseTarget, customInput, given, type How, write } from '../kit/writes.ts'
 import { customerSubscriptions } from './subscriptions.ts'
 
 /** A customer is who it is in all systems; its profile is read from the first configured system that has one. */
@@ -28,6 +28,37 @@ interface CustomerNode {
   readonly identity: Identity
   profile(): Promise<Located<'customer'> | null>
 }
+
+/** As the client sends it. */
+type WithCustomFields<Input> = Omit<Input, 'customFields'> & {
+  readonly customFields?: readonly CustomFieldInput[] | null
+}
+
+/** What a customer shows as the record of its profile has it. */
+const PROFILE_FIELDS = [
+  'name',
+  'code',
+  'legalName',
+  'type',
+  'status',
+  'vendorStatus',
+  'tags',
+  'level',
+  'vendorLevel',
+  'industry',
+  'taxNumber',
+  'phone',
+  'email',
+  'contacts',
+  'addresses',
+  'version',
+  'createdAt',
+  'updatedAt',
+] as const satisfies readonly (keyof Customer)[]
+
+/** Without what is null in it. */
+const customerInput = <T extends Pick<CustomerCreate, 'addresses'>>(fields: T) =>
+  given({ ...fields, addresses: fields.addresses?.map((one) => ({ ...given(one), type: one.type })) })
 
 const NOWHERE_TO_CHANGE = 'No system in which customers can be changed knows this customer.'
 
@@ -95,10 +126,12 @@ export function crmResolvers(rooms: Rooms) {
         {
           input,
           ...how
-        }: { input: { idempotencyKey: string; system?: string | null } & CustomerCreate } & How,
+        }: {
+          input: { idempotencyKey: string; system?: string | null } & WithCustomFields<CustomerCreate>
+        } & How,
         context: SubgraphContext,
       ) {
-        const { idempotencyKey: _key, system, ...fields } = input
+        const { idempotencyKey: _key, system, customFields, ...fields } = input
         if (fields.name.trim() === '') throw badInput('"name" must not be empty.', 'name')
         const able = systems
           .all()
@@ -116,7 +149,7 @@ export function crmResolvers(rooms: Rooms) {
           system: target.system,
           record: 'customer',
           action: 'create',
-          adapterInput: given(fields),
+          adapterInput: { ...customerInput(fields), ...customInput(customFields) },
           ...how,
         })
         return { writeback, customer: record && (await ofLocated(context, record)) }
@@ -133,12 +166,12 @@ export function crmResolvers(rooms: Rooms) {
             id: string
             system?: string | null
             expectedVersion?: string
-          } & CustomerChanges
+          } & WithCustomFields<CustomerChanges>
         } & How,
         context: SubgraphContext,
       ) {
-        const { idempotencyKey, id, system, expectedVersion, ...fields } = input
-        const changes = given(fields)
+        const { idempotencyKey, id, system, expectedVersion, customFields, ...fields } = input
+        const changes = { ...customerInput(fields), ...customInput(customFields) }
         if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
         const identity = await identityOf(systems, context, 'customer', id)
         const able = keysIn(systems, identity, 'customer').filter(
@@ -212,6 +245,7 @@ export function crmResolvers(rooms: Rooms) {
             stage?: OpportunityStage
             amount?: Money
             closeDate?: string
+            customFields?: readonly CustomFieldInput[] | null
           }
         } & How,
         context: SubgraphContext,
@@ -233,7 +267,12 @@ export function crmResolvers(rooms: Rooms) {
           system: target.system,
           record: 'opportunity',
           action: 'create',
-          adapterInput: { customer: target.key, name, ...given({ stage, amount, closeDate }) },
+          adapterInput: {
+            customer: target.key,
+            name,
+            ...given({ stage, amount, closeDate }),
+            ...customInput(input.customFields),
+          },
           ...how,
         })
         return { writeback, opportunity: record }
@@ -245,12 +284,16 @@ export function crmResolvers(rooms: Rooms) {
           input,
           ...how
         }: {
-          input: { idempotencyKey: string; id: string; expectedVersion?: string } & OpportunityChanges
+          input: {
+            idempotencyKey: string
+            id: string
+            expectedVersion?: string
+          } & WithCustomFields<OpportunityChanges>
         } & How,
         context: SubgraphContext,
       ) {
-        const { idempotencyKey, id, expectedVersion, ...fields } = input
-        const changes = given(fields)
+        const { idempotencyKey, id, expectedVersion, customFields, ...fields } = input
+        const changes = { ...given(fields), ...customInput(customFields) }
         if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
         const { system, key } = located(systems, 'opportunity', id)
         const { writeback, record } = await write(rooms, context, {
@@ -272,21 +315,14 @@ export function crmResolvers(rooms: Rooms) {
       __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findCustomer(context, id),
       id: (node: CustomerNode) => node.identity.id,
       externalIds: (node: CustomerNode) => node.identity.keys,
-      name: profileField('name'),
-      code: profileField('code'),
+      ...Object.fromEntries(PROFILE_FIELDS.map((field) => [field, profileField(field)])),
+      async parent(node: CustomerNode, _: unknown, context: SubgraphContext) {
+        const profile = await node.profile()
+        const parent = profile?.record.parent
+        if (!profile || parent == null) return null
+        return customerOf(context, await context.identities.byKey('customer', profile.system.id, parent))
+      },
       customFields: async (node: CustomerNode) => customFieldsOf((await node.profile())?.record),
-      type: profileField('type'),
-      level: profileField('level'),
-      vendorLevel: profileField('vendorLevel'),
-      industry: profileField('industry'),
-      taxNumber: profileField('taxNumber'),
-      phone: profileField('phone'),
-      email: profileField('email'),
-      contacts: profileField('contacts'),
-      addresses: profileField('addresses'),
-      version: profileField('version'),
-      createdAt: profileField('createdAt'),
-      updatedAt: profileField('updatedAt'),
       system: async (node: CustomerNode) => (await node.profile())?.system ?? null,
       async provenance(node: CustomerNode) {
         const profile = await node.profile()

@@ -1,8 +1,8 @@
 /** Products and orders, and a customer's standing in the systems that take orders. */
 import type { Identity } from '../../src/identity/registry.ts'
 import { ok } from '../../src/systems/failure.ts'
-import type { OrderChanges } from '../../src/systems/port.ts'
-import type { Account, OrderLine, Product } from '../../src/systems/records.ts'
+import type { OrderChanges, ShipTo } from '../../src/systems/port.ts'
+import type { Account, OrderLine, Product, Reference } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
@@ -31,6 +31,7 @@ import {
   type How,
   productLine,
   requireLines,
+  shipToInput,
   type TargetName,
   write,
 } from '../kit/writes.ts'
@@ -70,6 +71,10 @@ interface CreateOrderInput {
   readonly dueDate: string
   readonly customerReference?: string | null
   readonly comments?: string | null
+  readonly shipTo?: ShipTo | null
+  readonly paymentTerms?: string | null
+  readonly paymentMethod?: string | null
+  readonly precededBy?: readonly Reference[] | null
   readonly customFields?: readonly CustomFieldInput[] | null
   readonly lines: readonly {
     readonly productId: string
@@ -77,6 +82,8 @@ interface CreateOrderInput {
     readonly unitPrice?: string | null
     readonly discountPercent?: string | null
     readonly warehouse?: string | null
+    readonly comments?: string | null
+    readonly customFields?: readonly CustomFieldInput[] | null
   }[]
 }
 
@@ -85,6 +92,57 @@ interface OrderActionInput {
   readonly id: string
   readonly expectedVersion?: string | null
 }
+
+/** What a product shows as its record has it. */
+const PRODUCT_FIELDS = [
+  'sku',
+  'name',
+  'foreignName',
+  'barcode',
+  'description',
+  'unit',
+  'units',
+  'active',
+  'status',
+  'vendorStatus',
+  'category',
+  'specifications',
+  'price',
+  'cost',
+  'taxRate',
+  'minOrder',
+  'maxOrder',
+  'supplier',
+  'images',
+  'videos',
+  'documents',
+  'tags',
+  'createdAt',
+  'updatedAt',
+  'version',
+] as const satisfies readonly (keyof Product)[]
+
+/** What a line shows as its record has it. */
+const LINE_FIELDS = [
+  'id',
+  'lineNumber',
+  'sku',
+  'description',
+  'ordered',
+  'confirmed',
+  'delivered',
+  'invoiced',
+  'returned',
+  'open',
+  'unitPrice',
+  'discountPercent',
+  'taxRate',
+  'net',
+  'tax',
+  'gross',
+  'status',
+  'comments',
+] as const satisfies readonly (keyof OrderLine)[]
 
 /** The action that leads there, as adapters call it. */
 const TO_STATUS = {
@@ -199,9 +257,13 @@ export function erpResolvers(rooms: Rooms) {
     ) {
       throw badInput(`"${place}.discountPercent" must be between 0 and 100.`, `${place}.discountPercent`)
     }
-    const { unitPrice, discountPercent, warehouse } = line
+    const { unitPrice, discountPercent, warehouse, comments, customFields } = line
     const known = await productLine(systems, context, system, line, place)
-    return { ...known, ...given({ unitPrice, discountPercent, warehouse }) }
+    return {
+      ...known,
+      ...given({ unitPrice, discountPercent, warehouse, comments }),
+      ...customInput(customFields),
+    }
   }
 
   return {
@@ -238,6 +300,7 @@ export function erpResolvers(rooms: Rooms) {
           input.lines.map((line, index) => lineInput(context, system, line, index)),
         )
         const { currency, orderDate, customerReference, comments, dueDate } = input
+        const { shipTo, paymentTerms, paymentMethod, precededBy } = input
         const { writeback, record } = await write(rooms, context, {
           mutation: 'createOrder',
           input,
@@ -248,6 +311,7 @@ export function erpResolvers(rooms: Rooms) {
             customer: key,
             dueDate,
             ...given({ currency, orderDate, customerReference, comments }),
+            ...given({ shipTo: shipToInput(shipTo), paymentTerms, paymentMethod, precededBy }),
             ...customInput(input.customFields),
             lines,
           },
@@ -268,8 +332,11 @@ export function erpResolvers(rooms: Rooms) {
         } & How,
         context: SubgraphContext,
       ) {
-        const { idempotencyKey, id, expectedVersion, customFields, ...fields } = input
-        const changes = { ...given(fields), ...customInput(customFields) }
+        const { idempotencyKey, id, expectedVersion, customFields, shipTo, ...fields } = input
+        const changes = {
+          ...given({ ...fields, shipTo: shipToInput(shipTo) }),
+          ...customInput(customFields),
+        }
         if (Object.keys(changes).length === 0) throw badInput('Say at least one field to change.', 'input')
         const { system, key } = located(systems, 'order', id)
         const { writeback, record } = await write(rooms, context, {
@@ -321,6 +388,7 @@ export function erpResolvers(rooms: Rooms) {
 
     CustomerAccount: {
       company: ({ account }: AccountNode) => account.company ?? null,
+      salesArea: ({ account }: AccountNode) => account.salesArea ?? null,
       currency: ({ account }: AccountNode) => account.currency,
       creditLimit: ({ account }: AccountNode) => account.creditLimit ?? null,
       paymentTerms: ({ account }: AccountNode) => account.paymentTerms ?? null,
@@ -332,15 +400,7 @@ export function erpResolvers(rooms: Rooms) {
       __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findProduct(context, id),
       id: (node: ProductNode) => node.identity.id,
       externalIds: (node: ProductNode) => node.identity.keys,
-      sku: productField('sku'),
-      name: productField('name'),
-      foreignName: productField('foreignName'),
-      barcode: productField('barcode'),
-      unit: productField('unit'),
-      active: productField('active'),
-      createdAt: productField('createdAt'),
-      updatedAt: productField('updatedAt'),
-      version: productField('version'),
+      ...Object.fromEntries(PRODUCT_FIELDS.map((field) => [field, productField(field)])),
       customFields: async (node: ProductNode) => customFieldsOf((await node.data())?.record),
       system: async (node: ProductNode) => (await node.data())?.system ?? null,
       async provenance(node: ProductNode) {
@@ -360,8 +420,13 @@ export function erpResolvers(rooms: Rooms) {
       ...recordFields('order', [
         'number',
         'key',
+        'documentType',
         'company',
+        'channel',
         'customerName',
+        'shipTo',
+        'billTo',
+        'payer',
         'customerReference',
         'externalReference',
         'shop',
@@ -371,12 +436,23 @@ export function erpResolvers(rooms: Rooms) {
         'postingDate',
         'status',
         'vendorStatus',
+        'statusSince',
+        'approvalStatus',
         'fulfilmentStatus',
+        'billingStatus',
+        'holds',
+        'deliveredOn',
+        'trackingNumbers',
+        'payment',
         'totals',
         'companyTotals',
         'exchangeRate',
         'comments',
         'timeline',
+        'precededBy',
+        'followedBy',
+        'attachments',
+        'createdBy',
         'version',
         'createdAt',
         'updatedAt',
@@ -389,21 +465,12 @@ export function erpResolvers(rooms: Rooms) {
     },
 
     OrderLine: {
-      id: ({ line }: LineNode) => line.id,
-      lineNumber: ({ line }: LineNode) => line.lineNumber,
+      ...Object.fromEntries(LINE_FIELDS.map((field) => [field, ({ line }: LineNode) => line[field] ?? null])),
       product: ({ system, line }: LineNode, _: unknown, context: SubgraphContext) =>
         line.product ? productByKey(context, system, line.product) : null,
-      sku: ({ line }: LineNode) => line.sku ?? null,
-      description: ({ line }: LineNode) => line.description ?? null,
-      ordered: ({ line }: LineNode) => line.ordered,
-      delivered: ({ line }: LineNode) => line.delivered ?? null,
-      open: ({ line }: LineNode) => line.open ?? null,
-      unitPrice: ({ line }: LineNode) => line.unitPrice ?? null,
-      discountPercent: ({ line }: LineNode) => line.discountPercent ?? null,
-      net: ({ line }: LineNode) => line.net ?? null,
       warehouse: ({ system, line }: LineNode) =>
         line.warehouse ? { id: idOf('warehouse', system, line.warehouse) } : null,
-      status: ({ line }: LineNode) => line.status ?? null,
+      customFields: ({ line }: LineNode) => customFieldsOf(line),
     },
   }
 }

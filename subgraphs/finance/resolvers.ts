@@ -19,7 +19,16 @@ import {
   pageSize,
   recordFields,
 } from '../kit/records.ts'
-import { chooseTarget, given, type How, requirePositive, write } from '../kit/writes.ts'
+import {
+  type CustomFieldInput,
+  chooseTarget,
+  customInput,
+  given,
+  type How,
+  requireLines,
+  requirePositive,
+  write,
+} from '../kit/writes.ts'
 import { invoiceSubscriptions } from './subscriptions.ts'
 
 interface CustomerNode {
@@ -51,6 +60,9 @@ interface CreateInvoiceInput extends AccountInput {
   readonly gross: Money
   readonly net?: string | null
   readonly tax?: string | null
+  readonly comments?: string | null
+  readonly customFields?: readonly CustomFieldInput[] | null
+  readonly lines?: readonly { readonly quantity: string }[] | null
 }
 
 interface RecordPaymentInput extends AccountInput {
@@ -58,7 +70,10 @@ interface RecordPaymentInput extends AccountInput {
   readonly amount: Money
   readonly method?: string | null
   readonly reference?: string | null
-  readonly applications?: readonly { readonly invoiceId: string; readonly amount: string }[] | null
+  readonly customFields?: readonly CustomFieldInput[] | null
+  readonly applications?:
+    | readonly { readonly invoiceId: string; readonly amount: string; readonly discount?: string | null }[]
+    | null
 }
 
 export function financeResolvers(rooms: Rooms) {
@@ -107,11 +122,11 @@ export function financeResolvers(rooms: Rooms) {
       ) {
         requirePositive(input.amount.amount, 'amount.amount')
         const { system, key } = await chooseAccount(context, 'payment', input)
-        const applications = (input.applications ?? []).map(({ invoiceId, amount }, index) => {
+        const applications = (input.applications ?? []).map(({ invoiceId, amount, discount }, index) => {
           const place = `applications[${index}]`
           requirePositive(amount, `${place}.amount`)
           const invoice = located(systems, 'invoice', invoiceId)
-          if (invoice.system.id === system.id) return { invoice: invoice.key, amount }
+          if (invoice.system.id === system.id) return { invoice: invoice.key, amount, ...given({ discount }) }
           throw badInput(
             `"${place}.invoiceId" is an invoice of "${invoice.system.id}", the payment is recorded in "${system.id}".`,
             `${place}.invoiceId`,
@@ -124,7 +139,14 @@ export function financeResolvers(rooms: Rooms) {
           system,
           record: 'payment',
           action: 'create',
-          adapterInput: { customer: key, date, amount, ...given({ method, reference }), applications },
+          adapterInput: {
+            customer: key,
+            date,
+            amount,
+            ...given({ method, reference }),
+            ...customInput(input.customFields),
+            applications,
+          },
           ...how,
         })
         return { writeback, payment: record }
@@ -137,7 +159,12 @@ export function financeResolvers(rooms: Rooms) {
       ) {
         requirePositive(input.gross.amount, 'gross.amount')
         const { system, key } = await chooseAccount(context, 'invoice', input)
-        const { orderNumbers, issueDate, gross, dueDate, net, tax } = input
+        const { orderNumbers, issueDate, gross, dueDate, net, tax, comments } = input
+        const lines = input.lines?.map((line, index) => {
+          requirePositive(line.quantity, `lines[${index}].quantity`)
+          return given(line)
+        })
+        if (lines) requireLines(lines)
         const { writeback, record } = await write(rooms, context, {
           mutation: 'createInvoice',
           input,
@@ -149,7 +176,8 @@ export function financeResolvers(rooms: Rooms) {
             orderNumbers: orderNumbers ?? [],
             issueDate,
             gross,
-            ...given({ dueDate, net, tax }),
+            ...given({ dueDate, net, tax, comments, lines }),
+            ...customInput(input.customFields),
           },
           ...how,
         })
@@ -229,6 +257,8 @@ export function financeResolvers(rooms: Rooms) {
         'totals',
         'paid',
         'open',
+        'lines',
+        'taxInvoices',
         'key',
         'externalReference',
         'version',
@@ -273,6 +303,7 @@ export function financeResolvers(rooms: Rooms) {
       invoice: ({ system, application }: ApplicationNode, _: unknown, context: SubgraphContext) =>
         loadByKey(context, system, 'invoice', application.invoice),
       amount: ({ application }: ApplicationNode) => application.amount,
+      discount: ({ application }: ApplicationNode) => application.discount ?? null,
     },
   }
 }

@@ -1,5 +1,5 @@
 /** What the mutations of all subgraphs do alike. */
-import type { WriteTarget } from '../../src/systems/port.ts'
+import type { ShipTo, WriteTarget } from '../../src/systems/port.ts'
 import type { CustomFields, RecordType } from '../../src/systems/records.ts'
 import type { System, Systems } from '../../src/systems/registry.ts'
 import type { Writeback } from '../../src/writeback/writeback.ts'
@@ -213,6 +213,10 @@ export async function productLine(
   if (product !== undefined) return { product, quantity }
   throw badInput(`"${place}.productId": this product is not known in "${system.id}".`, `${place}.productId`)
 }
+
+/** Without what is null in it. */
+export const shipToInput = (shipTo: ShipTo | null | undefined): ShipTo | undefined =>
+  shipTo ? { ...given(shipTo), name: shipTo.name, address: given(shipTo.address) } : undefined
 
 /**
  * Custom fields as adapters take them; without any, nothing.

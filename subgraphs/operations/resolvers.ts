@@ -360,7 +360,8 @@ function capabilitiesOf(system: System) {
       ...writes.flatMap(([action, write]) => {
         if (!write) return []
         const targets = (write.targets ?? ['effective']).map((target) => target.toUpperCase())
-        return [{ record, action, writes: modeName(system.writeMode(record, action)), targets }]
+        const takes = write.takes ?? []
+        return [{ record, action, writes: modeName(system.writeMode(record, action)), targets, takes }]
       }),
     ]
   })

@@ -1,4 +1,5 @@
 /** Stock and deliveries, in every system that keeps them. */
+import type { ShipTo } from '../../src/systems/port.ts'
 import type { DeliveryLine, ReservationLine } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
@@ -24,6 +25,7 @@ import {
   type How,
   productLine,
   requireLines,
+  shipToInput,
   write,
 } from '../kit/writes.ts'
 import { inventorySubscriptions } from './subscriptions.ts'
@@ -72,11 +74,7 @@ interface CreateDeliveryInput {
   readonly reservationId?: string | null
   readonly warehouse?: string | null
   readonly date?: string | null
-  readonly shipTo?: {
-    readonly name: string
-    readonly phone?: string | null
-    readonly address: Readonly<Record<string, string | null>>
-  } | null
+  readonly shipTo?: ShipTo | null
   readonly comments?: string | null
   readonly customFields?: readonly CustomFieldInput[] | null
   readonly lines: readonly LineInput[]
@@ -212,7 +210,7 @@ export function wmsResolvers(rooms: Rooms) {
           input.lines.map((line, index) => productLine(systems, context, system, line, `lines[${index}]`)),
         )
         const { direction, orderNumber, warehouse, date, comments } = input
-        const shipTo = input.shipTo && { ...given(input.shipTo), address: given(input.shipTo.address) }
+        const shipTo = shipToInput(input.shipTo)
         const { writeback, record } = await write(rooms, context, {
           mutation: 'createDelivery',
           input,
@@ -300,6 +298,7 @@ export function wmsResolvers(rooms: Rooms) {
         'status',
         'vendorStatus',
         'carrier',
+        'shipTo',
         'externalReference',
         'orderNumbers',
         'key',

@@ -18,18 +18,21 @@ const OTHERWISE: Readonly<Record<string, readonly string[]>> = {
   Product: ['key'],
 }
 /** Records whose type in the graph is called otherwise. */
-const NAMES: Readonly<Record<string, string>> = { Account: 'CustomerAccount' }
+const NAMES: Readonly<Record<string, string>> = {
+  Account: 'CustomerAccount',
+  Reference: 'DocumentReference',
+}
 /** A customer's `balances`; a warehouse is what is counted in it. */
 const WITHOUT = ['Receivable', 'Warehouse']
 const BASE = ['key', 'version', 'createdAt', 'updatedAt', 'customFields']
 
-const declared = [
-  ...records.matchAll(/^export interface (\w+)( extends RecordBase)? \{\n([\s\S]*?)^\}/gm),
-].map(([, name = '', base, body = '']) => ({
-  name,
-  fields: [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, field]) => field as string),
-  base: base ? BASE : [],
-}))
+const declared = [...records.matchAll(/^export interface (\w+)(?: extends (\w+))? \{\n([\s\S]*?)^\}/gm)].map(
+  ([, name = '', base, body = '']) => ({
+    name,
+    fields: [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, field]) => field as string),
+    base: base === 'RecordBase' ? BASE : [],
+  }),
+)
 
 test('the records are all found', () => {
   expect(declared.find(({ name }) => name === 'Order')?.fields).toContain('timeline')

@@ -234,7 +234,7 @@ test('what nobody has is no node, whoever adds fields to its type', async () => 
 
 test('all that an adapter declares can be read: ports, lookups, actions, stages and how changes are known', async () => {
   const { system } = await gateway.data(`{ system(id: "wms") {
-    capabilities { record action writes targets batchLimit }
+    capabilities { record action writes targets takes batchLimit }
     feeds { pollEvery polled webhook registration stream }
   } }`)
   const declared = Object.entries(gateway.system('wms').adapter.ports).flatMap(([record, port]) => [
@@ -257,11 +257,13 @@ test('all that an adapter declares can be read: ports, lookups, actions, stages 
   expect(of('reservation', 'release')).toMatchObject({
     writes: 'ON',
     targets: ['EFFECTIVE'],
+    takes: [],
     batchLimit: null,
   })
   expect(of('delivery', 'read')).toMatchObject({
     writes: null,
     targets: null,
+    takes: null,
     batchLimit: expect.any(Number),
   })
   expect(system.feeds).toEqual({

@@ -541,7 +541,8 @@ describe('reads that travel together', () => {
     )
     await vi.waitUntil(() => called(batches).length === 2, { interval: 5 })
     all.abort()
-    for (const one of await Promise.all(gone)) expect(failure(one[0])).toMatchObject({ reason: 'aborted' })
+    for (const one of await Promise.all(gone))
+      expect(failure<unknown>(one[0])).toMatchObject({ reason: 'aborted' })
     // Its session is free again.
     expect(value((await mine.customer.readMany(['C20003'], call))[0])?.key).toBe('C20003')
     expect(value((await customer.readMany(['C20003'], call))[0])?.key).toBe('C20003')

@@ -293,6 +293,19 @@ describe('arguments beside the input', () => {
     const made = await gateway.data(CREATE, { input: orderInput('in force', { target: 'EFFECTIVE' }) })
     expect(made.createOrder.writeback.state).toBe('CONFIRMED')
   })
+
+  it('refuse what the system has no place for instead of leaving it out', async () => {
+    const before = gateway.demo.world.count('erpOrders')
+    const refused = await gateway.ask(CREATE, {
+      input: orderInput('from a quotation', { precededBy: [{ type: 'QUOTATION', number: 'Q-7' }] }),
+    })
+    expect(codesOf(refused)).toEqual(['UNSUPPORTED'])
+    expect(refused.errors[0].message).toContain('no place for "precededBy"')
+    const sent = orderInput('with nulls', { precededBy: null, shipTo: null })
+    const { createOrder } = await gateway.data(CREATE, { input: sent })
+    expect(createOrder.writeback.state).toBe('CONFIRMED')
+    expect(gateway.demo.world.count('erpOrders')).toBe(before + 1)
+  })
 })
 
 describe('a change of something that somebody else has changed', () => {

@@ -246,7 +246,7 @@ const contactBody =
 
 /** The names of the changed fields that the customer does not show; none: the change has taken effect. */
 export function missingChanges(customer: Customer, changes: CustomerChanges): string[] {
-  const shown: Record<keyof CustomerChanges, unknown> = {
+  const shown = {
     name: customer.name,
     level: customer.level,
     industry: customer.industry,
@@ -254,7 +254,7 @@ export function missingChanges(customer: Customer, changes: CustomerChanges): st
     email: customer.email,
     contacts: contactsText(customer.contacts),
   }
-  return (Object.keys(shown) as (keyof CustomerChanges)[]).filter((field) => {
+  return (Object.keys(shown) as (keyof typeof shown)[]).filter((field) => {
     const wanted = field === 'contacts' ? changes.contacts && contactsText(changes.contacts) : changes[field]
     return wanted !== undefined && (wanted || null) !== (shown[field] || null)
   })
