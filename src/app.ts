@@ -189,7 +189,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
   for (const file of config.identity.import) {
     const links = readLinks(readFileSync(file, 'utf8'), (id) => systems.get(id) !== undefined)
     if ('problems' in links) throw new Error(`${file}: ${links.problems.join('; ')}`)
-    await identity.link(links.requests, 'import')
+    await identity.link(links.requests, 'configured')
   }
   const watch = (): CallWatch | undefined =>
     process.env.NODE_ENV === 'production' ? undefined : createCallWatch(logger, config.reading.expectedCalls)

@@ -55,8 +55,17 @@ export interface IdentityRegistry {
   byKeys(type: IdentityType, keys: readonly Pick<SystemKey, 'system' | 'key'>[]): Promise<readonly Identity[]>
   /** Takes note of records that were read, and links those that match. */
   observe(type: IdentityType, system: string, records: readonly ObservedRecord[]): Promise<void>
-  /** All or nothing. @returns How many changed something. */
-  link(requests: readonly LinkRequest[], how: 'manual' | 'import'): Promise<number>
+  /**
+   * All or nothing. What the configuration says (`configured`) does not join what a person has taken apart.
+   * @returns How many changed something.
+   */
+  link(requests: readonly LinkRequest[], how: 'manual' | 'import' | 'configured'): Promise<number>
+  /**
+   * Takes a key out of its identity: from then on it is an identity of its own, which no match joins with another.
+   * Where the founding key is taken out, the others keep together under the id of the one that came next.
+   * @returns What it was taken from, as that is now; null where it stood alone.
+   */
+  unlink(type: IdentityType, key: Pick<SystemKey, 'system' | 'key'>): Promise<Identity | null>
   /** Records that stand alone, by system and key. */
   unmapped(
     type: IdentityType,
@@ -114,6 +123,7 @@ export function createIdentityRegistry(store: Store): IdentityRegistry {
           const target = (await ensureRow(tx, type, sameAs)).entity
           const row = await ensureRow(tx, type, key)
           if (row.entity === target) continue
+          if (how === 'configured' && (await isApart(tx, type, [row.entity, target]))) continue
           await merge(tx, type, row.entity, target, how)
           changed++
         }
@@ -121,11 +131,37 @@ export function createIdentityRegistry(store: Store): IdentityRegistry {
       })
     },
 
+    unlink: (type, { system, key }) =>
+      store.transact(async (tx) => {
+        const own = encodeId({ type, system, key })
+        const entity = (await rowsOfKeys(tx, type, [{ system, key }])).get(own)
+        const keys = (entity !== undefined && (await rowsOfEntities(tx, type, [entity])).get(entity)) || []
+        const rest = keys.filter((one) => one.system !== system || one.key !== key)
+        const [next] = rest
+        if (entity === undefined || !next) return null
+        const id = entity === own ? encodeId({ type, ...next }) : entity
+        const isOne = new Set(rest.map((one) => JSON.stringify([one.system, one.key]))).size === 1
+        await tx
+          .updateTable('identity_key')
+          .set({ entity: id, ...(isOne ? { linked_by: ALONE, reason: STANDS_ALONE } : {}) })
+          .where('type', '=', type)
+          .where('entity', '=', entity)
+          .execute()
+        await tx
+          .updateTable('identity_key')
+          .set({ entity: own, linked_by: APART, reason: '' })
+          .where('type', '=', type)
+          .where('system', '=', system)
+          .where('key', '=', key)
+          .execute()
+        return { id, keys: rest }
+      }),
+
     async unmapped(type, page) {
       let query = store.read
         .selectFrom('identity_key')
         .where('type', '=', type)
-        .where('linked_by', '=', 'none')
+        .where('linked_by', '=', ALONE)
       if (page.system) query = query.where('system', '=', page.system)
       const { total } = await query
         .select((of) => of.fn.countAll<number>().as('total'))
@@ -203,6 +239,10 @@ async function unknownOf(
   })
 }
 
+/** `linked_by` of a key that nothing was linked with, */
+const ALONE = 'none'
+/** and of one that a person has taken out: only a person links it again. */
+const APART = 'apart'
 const STANDS_ALONE = 'no record of another system has the same match value'
 
 async function observeOne(
@@ -217,8 +257,8 @@ async function observeOne(
     await tx.updateTable('identity_key').set({ label: record.label }).where(isKey(type, key)).execute()
   }
   const fresh = await noteMatchValues(tx, type, key, record.match)
-  if (!fresh) return
-  const isLinked = row.linked_by !== 'none'
+  if (!fresh || row.linked_by === APART) return
+  const isLinked = row.linked_by !== ALONE
   for (const [field, raw] of Object.entries(record.match)) {
     const value = normaliseMatch(raw ?? '')
     if (value === '') continue
@@ -235,6 +275,7 @@ async function observeOne(
       .where('m.field', '=', field)
       .where('m.value', '=', value)
       .where('k.entity', '!=', row.entity)
+      .where('k.linked_by', '!=', APART)
       .select(['k.entity', 'k.system', 'k.key'])
       .execute()
     const entities = [...new Set(others.map((other) => other.entity))]
@@ -252,6 +293,17 @@ async function observeOne(
     await merge(tx, type, row.entity, target, `match:${field}`)
     return
   }
+}
+
+async function isApart(tx: Database, type: IdentityType, entities: readonly string[]): Promise<boolean> {
+  const apart = await tx
+    .selectFrom('identity_key')
+    .select('key')
+    .where('type', '=', type)
+    .where('entity', 'in', entities)
+    .where('linked_by', '=', APART)
+    .executeTakeFirst()
+  return apart !== undefined
 }
 
 /** Then the two were told apart by somebody, or by another value. */
@@ -313,7 +365,7 @@ async function merge(
     .set({ linked_by: how, reason: '' })
     .where('type', '=', type)
     .where('entity', '=', into)
-    .where('linked_by', '=', 'none')
+    .where('linked_by', 'in', [ALONE, APART])
     .execute()
 }
 
@@ -330,7 +382,7 @@ async function ensureRow(
     ...key,
     entity: encodeId({ type, system: key.system, key: key.key }),
     label,
-    linked_by: 'none',
+    linked_by: ALONE,
     reason: STANDS_ALONE,
     seen_at: new Date().toISOString(),
   }

@@ -241,6 +241,26 @@ export function operationsResolvers(rooms: Rooms) {
         return { id: linked?.id ?? input.id, externalIds: linked?.keys ?? [] }
       },
 
+      async unlinkExternalId(
+        _: unknown,
+        { input }: { input: { type: GraphIdentityType; system: string; key: string } },
+        context: SubgraphContext,
+      ) {
+        requireRole(context, 'steward')
+        const type = identityType(input.type)
+        const key = { system: systemOf(systems, input.system).id, key: input.key }
+        const rest = await identity.unlink(type, key)
+        if (!rest) {
+          throw badInput(`"${input.key}" of "${key.system}" is linked with nothing: it stands alone.`, 'key')
+        }
+        const [alone] = await identity.byKeys(type, [key])
+        return {
+          id: alone?.id,
+          externalIds: alone?.keys ?? [],
+          rest: { id: rest.id, externalIds: rest.keys },
+        }
+      },
+
       async importExternalIds(_: unknown, { input }: { input: { csv: string } }, context: SubgraphContext) {
         requireRole(context, 'steward')
         const links = readLinks(input.csv, (id) => systems.get(id) !== undefined)

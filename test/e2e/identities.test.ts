@@ -55,6 +55,23 @@ describe('linking a record that stood alone', () => {
     expect(orderByNumber.customer).toEqual({ id: PROSPECT, level: 'BASIC' })
   })
 
+  it('is taken back where it was a mistake, by a steward only', async () => {
+    await using gateway = await openTestGateway()
+    const UNLINK = `mutation Unlink($input: UnlinkExternalIdInput!) { unlinkExternalId(input: $input) {
+      id externalIds { system key } rest { id externalIds { system key } } } }`
+    await gateway.data(LINK, { input: { type: 'CUSTOMER', id: PROSPECT, system: 'erp', key: 'C99001' } })
+    const input = { type: 'CUSTOMER', system: 'erp', key: 'C99001' }
+    expect(codesOf(await gateway.ask(UNLINK, { input }, READER))).toEqual(['FORBIDDEN'])
+    expect((await gateway.data(UNLINK, { input })).unlinkExternalId).toEqual({
+      id: WALK_IN,
+      externalIds: [{ system: 'erp', key: 'C99001' }],
+      rest: { id: PROSPECT, externalIds: [{ system: 'crm', key: '70035' }] },
+    })
+    expect(await customer(gateway, WALK_IN)).toMatchObject({ id: WALK_IN, orders: [{ number: '1024' }] })
+    expect(await customer(gateway, PROSPECT)).toMatchObject({ id: PROSPECT, orders: [] })
+    expect(codesOf(await gateway.ask(UNLINK, { input }))).toEqual(['BAD_USER_INPUT'])
+  })
+
   it('by CSV does the same, says what was true already, and applies all lines or none', async () => {
     await using gateway = await openTestGateway()
     const half = `${HEADER}\ncustomer,erp,,C99001,crm,70035\ncustomer,sap,,1,crm,70035`

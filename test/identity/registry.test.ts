@@ -145,6 +145,52 @@ for (const { name, make, available } of places) {
       expect(await room.keys('crm', '1')).toEqual(['crm 1'])
     })
 
+    it('takes a key out that does not belong there, and does not match it again', async () => {
+      await using room = await open()
+      await room.observe('crm', record('1', 'T'))
+      await room.observe('erp', record('A', 'T'))
+      await room.observe('fin', record('D', 'T'))
+      const rest = await room.registry.unlink('customer', { system: 'erp', key: 'A' })
+      expect(rest).toEqual({
+        id: id('crm', '1'),
+        keys: [
+          { system: 'crm', company: '', key: '1' },
+          { system: 'fin', company: '', key: 'D' },
+        ],
+      })
+      expect(await room.idOf('erp', 'A')).toBe(id('erp', 'A'))
+      await room.observe('crm', record('1', 'U'))
+      await room.observe('erp', record('A', 'U'))
+      await room.observe('crm', record('1', 'U', { label: 'renamed' }), record('2', 'U'))
+      expect(await room.keys('erp', 'A')).toEqual(['erp A'])
+      // What a person has decided is no question any more.
+      expect(Object.keys(await room.unmapped())).toEqual(['crm 2'])
+      const said = {
+        type: 'customer',
+        key: { system: 'erp', company: '', key: 'A' },
+        sameAs: { system: 'crm', company: '', key: '1' },
+      } as const
+      expect(await room.registry.link([said], 'configured')).toBe(0)
+      expect(await room.registry.link([said], 'manual')).toBe(1)
+      expect(await room.keys('erp', 'A')).toEqual(['crm 1', 'erp A', 'fin D'])
+    })
+
+    it('lets the others go on under an id of their own where the founding key is taken out', async () => {
+      await using room = await open()
+      await room.observe('crm', record('1', 'T'))
+      await room.observe('erp', record('A', 'T'))
+      expect(await room.registry.unlink('customer', { system: 'crm', key: '1' })).toMatchObject({
+        id: id('erp', 'A'),
+      })
+      expect([await room.idOf('crm', '1'), await room.idOf('erp', 'A')]).toEqual([
+        id('crm', '1'),
+        id('erp', 'A'),
+      ])
+      expect(Object.keys(await room.unmapped())).toEqual(['erp A'])
+      expect(await room.registry.unlink('customer', { system: 'crm', key: '1' })).toBeNull()
+      expect(await room.registry.unlink('customer', { system: 'erp', key: 'unheard of' })).toBeNull()
+    })
+
     it('observes the same again without a change', async () => {
       await using room = await open()
       const records = [record('1', 'T'), record('2', 'U')]

@@ -300,7 +300,7 @@ describe('arguments beside the input', () => {
       input: orderInput('from a quotation', { precededBy: [{ type: 'QUOTATION', number: 'Q-7' }] }),
     })
     expect(codesOf(refused)).toEqual(['UNSUPPORTED'])
-    expect(refused.errors[0].message).toContain('no place for "precededBy"')
+    expect(refused.errors?.[0]?.message).toContain('no place for "precededBy"')
     const sent = orderInput('with nulls', { precededBy: null, shipTo: null })
     const { createOrder } = await gateway.data(CREATE, { input: sent })
     expect(createOrder.writeback.state).toBe('CONFIRMED')
