@@ -50,8 +50,17 @@ export interface PlannerLimits {
  */
 const maxEvaluatedPlans = 1000
 
+/** Nothing in it changes once it is loaded, so engines of one process that are given the same share it. */
+let last: { readonly loaded: LoadedSupergraph; readonly pathsLimit: number } | undefined
+
 /** @throws when the SDL is no Federation 2 supergraph; nothing is kept then. */
-export function loadSupergraph(sdl: string, limits: PlannerLimits): LoadedSupergraph {
+export function loadSupergraph(sdl: string, { pathsLimit }: PlannerLimits): LoadedSupergraph {
+  if (last?.loaded.sdl !== sdl || last.pathsLimit !== pathsLimit)
+    last = { loaded: load(sdl, pathsLimit), pathsLimit }
+  return last.loaded
+}
+
+function load(sdl: string, pathsLimit: number): LoadedSupergraph {
   const document = parse(sdl, { noLocation: true })
   const required = separateRequiredArguments(document)
   const original = Supergraph.build(document)
@@ -68,7 +77,7 @@ export function loadSupergraph(sdl: string, limits: PlannerLimits): LoadedSuperg
     // Fragments are expanded and merged away: subgraphs parse less, and the merge below knows every key.
     reuseQueryFragments: false,
     typeConditionedFetching: false,
-    debug: { pathsLimit: limits.pathsLimit, maxEvaluatedPlans },
+    debug: { pathsLimit, maxEvaluatedPlans },
   })
 
   const possible = new Map<string, ReadonlySet<string>>()
