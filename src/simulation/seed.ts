@@ -6,7 +6,7 @@
 import { seedParcels } from './parcels.ts'
 import { createRandom, type Random } from './random.ts'
 import { seedShops } from './shops.ts'
-import type { WorldState } from './state.ts'
+import type { ErpAccount, ErpItem, WorldState } from './state.ts'
 import { billOrder, deliver, pay, placeOrder } from './trade.ts'
 import { seedWarehousing } from './warehousing.ts'
 
@@ -43,6 +43,8 @@ interface Company {
   readonly level: string
   readonly people: readonly Person[]
   readonly inErp: boolean
+  /** What its ERP account says beside that. */
+  readonly account?: Partial<ErpAccount>
 }
 
 const HAND_WRITTEN: readonly Company[] = [
@@ -62,6 +64,23 @@ const HAND_WRITTEN: readonly Company[] = [
       { name: '李强', title: '财务经理' },
     ],
     inErp: true,
+    account: {
+      legalName: '上海晨光精密机械有限公司（本部）',
+      industry: '机械制造',
+      province: '上海市',
+      otherAddresses: [
+        {
+          type: 'shipping',
+          street: '青浦区华新镇华腾路 1288 号 3 库',
+          city: '上海',
+          province: '上海市',
+          zip: '201708',
+          country: 'CN',
+          isDefault: true,
+        },
+      ],
+      tags: ['重点客户'],
+    },
   },
   {
     name: 'Nordlicht Maschinenbau GmbH',
@@ -122,13 +141,32 @@ const HAND_WRITTEN: readonly Company[] = [
   },
 ]
 
-const HAND_WRITTEN_PRODUCTS = [
-  { name: '精密轴承 6204', foreignName: 'Precision bearing 6204', price: '12.80', unit: '个' },
+const HAND_WRITTEN_PRODUCTS: readonly (Pick<ErpItem, 'name' | 'foreignName' | 'price' | 'unit'> &
+  Partial<ErpItem>)[] = [
+  {
+    name: '精密轴承 6204',
+    foreignName: 'Precision bearing 6204',
+    price: '12.80',
+    unit: '个',
+    description: '深沟球轴承，双面密封',
+    groupPath: ['机械件', '轴承'],
+    specifications: [
+      { name: '内径', value: '20', unit: 'mm' },
+      { name: '材质', value: 'GCr15' },
+    ],
+    cost: '7.35',
+    minOrder: '10',
+    maxOrder: '5000',
+    supplier: { code: 'V30001', name: '洛阳轴研精工', leadTimeDays: 14 },
+    images: ['https://files.example/6204.jpg'],
+    documents: ['https://files.example/6204.pdf'],
+    tags: ['标准件', '热销'],
+  },
   { name: '伺服电机 750W', foreignName: 'Servo motor 750 W', price: '1680.00', unit: '台' },
   { name: '线性导轨 1m', foreignName: 'Linear guide 1 m', price: '356.50', unit: '根' },
   { name: '联轴器 D30', foreignName: 'Coupling D30', price: '48.335', unit: '个' },
   { name: '控制器 PLC-200', foreignName: 'Controller PLC-200', price: '2299.00', unit: '台' },
-] as const
+]
 
 const WAREHOUSES = [
   { code: '01', name: '上海总仓' },
@@ -215,6 +253,7 @@ function seedProduct(world: WorldState, random: Random, rank: number, company: n
   const code = itemCodeOf(rank)
   const barcode = `69${pad(publicNumber(rank, written !== undefined, company) * 104_729, 11)}`
   world.put('erpItems', {
+    ...written,
     code,
     name: written?.name ?? `${kind[0]} ${size}-${rank}`,
     foreignName: written?.foreignName ?? `${kind[1]} ${size}-${rank}`,
@@ -297,6 +336,7 @@ function seedCustomer(world: WorldState, company: Company, rank: number, ours: n
   const currencies = [company.currency, ...(company.secondCurrency ? [company.secondCurrency] : [])]
   currencies.forEach((currency, index) => {
     world.put('erpAccounts', {
+      ...company.account,
       cardCode: index === 0 ? cardCodeOf(rank) : `${cardCodeOf(rank)}-${currency}`,
       name: company.name,
       taxNumber,
@@ -358,6 +398,17 @@ function seedHandWrittenOrders(world: WorldState): void {
     docDate: '2026-06-08',
     dueDate: '2026-06-30',
     numAtCard: 'CG-2026-0608',
+    shipTo: {
+      name: '李强',
+      phone: '+86 21 5550 0001',
+      street: '青浦区华新镇华腾路 1288 号 3 库',
+      city: '上海',
+      province: '上海市',
+      zip: '201708',
+      country: 'CN',
+    },
+    payment: { method: 'TRANSFER', terms: '月结 30 天', dueDate: '2026-07-08' },
+    references: { quotation: 'QT-2026-031', contract: 'HT-2026-007' },
     lines: [
       { item: itemCodeOf(2), quantity: '4', warehouse: '01' },
       { item: itemCodeOf(5), quantity: '2', warehouse: '01' },

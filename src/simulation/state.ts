@@ -71,9 +71,27 @@ export interface ErpAccount {
   country: string
   frozen: boolean
   contacts?: { name: string; title: string; phone: string; email: string }[]
+  /** As registered, where the account goes by another name. */
+  legalName?: string
+  person?: boolean
+  industry?: string
+  province?: string
+  /** Besides the one above. */
+  otherAddresses?: readonly ErpAddress[]
+  tags?: readonly string[]
   userFields?: Record<string, string | null>
   createdAt: string
   updatedAt: string
+}
+
+export interface ErpAddress {
+  readonly type: 'billing' | 'shipping' | 'office'
+  readonly street: string
+  readonly city: string
+  readonly province: string
+  readonly zip: string
+  readonly country: string
+  readonly isDefault?: boolean
 }
 
 export interface ErpItem {
@@ -86,6 +104,19 @@ export interface ErpItem {
   price: string
   group: number
   active: boolean
+  description?: string
+  /** Names of the groups, from the widest to its own. */
+  groupPath?: readonly string[]
+  specifications?: readonly { readonly name: string; readonly value: string; readonly unit?: string }[]
+  /** In company currency. */
+  cost?: string
+  minOrder?: string
+  maxOrder?: string
+  supplier?: { readonly code: string; readonly name: string; readonly leadTimeDays: number }
+  images?: readonly string[]
+  videos?: readonly string[]
+  documents?: readonly string[]
+  tags?: readonly string[]
   createdAt: string
   updatedAt: string
 }
@@ -124,6 +155,7 @@ export interface ErpOrderLine {
   total: string
   /** Company currency. */
   companyTotal: string
+  comments?: string
 }
 
 export interface ErpOrder {
@@ -148,6 +180,32 @@ export interface ErpOrder {
   /** Company currency. */
   companyGross: string
   companyTax: string
+  /** Where the goods go, where that is not the account's own address. */
+  shipTo?: {
+    readonly name: string
+    readonly phone: string
+    readonly street: string
+    readonly city: string
+    readonly province: string
+    readonly zip: string
+    readonly country: string
+  }
+  /** Terms and method as agreed for this order; `paid` in document currency. */
+  payment?: {
+    readonly method?: string
+    readonly terms?: string
+    readonly dueDate?: string
+    readonly paid?: string
+    readonly paidOn?: string
+  }
+  /** What it was made from. */
+  references?: {
+    readonly proposal?: string | undefined
+    readonly quotation?: string | undefined
+    readonly contract?: string | undefined
+  }
+  deliveredOn?: string
+  trackingNumber?: string
   /** User-defined fields, `U_…`. */
   userFields: Record<string, string | null>
   createdAt: string

@@ -35,6 +35,9 @@ export interface OrderDraft {
   readonly numAtCard?: string | null
   readonly comments?: string | null
   readonly confirmed?: boolean
+  readonly shipTo?: ErpOrder['shipTo']
+  readonly payment?: ErpOrder['payment']
+  readonly references?: ErpOrder['references']
   readonly userFields?: Record<string, string | null>
   readonly lines: readonly {
     readonly item: string
@@ -44,6 +47,7 @@ export interface OrderDraft {
     readonly discountPercent?: string
     readonly warehouse: string
     readonly description?: string
+    readonly comments?: string
   }[]
   /** For history; default: now. */
   readonly at?: string
@@ -76,6 +80,7 @@ export function placeOrder(world: WorldState, draft: OrderDraft): ErpOrder {
       taxPercent: TAX_PERCENT,
       total,
       companyTotal: round(exact.times(rate), world.companyCurrency),
+      ...(line.comments === undefined ? {} : { comments: line.comments }),
     }
   })
   // The document is rounded once from exact values: its net can differ from the sum of its rounded lines.
@@ -101,6 +106,9 @@ export function placeOrder(world: WorldState, draft: OrderDraft): ErpOrder {
     tax: round(exactTax, draft.currency),
     companyGross: round(exactNet.plus(exactTax).times(rate), world.companyCurrency),
     companyTax: round(exactTax.times(rate), world.companyCurrency),
+    ...(draft.shipTo === undefined ? {} : { shipTo: draft.shipTo }),
+    ...(draft.payment === undefined ? {} : { payment: draft.payment }),
+    ...(draft.references === undefined ? {} : { references: draft.references }),
     userFields: draft.userFields ?? {},
     createdAt: at,
     updatedAt: at,
