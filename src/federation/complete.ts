@@ -5,6 +5,9 @@
  * Subgraphs have completed their values against their own schemas already; what can still be wrong is what only
  * the gateway can see: a field no subgraph gave, a value or type that the public schema does not have, a null
  * where another subgraph's schema allows it.
+ *
+ * An `@inaccessible` type or enum value is none of these: for this client it is not there, which is null, and an
+ * error at its place would tell that it is.
  */
 import {
   type GraphQLEnumType,
@@ -13,7 +16,6 @@ import {
   type GraphQLLeafType,
   type GraphQLObjectType,
   type GraphQLOutputType,
-  type GraphQLSchema,
   isEnumType,
   isInterfaceType,
   isLeafType,
@@ -23,6 +25,7 @@ import {
 } from 'graphql'
 import { get, isObject, type Json, set } from './property.ts'
 import type { FieldPlan, Selection } from './selection.ts'
+import type { LoadedSupergraph } from './supergraph.ts'
 
 export type Path = (string | number)[]
 
@@ -40,7 +43,7 @@ export interface Completed {
  * @returns Errors with paths of travelling keys.
  */
 export function complete(
-  schema: GraphQLSchema,
+  { schema, isHidden }: Pick<LoadedSupergraph, 'schema' | 'isHidden'>,
   root: GraphQLObjectType,
   selection: Selection,
   raw: Json,
@@ -104,6 +107,7 @@ export function complete(
       return broken ? failed : items
     }
     if (isLeafType(type)) {
+      if (typeof value === 'string' && isEnumType(type) && isHidden(type.name, value)) return null
       const leaf = completeLeaf(type, value)
       return leaf === undefined ? fail(`Invalid value for field ${field.parent}.${field.name}.`) : leaf
     }
@@ -113,6 +117,7 @@ export function complete(
     if (isObjectType(type)) return completeFields(type, field.selection, value)
     const typename = get(value, '__typename')
     const actual = typeof typename === 'string' ? schema.getType(typename) : undefined
+    if (typeof typename === 'string' && isHidden(typename)) return null
     if (isObjectType(actual) && schema.isSubType(type, actual)) {
       return completeFields(actual, field.selection, value)
     }

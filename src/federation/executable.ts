@@ -1,5 +1,5 @@
 /** One operation, ready to run: planned, compiled, and knowing how to complete its answer. */
-import type { FetchNode, PlanNode } from '@apollo/query-planner'
+import type { FetchNode, PlanNode, SubscriptionNode } from '@apollo/query-planner'
 import {
   type ArgumentNode,
   type DocumentNode,
@@ -31,6 +31,7 @@ import {
 } from './compile.ts'
 import { complete } from './complete.ts'
 import { anyItem } from './errors.ts'
+import { shapeOf } from './merge.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
 import { set } from './property.ts'
 import { Selection } from './selection.ts'
@@ -99,6 +100,10 @@ export function prepareExecutable<TContext>(
       ? planSubscription(schema, operation, plan.primary, surroundings, replay)
       : undefined
   const body = plan?.kind === 'Subscription' ? plan.rest : plan
+  const asked = rootKeys(plan)
+  for (const { key, name } of selection.fields(root)) {
+    if (!name.startsWith('__') && !asked.has(key)) throw unanswerable(`${root.name}.${name}`)
+  }
 
   const inClientKeys = (errors: readonly GraphQLError[]): readonly GraphQLError[] =>
     clientKeys.size > 0 ? errors.map((error) => atClientKeys(error, clientKeys)) : errors
@@ -120,7 +125,7 @@ export function prepareExecutable<TContext>(
           return run.errors.length === 0 ? { data } : { errors: inClientKeys(run.errors), data }
         }
       }
-      const { data, errors } = complete(schema, root, selection, run.data, (path) =>
+      const { data, errors } = complete(supergraph, root, selection, run.data, (path) =>
         run.explanations.covers(path),
       )
       if (run.errors.length === 0 && errors.length === 0) return { data }
@@ -131,10 +136,8 @@ export function prepareExecutable<TContext>(
 
 function fetchesOf(node: PlanNode): PlannedFetch[] {
   switch (node.kind) {
-    case 'Fetch': {
-      const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
-      return [{ subgraph: node.serviceName, document }]
-    }
+    case 'Fetch':
+      return [{ subgraph: node.serviceName, document: operationOf(node) }]
     case 'Flatten':
       return fetchesOf(node.node)
     case 'Sequence':
@@ -146,6 +149,39 @@ function fetchesOf(node: PlanNode): PlannedFetch[] {
       return []
   }
 }
+
+/**
+ * The planner leaves out, without a word, a field that no subgraph can answer as it is asked for: of an interface
+ * without implementations, for one. Refused, as every other operation that cannot be planned, and not null without
+ * a reason.
+ */
+function rootKeys(
+  node: PlanNode | SubscriptionNode | undefined,
+  keys: Set<string> = new Set(),
+): ReadonlySet<string> {
+  if (node?.kind === 'Subscription') return rootKeys(node.primary, keys)
+  if (node?.kind === 'Fetch') {
+    for (const definition of operationOf(node).definitions) {
+      if (definition.kind !== Kind.OPERATION_DEFINITION) continue
+      for (const key of shapeOf(definition.selectionSet).keys()) keys.add(key)
+    }
+  } else if (node?.kind === 'Sequence' || node?.kind === 'Parallel') {
+    for (const child of node.nodes) rootKeys(child, keys)
+  } else if (node?.kind === 'Condition') {
+    rootKeys(node.ifClause, keys)
+    rootKeys(node.elseClause, keys)
+  }
+  // What is flattened lies deeper.
+  return keys
+}
+
+const operationOf = (node: FetchNode): DocumentNode =>
+  node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
+
+const unanswerable = (field: string): GraphQLError =>
+  new GraphQLError(`No subgraph can answer field ${field} as it is asked for.`, {
+    extensions: { code: 'OPERATION_NOT_PLANNABLE' },
+  })
 
 /** Selections of the objects that `Collect` makes one. */
 function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Selection> {
@@ -192,7 +228,7 @@ function planSubscription<TContext>(
   const isNothing = ({ value }: ArgumentNode): boolean =>
     value.kind === Kind.NULL || (value.kind === Kind.BOOLEAN && !value.value)
 
-  const document = primary.operationDocumentNode ?? parse(primary.operation, { noLocation: true })
+  const document = operationOf(primary)
   const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
   // Validation allows one root field; in the subgraph's operation fragments are expanded.
   const field = definition?.selectionSet.selections.find((s) => s.kind === Kind.FIELD)

@@ -240,8 +240,10 @@ export class Generation<TContext> {
 /** Of a fragment that one operation of a document does not reach, variables may be unused. */
 const rules = specifiedRules.filter((rule) => rule !== NoUnusedVariablesRule)
 
+const ownCodes = new Set<unknown>(['OPERATION_TOO_COMPLEX', 'OPERATION_NOT_PLANNABLE'])
+
 function notPlannable(error: unknown): GraphQLError {
-  if (error instanceof GraphQLError && error.extensions.code === 'OPERATION_TOO_COMPLEX') return error
+  if (error instanceof GraphQLError && ownCodes.has(error.extensions.code)) return error
   const isLimit = error instanceof Error && /limit/i.test(error.message)
   return new GraphQLError(
     isLimit ? 'The operation has too many ways to be answered.' : 'The operation cannot be planned.',

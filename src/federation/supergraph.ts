@@ -2,11 +2,16 @@
 import { operationFromDocument, type Schema, Supergraph } from '@apollo/federation-internals'
 import { type PlanNode, QueryPlanner, type SubscriptionNode } from '@apollo/query-planner'
 import {
+  type ConstDirectiveNode,
   type DocumentNode,
   type GraphQLSchema,
+  type InterfaceTypeDefinitionNode,
   isAbstractType,
+  isEnumType,
   isInterfaceType,
   isObjectType,
+  Kind,
+  type ObjectTypeDefinitionNode,
   parse,
   visit,
 } from 'graphql'
@@ -33,6 +38,8 @@ export interface LoadedSupergraph {
   /** Object types that satisfy a type condition in any subgraph, inaccessible ones included. */
   possibleTypes(typeCondition: string): ReadonlySet<string>
   isObject(typeName: string): boolean
+  /** Whether subgraphs know the object type, or the value of the enum, and clients must not. */
+  isHidden(typeName: string, enumValue?: string): boolean
   /** The field that a name in a plan's requirements stands for. */
   realName(name: string): string
 }
@@ -66,10 +73,9 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
   const original = Supergraph.build(document)
   const schema = original.apiSchema().toGraphQLJSSchema()
   // The planner's version has external fields that nothing requires by their own name any more.
+  const forPlanner = resolvableKeysFirst(required.document)
   const supergraph =
-    required.document === document
-      ? original
-      : Supergraph.build(required.document, { validateSupergraph: false })
+    forPlanner === document ? original : Supergraph.build(forPlanner, { validateSupergraph: false })
   const plannerSchema: Schema = supergraph.apiSchema()
   const full = supergraph.schema.toGraphQLJSSchema()
   const planner = new QueryPlanner(supergraph, {
@@ -106,8 +112,34 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
     },
     possibleTypes: (typeCondition) => possible.get(typeCondition) ?? nothing,
     isObject: (typeName) => isObjectType(full.getType(typeName)),
+    isHidden(typeName, enumValue) {
+      const [inner, outer] = [full.getType(typeName), schema.getType(typeName)]
+      if (enumValue === undefined) return isObjectType(inner) && !outer
+      return (
+        isEnumType(inner) && isEnumType(outer) && !!inner.getValue(enumValue) && !outer.getValue(enumValue)
+      )
+    },
     realName: (name) => required.fields.get(name)?.name ?? name,
   }
+}
+
+/**
+ * To come back to a subgraph with what a field requires, the planner takes the type's first key there, also one that
+ * is `resolvable: false`: the subgraph is asked with a key it does not answer to.
+ */
+function resolvableKeysFirst(supergraph: DocumentNode): DocumentNode {
+  const isResolvable = (directive: ConstDirectiveNode): boolean =>
+    !directive.arguments?.some(
+      ({ name, value }) => name.value === 'resolvable' && value.kind === Kind.BOOLEAN && !value.value,
+    )
+  const sorted = <T extends ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode>(
+    type: T,
+  ): T | undefined => {
+    const directives = type.directives?.toSorted((a, b) => Number(isResolvable(b)) - Number(isResolvable(a)))
+    const asBefore = directives?.every((directive, i) => directive === type.directives?.[i]) ?? true
+    return asBefore ? undefined : { ...type, directives }
+  }
+  return visit(supergraph, { ObjectTypeDefinition: sorted, InterfaceTypeDefinition: sorted })
 }
 
 /** All field names in the field sets of the join directives: `@key`, `@requires`, `@provides`. */

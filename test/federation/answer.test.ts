@@ -11,7 +11,7 @@ const sources: Record<string, SubgraphSource> = {
       type Query {
         text: String number: Float whole: Int id: ID yes: Boolean any(n: Int): Anything
         texts(count: Int!, length: Int!): [String!]! sales: [Sale!]!
-        list: [[Int]!] none: [Int] nothing: String must: Must kind: Kind fails: Int
+        list: [[Int]!] none: [Int] nothing: String must: Must kinds: [Kind!] fails: Int
       }
       type Must { value: Int! }
       type Sale { item: Item! }
@@ -32,7 +32,7 @@ const sources: Record<string, SubgraphSource> = {
         list: () => [[1, null], []],
         none: () => [],
         must: () => ({ value: 1 }),
-        kind: () => 'SECRET',
+        kinds: () => ['SECRET'],
         fails: () => {
           throw new GraphQLError('no')
         },
@@ -70,8 +70,8 @@ describe('answers as text', () => {
   })
 
   it('are objects where a fault must be told', async () => {
-    const { data, errors } = await both('{ whole kind }')
-    expect(data).toEqual({ whole: -7, kind: null })
+    const { data, errors } = await both('{ whole kinds }')
+    expect(data).toEqual({ whole: -7, kinds: null })
     expect(errors).toHaveLength(1)
   })
 

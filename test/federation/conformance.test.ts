@@ -245,7 +245,7 @@ describe('unions, enums and interfaces that subgraphs know in part', () => {
   const sources: Record<string, SubgraphSource> = {
     a: {
       sdl: `
-        type Query { fromA: [Action] kind: Kind hidden: Secret deep: Deep @shareable }
+        type Query { fromA: [Action] kind: Kind kinds: [Kind!] hidden: Secret deep: Deep @shareable }
         type Deep @key(fields: "id") { id: ID! }
         union Action = Common | OnlyA
         type Common @shareable { label: String }
@@ -262,6 +262,7 @@ describe('unions, enums and interfaces that subgraphs know in part', () => {
             { __typename: 'OnlyA', a: 1, label: 'l' },
           ],
           kind: () => 'SECRET',
+          kinds: () => ['SECRET', 'REGULAR'],
           hidden: () => ({ __typename: 'Closed', id: 1 }),
           deep: () => ({ id: 1 }),
         },
@@ -307,18 +308,34 @@ describe('unions, enums and interfaces that subgraphs know in part', () => {
     })
   })
 
-  it('never show what is inaccessible', async () => {
-    expect(await answer(sources, '{ kind hidden { id __typename } }')).toEqual({
-      data: { kind: null, hidden: null },
+  it('never show what is inaccessible, and do not tell of it where null may be', async () => {
+    const query = '{ kind hidden { id __typename } }'
+    const expected = { data: { kind: null, hidden: null } }
+    expect(await answer(sources, query)).toEqual(expected)
+    expect(plain(await fleet(sources).ask(query, {}, { asText: true }))).toEqual(expected)
+    expect(await answer(sources, '{ kinds }')).toEqual({
+      data: { kinds: null },
+      errors: [
+        {
+          message: 'Cannot return null for non-nullable field Query.kinds.',
+          path: ['kinds', 0],
+          extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
+        },
+      ],
+    })
+  })
+
+  it('tell of a value that no subgraph declares', async () => {
+    const { ask } = fleet(sources, {}, (_, transport) => ({
+      ...transport,
+      execute: async () => ({ data: { kind: 'NEW' } }),
+    }))
+    expect(plain(await ask('{ kind }'))).toEqual({
+      data: { kind: null },
       errors: [
         {
           message: 'Invalid value for field Query.kind.',
           path: ['kind'],
-          extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
-        },
-        {
-          message: 'Cannot tell the type of field Query.hidden.',
-          path: ['hidden'],
           extensions: { code: 'INVALID_SUBGRAPH_RESULT' },
         },
       ],
@@ -374,7 +391,73 @@ describe('mutations', () => {
   })
 })
 
+describe('keys', () => {
+  it('that a subgraph does not resolve are not what it is asked with again', async () => {
+    const { ask, asked } = fleet({
+      stock: {
+        sdl: `
+          type Query { shelves: [Item!]! }
+          type Item
+            @key(fields: "place { row }", resolvable: false)
+            @key(fields: "sku place { row box }")
+            @key(fields: "sku", resolvable: false) {
+            sku: ID! place: Place! weight: Int! @external label: String! @requires(fields: "weight")
+          }
+          type Place { row: Int! box: Int! }
+        `,
+        resolvers: {
+          Query: { shelves: () => [{ sku: 's1', place: { row: 1, box: 2 } }] },
+          Item: {
+            __resolveReference: ({ sku, place, weight }: Thing) =>
+              sku === 's1' && (place as Thing).box === 2 ? { sku, weight } : null,
+            label: ({ sku, weight }: Thing) => `${sku} of ${weight} g`,
+          },
+        },
+      },
+      goods: {
+        sdl: `
+          type Item @key(fields: "sku") { sku: ID! weight: Int! }
+        `,
+        resolvers: { Item: { __resolveReference: ({ sku }: Thing) => ({ sku, weight: 7 }) } },
+      },
+    })
+    expect(plain(await ask('{ shelves { label } }'))).toEqual({ data: { shelves: [{ label: 's1 of 7 g' }] } })
+    expect(asked.map(({ subgraph }) => subgraph)).toEqual(['stock', 'goods', 'stock'])
+  })
+})
+
 describe('operations the planner cannot take', () => {
+  it('are refused where it would leave out a field without a word', async () => {
+    const sources: Record<string, SubgraphSource> = {
+      a: {
+        sdl: 'type Query { part: Part ready: Boolean } interface Part @key(fields: "id") { id: ID! }',
+        resolvers: { Query: { part: () => null, ready: () => true } },
+      },
+      b: {
+        sdl: `
+          type Query { named: Part }
+          type Part @interfaceObject @key(fields: "id", resolvable: false) { id: ID! name: String }
+        `,
+        resolvers: { Query: { named: () => ({ id: 1, name: 'one' }) } },
+      },
+    }
+    const { ask, asked } = fleet(sources)
+    for (const query of ['{ part { name } }', '{ ready part { ... on Part { name } } }']) {
+      expect(plain(await ask(query)), query).toEqual({
+        errors: [
+          {
+            message: 'No subgraph can answer field Query.part as it is asked for.',
+            extensions: { code: 'OPERATION_NOT_PLANNABLE' },
+          },
+        ],
+      })
+    }
+    expect(asked).toEqual([])
+    expect(plain(await ask('{ part { id } named { name } ready }'))).toEqual({
+      data: { part: null, named: { name: 'one' }, ready: true },
+    })
+  })
+
   it('are refused by their size, expanded', async () => {
     const { ask } = fleet({ a: { sdl: 'type Query { q: Q } type Q { q: Q n: Int }', resolvers: {} } })
     const bomb = Array.from(
