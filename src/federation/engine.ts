@@ -5,6 +5,7 @@
  */
 import { type DocumentNode, type ExecutionResult, GraphQLError, type GraphQLSchema } from 'graphql'
 import { Explanations, type FormatSubgraphError } from './errors.ts'
+import type { ResultStream } from './event-stream.ts'
 import type { PlannedFetch } from './executable.ts'
 import { Generation, Refusal } from './generation.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -76,9 +77,7 @@ export interface Engine<TContext> {
   /** Queries and mutations. Never rejects for what a client or a subgraph did: that is in `errors`. */
   execute(request: EngineRequest<TContext>): Promise<ExecutionResult>
   /** One result instead of a stream when the subscription could not begin. */
-  subscribe(
-    request: EngineRequest<TContext>,
-  ): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>
+  subscribe(request: EngineRequest<TContext>): Promise<ResultStream | ExecutionResult>
   /**
    * Switches to another supergraph, once the operations in use are planned for it; subscriptions that are still
    * valid go on. Rejects, and changes nothing, when it cannot be loaded.

@@ -128,11 +128,30 @@ export interface Member {
   end(): void
 }
 
-/** A bounded queue that is read as an async iterator; leaves its stream when the reader goes. */
-export class Subscriber implements Member, AsyncIterableIterator<ExecutionResult> {
+/** The results of a subscription, for one who either asks for each or is called with each. */
+export interface ResultStream extends AsyncIterableIterator<ExecutionResult> {
+  /**
+   * Calls `reader` from now on, and with what waits already; nobody may ask with `next` after that. For one that is
+   * asked for thousands of times a second promises cost more than what they bring.
+   * @returns To be called when a reader that had enough has room again.
+   */
+  readBy(reader: Reader): () => void
+}
+
+export interface Reader {
+  /** @returns False where it wants no more until it says so; what it was given is its own. */
+  take(result: ExecutionResult): boolean
+  /** Nothing comes after this. Called once. */
+  end(): void
+}
+
+/** A bounded queue before a reader; leaves its stream when the reader goes. */
+export class Subscriber implements Member, ResultStream {
   readonly #limit: number
   readonly #queue: ExecutionResult[] = []
   readonly #waiting: ((result: IteratorResult<ExecutionResult>) => void)[] = []
+  #reader: Reader | undefined
+  #readerHasRoom = false
   #over = false
   #leave: () => void = () => {}
 
@@ -155,6 +174,7 @@ export class Subscriber implements Member, AsyncIterableIterator<ExecutionResult
     if (this.#over) return
     const waiting = this.#waiting.shift()
     if (waiting) waiting({ done: false, value: result })
+    else if (this.#readerHasRoom && this.#reader) this.#readerHasRoom = this.#reader.take(result)
     else if (this.#queue.length < this.#limit) this.#queue.push(result)
     else {
       // What waits stays readable: the last cursor in it is where to resume.
@@ -177,6 +197,28 @@ export class Subscriber implements Member, AsyncIterableIterator<ExecutionResult
     this.#over = true
     for (const waiting of this.#waiting.splice(0)) waiting(finished)
     this.#leave()
+    this.#endReader()
+  }
+
+  readBy(reader: Reader): () => void {
+    this.#reader = reader
+    const more = () => {
+      this.#readerHasRoom = true
+      while (this.#readerHasRoom) {
+        const result = this.#queue.shift()
+        if (!result) break
+        this.#readerHasRoom = reader.take(result)
+      }
+      this.#endReader()
+    }
+    more()
+    return more
+  }
+
+  #endReader(): void {
+    if (!this.#over || this.#queue.length > 0) return
+    this.#reader?.end()
+    this.#reader = undefined
   }
 
   async next(): Promise<IteratorResult<ExecutionResult>> {
@@ -189,6 +231,7 @@ export class Subscriber implements Member, AsyncIterableIterator<ExecutionResult
   async return(): Promise<IteratorResult<ExecutionResult>> {
     this.#queue.length = 0
     this.end()
+    this.#endReader()
     return finished
   }
 

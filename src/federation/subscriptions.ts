@@ -6,7 +6,7 @@ import { type ExecutionResult, GraphQLError } from 'graphql'
 import { failFetch, type Run, requestOf, takeRoot } from './compile.ts'
 import type { EngineOptions, EngineRequest } from './engine.ts'
 import { Explanations } from './errors.ts'
-import { type Evaluate, EventStream, Replay, Subscriber } from './event-stream.ts'
+import { type Evaluate, EventStream, Replay, type ResultStream, Subscriber } from './event-stream.ts'
 import { type Executable, eventCursorKey } from './executable.ts'
 import type { Generation } from './generation.ts'
 import { get, isObject } from './property.ts'
@@ -47,7 +47,7 @@ export class Subscriptions<TContext> {
   async subscribe(
     generation: Generation<TContext>,
     request: EngineRequest<TContext>,
-  ): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
+  ): Promise<ResultStream | ExecutionResult> {
     const { executable, variables } = generation.prepare(
       request.document,
       request.operationName,

@@ -2,6 +2,7 @@
 import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
 import type { Caller } from '../caller/caller.ts'
 import type { Engine, EngineRequest } from '../federation/engine.ts'
+import type { ResultStream } from '../federation/event-stream.ts'
 import { demandedOf } from './cache-control.ts'
 import type { Pipeline } from './pipeline.ts'
 
@@ -16,7 +17,7 @@ export interface Operations {
     cacheControl?: unknown,
   ): OperationArgs | readonly GraphQLError[]
   execute(args: ExecutionArgs): Promise<ExecutionResult>
-  subscribe(args: ExecutionArgs): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>
+  subscribe(args: ExecutionArgs): Promise<ResultStream | ExecutionResult>
 }
 
 export interface OperationRequest {
@@ -48,22 +49,20 @@ export interface OperationsOptions<TContext> {
 export function createOperations<TContext>(options: OperationsOptions<TContext>): Operations {
   const { engine, pipeline } = options
 
-  /** Who shares a result, and has the same to be added, shares what is made of it: transports write it once. */
-  const made = new WeakMap<ExecutionResult, Map<string, ExecutionResult>>()
-  const markedWith =
-    (addedNow: () => Readonly<Record<string, unknown>>) =>
-    (result: ExecutionResult): ExecutionResult => {
-      const added = addedNow()
-      if (Object.keys(added).length === 0) return result
-      const key = JSON.stringify(added)
-      const known = made.get(result)
-      const same = known?.get(key)
-      if (same) return same
-      const marked = { ...result, extensions: { ...result.extensions, ...added } }
-      if (known) known.set(key, marked)
-      else made.set(result, new Map([[key, marked]]))
-      return marked
-    }
+  const { always } = options
+  const markedWith = (result: ExecutionResult, added: Readonly<Record<string, unknown>>): ExecutionResult =>
+    Object.keys(added).length === 0 ? result : { ...result, extensions: { ...result.extensions, ...added } }
+
+  /** Who shares a result shares what is made of it: transports write it once. */
+  const made = new WeakMap<ExecutionResult, ExecutionResult>()
+  const markedOnce = (result: ExecutionResult): ExecutionResult => {
+    if (!always) return result
+    const known = made.get(result)
+    if (known) return known
+    const marked = markedWith(result, always)
+    made.set(result, marked)
+    return marked
+  }
 
   return {
     prepare({ query, operationName, variables, extensions }, caller, cacheControl) {
@@ -87,15 +86,14 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
 
     async execute(args) {
       const { context } = (args as OperationArgs).contextValue
-      const marked = markedWith(() => ({ ...options.always, ...options.extensionsOf(context as TContext) }))
-      return marked(await engine.execute(requestOf(args as OperationArgs)))
+      const result = await engine.execute(requestOf(args as OperationArgs))
+      return markedWith(result, { ...always, ...options.extensionsOf(context as TContext) })
     },
 
     async subscribe(args) {
-      const marked = markedWith(() => options.always ?? {})
       const stream = await engine.subscribe(requestOf(args as OperationArgs))
-      if (!(Symbol.asyncIterator in stream)) return marked(stream)
-      return endingWith(stream, marked, (args as OperationArgs).contextValue.end)
+      if (!(Symbol.asyncIterator in stream)) return markedOnce(stream)
+      return endingWith(stream, markedOnce, (args as OperationArgs).contextValue.end)
     },
   }
 
@@ -117,11 +115,13 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
 }
 
 function endingWith(
-  stream: AsyncIterableIterator<ExecutionResult>,
+  stream: ResultStream,
   change: (result: ExecutionResult) => ExecutionResult,
   end: AbortController,
-): AsyncIterableIterator<ExecutionResult> {
+): ResultStream {
   return {
+    readBy: (reader) =>
+      stream.readBy({ take: (result) => reader.take(change(result)), end: () => reader.end() }),
     next: () => stream.next().then((one) => (one.done ? one : { done: false, value: change(one.value) })),
     async return() {
       end.abort()

@@ -6,7 +6,9 @@ import { GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols, MessageType, type Serve
 import { type Extra, useServer } from 'graphql-ws/use/ws'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Caller } from '../caller/caller.ts'
+import type { ResultStream } from '../federation/event-stream.ts'
 import type { Operations } from './operations.ts'
+import { Outbox, textOf } from './outbox.ts'
 
 export interface WebSocketOptions {
   readonly path: string
@@ -40,44 +42,44 @@ export function serveWebSocket(server: Server, options: WebSocketOptions): Liste
     onOperation(context, id, _payload, _args, result) {
       if (!(Symbol.asyncIterator in result)) return undefined
       // What the library passes on here is what `subscribe` answered.
-      const results = result as AsyncIterableIterator<ExecutionResult>
-      return written(results, context.extra.socket, id)
+      return written(result as ResultStream, context.extra.socket, id)
     },
     execute: operations.execute,
     subscribe: operations.subscribe,
   })
 }
 
-/** A socket that holds more than this unsent is waited for; what comes meanwhile waits in its bounded queue. */
-const UNSENT_BYTES = 16_384
-
 /**
  * Sends the results of a stream by itself and tells the library of its end alone: the library would make each
- * subscriber's message for itself, and to many who share a stream that is most of the work.
+ * subscriber's message for itself and write it for itself, and to many who share a stream that is most of the work.
  */
 function written(
-  results: AsyncIterableIterator<ExecutionResult>,
+  results: ResultStream,
   socket: WebSocket,
   id: string,
 ): AsyncIterableIterator<ExecutionResult, undefined> {
-  let over = false
-  const raw = rawSockets.get(socket)
-  if (!raw) throw new Error('a WebSocket that was not opened here')
+  const outbox = outboxes.get(socket)
+  if (!outbox) throw new Error('a WebSocket that was not opened here')
+  const done = { done: true, value: undefined } as const
+  const frame = framesFor(id)
   return {
     async next() {
-      for await (const result of results) {
-        if (over || socket.readyState !== socket.OPEN) break
-        const frame = frameOf(result, id)
-        // Whole frames, as the library's own are: they can stand between each other.
-        if (raw.writableLength <= UNSENT_BYTES) raw.write(frame)
-        else await new Promise<void>((resolve) => raw.write(frame, () => resolve()))
-      }
-      return { done: true, value: undefined }
+      await new Promise<void>((resolve) => {
+        const more = results.readBy({
+          take(result) {
+            const hasRoom = outbox.add(...frame(textOf(result)))
+            if (!hasRoom) outbox.afterwards(() => more())
+            return hasRoom
+          },
+          // The library says "complete" after that.
+          end: () => outbox.afterwards(resolve),
+        })
+      })
+      return done
     },
     async return() {
-      over = true
       await results.return?.()
-      return { done: true, value: undefined }
+      return done
     },
     [Symbol.asyncIterator]() {
       return this
@@ -85,40 +87,44 @@ function written(
   }
 }
 
-/** What was upgraded: a message that many get is framed once, and the library would frame it for each. */
-const rawSockets = new WeakMap<WebSocket, Duplex>()
-
-/** By result: its text, and the last frame made of it. Clients of one library often number alike. */
-const texts = new WeakMap<ExecutionResult, { readonly text: string; id: string; frame: Buffer }>()
-
-function frameOf(result: ExecutionResult, id: string): Buffer {
-  const known = texts.get(result)
-  if (known?.id === id) return known.frame
-  const text = known?.text ?? JSON.stringify(result)
-  const frame = framed(`{"id":${JSON.stringify(id)},"type":"${MessageType.Next}","payload":${text}}`)
-  if (known) Object.assign(known, { id, frame })
-  else texts.set(result, { text, id, frame })
-  return frame
-}
+/** Frames of ours are whole, as the library's own are: they can stand between each other. */
+const outboxes = new WeakMap<WebSocket, Outbox>()
 
 const FINAL_TEXT = 0x81
+const CLOSING = Buffer.from('}')
 
-/** One unfragmented, uncompressed text frame of a server. @see RFC 6455 §5.2 */
-function framed(text: string): Buffer {
-  const length = Buffer.byteLength(text)
-  const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
-  const frame = Buffer.allocUnsafe(head + length)
-  frame[0] = FINAL_TEXT
-  if (head === 2) frame[1] = length
-  else if (head === 4) {
-    frame[1] = 126
-    frame.writeUInt16BE(length, 2)
-  } else {
-    frame[1] = 127
-    frame.writeBigUInt64BE(BigInt(length), 2)
+/**
+ * The `next` messages of one operation: each an unfragmented, uncompressed text frame of a server.
+ *
+ * @returns Makes a frame, in pieces, around a result that others share.
+ * @see RFC 6455 §5.2
+ */
+function framesFor(id: string): (payload: Buffer) => readonly Buffer[] {
+  const opening = Buffer.from(`{"id":${JSON.stringify(id)},"type":"${MessageType.Next}","payload":`)
+  // Results of one operation are often equally long.
+  let length = -1
+  let head = opening
+  return (payload) => {
+    if (payload.length !== length) {
+      length = payload.length
+      head = Buffer.concat([frameHead(opening.length + length + CLOSING.length), opening])
+    }
+    return [head, payload, CLOSING]
   }
-  frame.write(text, head)
-  return frame
+}
+
+function frameHead(length: number): Buffer {
+  if (length < 126) return Buffer.of(FINAL_TEXT, length)
+  const head = Buffer.alloc(length < 65_536 ? 4 : 10)
+  head[0] = FINAL_TEXT
+  if (head.length === 4) {
+    head[1] = 126
+    head.writeUInt16BE(length, 2)
+  } else {
+    head[1] = 127
+    head.writeBigUInt64BE(BigInt(length), 2)
+  }
+  return head
 }
 
 export interface Listening {
@@ -151,7 +157,7 @@ export function listenWebSocket(
       refuse(socket, '400 Bad Request', `Speak ${GRAPHQL_TRANSPORT_WS_PROTOCOL} here.`)
     } else {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        rawSockets.set(webSocket, socket)
+        outboxes.set(webSocket, new Outbox(socket, () => webSocket.readyState === webSocket.OPEN))
         sockets.emit('connection', webSocket, request)
       })
     }
@@ -160,7 +166,11 @@ export function listenWebSocket(
   return {
     async close() {
       server.off('upgrade', upgrade)
-      for (const client of sockets.clients) client.close(1001, 'Going away')
+      for (const client of sockets.clients) {
+        // What is made already is still told.
+        outboxes.get(client)?.write()
+        client.close(1001, 'Going away')
+      }
       await disposable.dispose()
     },
   }
