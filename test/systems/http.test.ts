@@ -68,7 +68,10 @@ describe('a CRM described by configuration', () => {
       version: '1',
       name: '上海晨光精密机械有限公司',
       code: null,
+      legalName: null,
       type: null,
+      vendorStatus: null,
+      parent: null,
       level: 'VIP',
       vendorLevel: 'VIP',
       industry: '机械制造',
@@ -82,6 +85,7 @@ describe('a CRM described by configuration', () => {
       addresses: [
         {
           type: 'OFFICE',
+          default: null,
           street: '浦东新区张江路 88 号',
           city: '上海',
           province: null,
@@ -640,6 +644,138 @@ describe('writes in a session', () => {
       status: 'UNKNOWN',
       vendorStatus: '77',
     })
+  })
+})
+
+describe('all that a record may have', () => {
+  test('is mapped: a product with category, price and supplier; an order with parties, holds and payment', async () => {
+    const server = await serve(({ path }) =>
+      path.startsWith('/products/')
+        ? json({
+            id: 'P-1',
+            name: '伺服电机',
+            state: 'eol',
+            group: { id: '10', path: ['电机', '伺服'] },
+            box: 12,
+            list: 1280.5,
+            supplier: { id: 'S-9', days: 14 },
+            specs: [{ k: 'power', v: 750, u: 'W' }],
+            pictures: 'https://img.example.com/p1.jpg',
+          })
+        : json({
+            id: 'SO-1',
+            state: 'frozen',
+            type: 'ZOR',
+            to: { name: '王芳', street: '张江路 1 号', city: '上海' },
+            blocked: 'CR',
+            terms: '月结30天',
+            paid: '100.00',
+            quote: 'Q-7',
+            steps: [{ to: 'NEW', on: '2026-03-01T08:00:00Z' }, { to: 'frozen' }],
+            lines: [{ no: 1, qty: 2, tax: '13', note: '急', colour: 'red' }],
+          }),
+    )
+    const adapter = connect({
+      baseUrl: server.url,
+      auth: { type: 'none' },
+      records: {
+        product: {
+          read: { request: { path: '/products/{key}' } },
+          map: {
+            key: 'id',
+            sku: 'id',
+            name: 'name',
+            status: 'state = "eol" ? "DISCONTINUED" : state',
+            units: '{ "vendorUnit": "箱", "numerator": "1", "denominator": box }',
+            category: '{ "key": group.id, "path": group.path }',
+            price: '{ "amount": { "amount": list, "currency": "CNY" }, "taxIncluded": true }',
+            supplier: '{ "key": supplier.id, "leadTimeDays": supplier.days }',
+            specifications: 'specs.{ "name": k, "value": v, "unit": u }',
+            images: 'pictures',
+          },
+        },
+        order: {
+          read: { request: { path: '/orders/{key}' } },
+          map: {
+            key: 'id',
+            number: 'id',
+            status: 'state',
+            documentType: 'type',
+            shipTo: '{ "name": to.name, "address": { "street": to.street, "city": to.city } }',
+            holds: 'blocked.{ "type": "CREDIT", "code": $ }',
+            payment: '{ "terms": terms, "paid": { "amount": paid, "currency": "CNY" } }',
+            precededBy: 'quote.{ "type": "QUOTATION", "number": $ }',
+            timeline: 'steps.{ "status": to, "time": on }',
+            lines:
+              'lines.{ "id": no, "lineNumber": no, "ordered": { "value": qty }, "taxRate": tax, "comments": note, "customFields": { "colour": colour } }',
+          },
+        },
+      },
+    })
+    expect(given((await portOf(adapter, 'product').readMany(['P-1'], context))[0])).toMatchObject({
+      status: 'DISCONTINUED',
+      units: [{ vendorUnit: '箱', numerator: '1', denominator: '12' }],
+      category: { key: '10', name: null, path: ['电机', '伺服'] },
+      price: { amount: { amount: '1280.5', currency: 'CNY' }, per: '1', taxIncluded: true },
+      supplier: { key: 'S-9', leadTimeDays: 14 },
+      specifications: [{ name: 'power', value: '750', unit: 'W' }],
+      images: ['https://img.example.com/p1.jpg'],
+    })
+    expect(given((await portOf(adapter, 'order').readMany(['SO-1'], context))[0])).toMatchObject({
+      status: 'UNKNOWN',
+      vendorStatus: 'frozen',
+      documentType: 'ZOR',
+      shipTo: { name: '王芳', address: { street: '张江路 1 号', city: '上海', country: null } },
+      holds: [{ type: 'CREDIT', code: 'CR', text: null }],
+      payment: { terms: '月结30天', paid: { amount: '100.00', currency: 'CNY' }, paidOn: null },
+      precededBy: [{ type: 'QUOTATION', number: 'Q-7' }],
+      timeline: [
+        { status: 'NEW', time: '2026-03-01T08:00:00Z' },
+        { status: 'UNKNOWN', vendorStatus: 'frozen', time: null },
+      ],
+      lines: [{ taxRate: '13', comments: '急', customFields: { colour: 'red' } }],
+    })
+  })
+
+  test('is carried to the system by a create that says so', async () => {
+    const made: unknown[] = []
+    const server = await serve(({ method, body }) => {
+      if (method === 'POST') made.push(JSON.parse(String(body)))
+      return method === 'POST' ? json({ id: 'C-1' }) : json([])
+    })
+    const adapter = connect({
+      baseUrl: server.url,
+      auth: { type: 'none' },
+      records: {
+        customer: {
+          read: { request: { path: '/customers/{key}' } },
+          create: {
+            request: {
+              path: '/customers',
+              body: '{ "name": input.name, "tags": input.tags, "city": input.addresses[type="SHIPPING"].city, "ref": reference }',
+            },
+            takes: ['addresses', 'tags'],
+            key: 'id',
+          },
+          find: { request: { path: '/customers', query: { ref: '{reference}' } }, reference: 'ref' },
+          map: { key: 'id', name: 'name' },
+        },
+      },
+    })
+    const create = portOf(adapter, 'customer').create
+    expect(create?.takes).toEqual(['addresses', 'tags'])
+    const input = {
+      name: '云帆科技',
+      tags: ['重点', '华南'],
+      addresses: [
+        { type: 'OFFICE', city: '深圳' },
+        { type: 'SHIPPING', city: '惠州' },
+      ],
+    } as const
+    expect(given(await create?.send(input, write, context))).toMatchObject({ key: 'C-1' })
+    expect(made).toEqual([
+      { name: '云帆科技', tags: ['重点', '华南'], city: '惠州', ref: write.externalReference },
+    ])
   })
 })
 

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { createClock, isTimeZone } from '../kit/clock.ts'
-import type { LookupName } from '../port.ts'
+import { type CreateInputs, EXTRAS, type Extra, type LookupName, type UpdateInputs } from '../port.ts'
 import { compileExpression, type Vocabulary } from './expressions.ts'
 import { RECORD_FIELDS, requiredFields } from './mapping.ts'
 import { compileTemplate } from './templates.ts'
@@ -159,8 +159,16 @@ const reached = z
   .default('effective')
   .describe('How far this gets in the procedure of the system')
 
+const takes = z
+  .array(z.enum([...new Set(Object.values(EXTRAS).flat())] as [Extra, ...Extra[]]))
+  .default([])
+  .describe(
+    'Inputs beyond the usual that the request carries to the system; others are refused, not left out',
+  )
+
 const create = z.strictObject({
   request: request.describe('Sees `input`, `reference` and `onBehalfOf`'),
+  takes,
   key: expression('On the answer: the key of the new record'),
   record: expression('On the answer: the new record, where it is there').optional(),
   reached,
@@ -185,6 +193,7 @@ const find = z.strictObject({
 
 const update = z.strictObject({
   request: request.describe('Sees `key`, `version`, `changes`, `reference` and `onBehalfOf`'),
+  takes,
   record: expression('On the answer: the changed record, where it is there').optional(),
   conditional: z
     .boolean()
@@ -222,6 +231,18 @@ const LOOKUPS = [
   'byInvoice',
 ] as const satisfies readonly LookupName[]
 
+const CREATED = [
+  'customer',
+  'order',
+  'delivery',
+  'reservation',
+  'shipment',
+  'opportunity',
+  'invoice',
+  'payment',
+] as const satisfies readonly (keyof CreateInputs)[]
+const UPDATED = ['order', 'customer', 'opportunity'] as const satisfies readonly (keyof UpdateInputs)[]
+
 const recordShape = {
   read,
   list: list.optional(),
@@ -254,9 +275,8 @@ const record = (type: keyof typeof RECORD_FIELDS) =>
       }
       const issue = (path: string, message: string) =>
         context.addIssue({ code: 'custom', path: [path], message })
-      if (it.create && !['order', 'delivery', 'reservation', 'opportunity', 'payment'].includes(type))
-        issue('create', `is not possible for ${type}`)
-      if (it.update && !['order', 'customer'].includes(type)) issue('update', `is not possible for ${type}`)
+      if (it.create && !CREATED.some((one) => one === type)) issue('create', `is not possible for ${type}`)
+      if (it.update && !UPDATED.some((one) => one === type)) issue('update', `is not possible for ${type}`)
       if (it.create && !it.find) issue('find', 'is needed beside "create": a lost answer is looked up by it')
       checkChanges(it.changes, context)
       checkLookups(it.lookups, context)

@@ -63,10 +63,10 @@ const listOf = <T>(item: z.ZodType<T>) =>
     z.array(item),
   )
 const optionalListOf = <T>(item: z.ZodType<T>) =>
-  z
-    .unknown()
-    .transform((value): unknown => (value === undefined ? undefined : value))
+  anything
+    .transform((value): unknown => value)
     .pipe(listOf(item).optional())
+    .optional()
 
 const money = z
   .strictObject({ amount: decimal, currency })
@@ -99,19 +99,53 @@ const oneOf = <const V extends string>(...values: readonly V[]) =>
 const status = <const V extends string>(...values: readonly V[]) =>
   text.transform((given) => ({ given, ours: values.find((value) => value === given?.toUpperCase()) }))
 
+const postal = { street: text, city: text, province: text, postalCode: text, country: text }
 const address = z.strictObject({
-  type: oneOf('BILLING', 'SHIPPING', 'OFFICE').transform((given) => given ?? ('OFFICE' as const)),
-  street: text,
-  city: text,
-  province: text,
-  postalCode: text,
-  country: text,
+  type: oneOf('BILLING', 'SHIPPING', 'OFFICE', 'REGISTERED').transform(
+    (given) => given ?? ('OFFICE' as const),
+  ),
+  default: truth,
+  ...postal,
 })
 const contact = z.strictObject({ name: needed(text), title: text, phone: text, email: text, primary: truth })
+
+/** An object that may be missing as a whole. */
+const objectOf = <S extends z.ZodRawShape>(shape: S) =>
+  z
+    .strictObject(shape)
+    .nullish()
+    .transform((given) => given ?? null)
+
+const party = objectOf({
+  key: text,
+  name: text,
+  contact: text,
+  phone: text,
+  email: text,
+  address: objectOf(postal),
+})
+const references = optionalListOf(
+  z.strictObject({
+    type: oneOf(
+      'PROPOSAL',
+      'QUOTATION',
+      'CONTRACT',
+      'OPPORTUNITY',
+      'ORDER',
+      'DELIVERY',
+      'INVOICE',
+      'OTHER',
+    ).transform((given) => given ?? ('OTHER' as const)),
+    number: needed(text),
+    vendorType: text,
+  }),
+)
+const subStatus = oneOf('NONE', 'PARTIAL', 'COMPLETE', 'NOT_RELEVANT')
 
 const account = z
   .strictObject({
     company: text,
+    salesArea: text,
     currency,
     creditLimit: money,
     paymentTerms: text,
@@ -130,8 +164,34 @@ const unitPrice = z
     return { amount: given.amount, per: given.per ?? '1', taxIncluded: given.taxIncluded ?? false }
   })
 
+const wholeNumber = convertedText('whole number', (given) =>
+  /^\d{1,9}$/.test(given) ? given : undefined,
+).transform((given) => (given === null ? null : Number(given)))
+
 /** What a company has added: texts under names of its own. */
 const customFields = z.record(z.string(), text).optional()
+
+/** As `status`, for records that need not have one. */
+const optionalStatus = <const V extends string>(...values: readonly V[]) =>
+  anything.transform((value, context) => {
+    const given = text.safeParse(value)
+    if (!given.success) context.addIssue('is no text')
+    return given.data == null
+      ? undefined
+      : { given: given.data, ours: values.find((one) => one === given.data?.toUpperCase()) }
+  })
+
+const orderStatus = status(
+  'DRAFT',
+  'NEW',
+  'PENDING_APPROVAL',
+  'CONFIRMED',
+  'IN_PROGRESS',
+  'SHIPPED',
+  'DELIVERED',
+  'CLOSED',
+  'CANCELLED',
+)
 
 /* ---- records ---- */
 
@@ -146,7 +206,12 @@ function shapes(clock: Clock) {
       ...base,
       name: needed(text),
       code: text,
+      legalName: text,
       type: oneOf('COMPANY', 'INDIVIDUAL'),
+      status: optionalStatus('ACTIVE', 'INACTIVE'),
+      vendorStatus: text,
+      parent: text,
+      tags: optionalListOf(needed(text)),
       level: status('VIP', 'PREMIUM', 'STANDARD', 'BASIC'),
       vendorLevel: text,
       industry: text,
@@ -163,8 +228,31 @@ function shapes(clock: Clock) {
       name: needed(text),
       foreignName: text,
       barcode: text,
+      description: text,
       unit: text,
+      units: optionalListOf(
+        z.strictObject({
+          unit: text,
+          vendorUnit: needed(text),
+          numerator: needed(decimal),
+          denominator: needed(decimal),
+        }),
+      ),
       active: truth,
+      status: optionalStatus('ACTIVE', 'INACTIVE', 'DISCONTINUED'),
+      vendorStatus: text,
+      category: objectOf({ key: needed(text), name: text, path: optionalListOf(needed(text)) }),
+      specifications: optionalListOf(z.strictObject({ name: needed(text), value: needed(text), unit: text })),
+      price: unitPrice,
+      cost: money,
+      taxRate: decimal,
+      minOrder: quantity,
+      maxOrder: quantity,
+      supplier: objectOf({ key: needed(text), name: text, leadTimeDays: wholeNumber }),
+      images: optionalListOf(needed(text)),
+      videos: optionalListOf(needed(text)),
+      documents: optionalListOf(needed(text)),
+      tags: optionalListOf(needed(text)),
     },
     warehouse: { ...base, name: text },
     inventoryLevel: {
@@ -179,27 +267,39 @@ function shapes(clock: Clock) {
     order: {
       ...base,
       number: needed(text),
+      documentType: text,
       company: text,
+      channel: text,
       customer: text,
       customerName: text,
+      shipTo: party,
+      billTo: party,
+      payer: party,
       customerReference: text,
       externalReference: text,
+      shop: text,
+      platformNumbers: optionalListOf(needed(text)),
       orderDate: day,
       dueDate: day,
       postingDate: day,
-      status: status(
-        'DRAFT',
-        'NEW',
-        'PENDING_APPROVAL',
-        'CONFIRMED',
-        'IN_PROGRESS',
-        'SHIPPED',
-        'DELIVERED',
-        'CLOSED',
-        'CANCELLED',
-      ),
+      status: orderStatus,
       vendorStatus: text,
-      fulfilmentStatus: oneOf('NONE', 'PARTIAL', 'COMPLETE', 'NOT_RELEVANT'),
+      statusSince: time,
+      approvalStatus: oneOf('NOT_REQUIRED', 'PENDING', 'APPROVED', 'REJECTED', 'UNKNOWN'),
+      fulfilmentStatus: subStatus,
+      billingStatus: subStatus,
+      holds: optionalListOf(
+        z.strictObject({
+          type: oneOf('DELIVERY', 'BILLING', 'CREDIT', 'OTHER').transform(
+            (given) => given ?? ('OTHER' as const),
+          ),
+          code: needed(text),
+          text,
+        }),
+      ),
+      deliveredOn: day,
+      trackingNumbers: optionalListOf(needed(text)),
+      payment: objectOf({ method: text, terms: text, dueDate: day, paid: money, paidOn: day }),
       totals,
       companyTotals: totals,
       exchangeRate: decimal,
@@ -212,15 +312,36 @@ function shapes(clock: Clock) {
           sku: text,
           description: text,
           ordered: needed(quantity),
+          confirmed: quantity,
           delivered: quantity,
+          invoiced: quantity,
+          returned: quantity,
           open: quantity,
           unitPrice,
           discountPercent: decimal,
+          taxRate: decimal,
           net: money,
+          tax: money,
+          gross: money,
           warehouse: text,
           status: oneOf('OPEN', 'CLOSED'),
+          comments: text,
+          customFields,
         }),
       ),
+      timeline: optionalListOf(
+        z
+          .strictObject({ status: orderStatus, vendorStatus: text, time, note: text })
+          .transform(({ status: { ours, given }, vendorStatus, ...step }) => ({
+            status: ours ?? ('UNKNOWN' as const),
+            vendorStatus: vendorStatus ?? given,
+            ...step,
+          })),
+      ),
+      precededBy: references,
+      followedBy: references,
+      attachments: optionalListOf(z.strictObject({ name: needed(text), url: text, mediaType: text })),
+      createdBy: text,
     },
     delivery: {
       ...base,
@@ -232,6 +353,7 @@ function shapes(clock: Clock) {
       reservation: text,
       carrier: text,
       trackingNumbers: optionalListOf(needed(text)),
+      shipTo: party,
       externalReference: text,
       date: day,
       status: status('OPEN', 'CLOSED', 'CANCELLED'),
@@ -303,6 +425,31 @@ function shapes(clock: Clock) {
       totals: needed(totals),
       paid: money,
       open: money,
+      lines: optionalListOf(
+        z.strictObject({
+          id: needed(text),
+          product: text,
+          description: text,
+          quantity,
+          unitPrice,
+          taxRate: decimal,
+          net: money,
+          tax: money,
+          gross: money,
+          orderNumber: text,
+        }),
+      ),
+      taxInvoices: optionalListOf(
+        z.strictObject({
+          kind: text,
+          code: text,
+          number: needed(text),
+          issuedOn: day,
+          redLetterOf: text,
+          file: text,
+        }),
+      ),
+      externalReference: text,
     },
     payment: {
       ...base,
@@ -315,7 +462,7 @@ function shapes(clock: Clock) {
       externalReference: text,
       status: status('POSTED', 'CANCELLED'),
       vendorStatus: text,
-      applications: listOf(z.strictObject({ invoice: needed(text), amount: needed(money) })),
+      applications: listOf(z.strictObject({ invoice: needed(text), amount: needed(money), discount: money })),
       unapplied: money,
     },
     receivable: {
@@ -334,6 +481,15 @@ function shapes(clock: Clock) {
       probability: decimal,
       closeDate: day,
       owner: text,
+      lines: optionalListOf(
+        z.strictObject({
+          product: needed(text),
+          description: text,
+          quantity: needed(decimal),
+          unitPrice: decimal,
+        }),
+      ),
+      orderNumber: text,
       externalReference: text,
     },
   } satisfies { [T in RecordType]?: Record<string, z.ZodType> }

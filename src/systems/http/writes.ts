@@ -63,6 +63,7 @@ export function createAction<Input, T extends RecordType>(
     })
 
   return {
+    takes: create.takes,
     preview: () => outline(operation),
     previewLater: (input, write) => client.describe(operation, inputOf(input, write)),
 
@@ -147,6 +148,7 @@ export function updateAction<Changes extends object, T extends RecordType>(
     onBehalfOf: write.onBehalfOf,
   })
   return {
+    takes: config.takes,
     preview: () => outline(operation),
     previewLater: (input, write) => client.describe(operation, inputOf(input, write)),
 
