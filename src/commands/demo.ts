@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { type DemoOptions, startDemo } from '../demo/small.ts'
+import type { DemoOptions } from '../demo/small.ts'
 import type { Example } from '../gateway/explorer.ts'
 import { UsageError } from './explain.ts'
 import type { Flags } from './flags.ts'
@@ -43,6 +43,8 @@ export async function demoOf(
     dataDir: dataDir(),
     ...(briefly ? { simulatorPorts: [0, 0, 0] as const, everyMs: 0 } : {}),
   }
+  // Whoever has a configuration loads no simulators.
+  const { startDemo } = await import('../demo/small.ts')
   const demo = await startDemo(options)
   const { erp, crm, fin } = demo.simulators
   const lines = [

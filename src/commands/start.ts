@@ -1,6 +1,4 @@
 /** `start`: the gateway, the subgraphs in it, and in a demo the business systems too. */
-import { openApp } from '../app.ts'
-import { openGateway } from '../gateway/gateway.ts'
 import { createLog } from '../observe/log.ts'
 import { demoOf } from './demo.ts'
 import type { Flags } from './flags.ts'
@@ -11,6 +9,9 @@ export async function start(flags: Flags): Promise<void> {
   const logger = createLog()
   const demo = await demoOf(flags)
   const config = demo ? withFlags(demo.config, flags) : await readConfig(configFile(flags) as string, flags)
+  // What is wrong with a configuration is told at once, before all the rest is loaded.
+  const { openApp } = await import('../app.ts')
+  const { openGateway } = await import('../gateway/gateway.ts')
   const app = await openApp(config, logger)
   const gateway = await openGateway(app, logger, demo?.example)
   demo?.announce(gateway.url)
