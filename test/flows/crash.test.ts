@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { CollectionName } from '../../src/simulation/state.ts'
 import type { World } from '../../src/simulation/world.ts'
 import { type Client, eventually, idOf } from '../e2e/kit.ts'
-import { type Systems, simulateSystems } from '../e2e/processes.ts'
+import { type Running, type Systems, simulateSystems } from '../e2e/processes.ts'
 import { type Place, places } from '../store/stores.ts'
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 })
@@ -16,6 +16,8 @@ const LEASE_MS = 1_000
 describe.each(places)('a run on $name whose process', ({ make, available }) => {
   let place: Place
   let systems: Systems
+  // The one that goes on with a run is the next one that is killed.
+  let gateway: Running
   beforeAll(async () => {
     if (!available) return
     place = make()
@@ -26,6 +28,7 @@ describe.each(places)('a run on $name whose process', ({ make, available }) => {
           flows: { leadToCash: { crm: 'crm', erp: 'erp', finance: 'fin', product: 'A00003' } },
         }),
     })
+    gateway = await systems.run('start')
   })
   afterAll(async () => {
     await systems?.[Symbol.asyncDispose]()
@@ -39,7 +42,7 @@ describe.each(places)('a run on $name whose process', ({ make, available }) => {
   ])('%s goes on where it stopped, and does nothing twice', async (_when, key, collection) => {
     const { world } = systems
     const before = win(world, key)
-    const first = await systems.run('start')
+    const first = gateway
     let killed: Promise<void> | undefined
     const stop = world.onChange((change) => {
       if (change.collection === collection) killed ??= first.kill()
@@ -49,10 +52,8 @@ describe.each(places)('a run on $name whose process', ({ make, available }) => {
     stop()
     await killed
 
-    const second = await systems.run('start')
-    const run = await ended(second, key)
-    await second.stop()
-    expectDoneOnce(world, key, run, before)
+    gateway = await systems.run('start')
+    expectDoneOnce(world, key, await ended(gateway, key), before)
   })
 
   it.skipIf(!available)(
@@ -61,7 +62,7 @@ describe.each(places)('a run on $name whose process', ({ make, available }) => {
       const { world } = systems
       const key = 'OP-00004'
       const before = win(world, key)
-      const first = await systems.run('start')
+      const first = gateway
       let frozen = false
       const stop = world.onChange((change) => {
         if (frozen || change.collection !== 'erpOrders') return
