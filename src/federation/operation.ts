@@ -27,7 +27,10 @@ export interface SelectedOperation {
   readonly conditionVariables: readonly string[]
 }
 
-/** @throws GraphQLError as graphql-js words it, when the name is missing or unknown. */
+/**
+ * @param operationName An empty one is none (GraphQL over HTTP, GET).
+ * @throws GraphQLError as graphql-js words it, when the name is missing or unknown.
+ */
 export function selectOperation(
   document: DocumentNode,
   operationName: string | null | undefined,
@@ -37,7 +40,7 @@ export function selectOperation(
   for (const node of document.definitions) {
     if (node.kind === Kind.FRAGMENT_DEFINITION) all.set(node.name.value, node)
     else if (node.kind === Kind.OPERATION_DEFINITION) {
-      if (operationName == null) {
+      if (!operationName) {
         if (definition) {
           throw unresolved('Must provide operation name if query contains multiple operations.')
         }
@@ -47,7 +50,7 @@ export function selectOperation(
   }
   if (!definition) {
     throw unresolved(
-      operationName == null ? 'Must provide an operation.' : `Unknown operation named "${operationName}".`,
+      operationName ? `Unknown operation named "${operationName}".` : 'Must provide an operation.',
     )
   }
 

@@ -75,7 +75,8 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
       return {
         schema: engine.schema,
         document,
-        operationName,
+        // An empty name is none, to the protocol libraries too.
+        operationName: operationName || undefined,
         variableValues: variables,
         contextValue: {
           context: options.contextFor(caller, end.signal, demandedOf(extensions, cacheControl)),

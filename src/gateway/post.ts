@@ -40,7 +40,7 @@ const GRAPHQL_TYPE = 'application/graphql-response+json; charset=utf-8'
 /** What most clients send; anything else is weighed by Apollo Server. */
 function answerType(accept: string | undefined): string | null {
   if (accept === undefined || accept === '*/*' || accept === 'application/json') return JSON_TYPE
-  return /^application\/graphql-response\+json\b/.test(accept) ? GRAPHQL_TYPE : null
+  return /^application\/graphql-response\+json\s*(,|$)/.test(accept) ? GRAPHQL_TYPE : null
 }
 
 export interface PostOptions<TContext> {

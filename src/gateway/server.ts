@@ -1,7 +1,10 @@
 /** The public door: HTTP and WebSocket at `/graphql`, webhooks of the systems, the explorer, health. */
 import type { IncomingMessage } from 'node:http'
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server'
-import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled'
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginLandingPageDisabled,
+} from '@apollo/server/plugin/disabled'
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { DocumentNode, GraphQLSchema } from 'graphql'
@@ -85,6 +88,8 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     plugins: [
       fastifyApolloDrainPlugin(server),
       ApolloServerPluginCacheControlDisabled(),
+      // Its page is made of scripts from elsewhere; the explorer is at /.
+      ApolloServerPluginLandingPageDisabled(),
       markAnswers(notesOf),
     ],
     formatError: (formatted, error) => sizeError(error, pipeline.limits)?.toJSON() ?? formatted,
@@ -149,6 +154,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     url: PATH,
     method: ['GET', 'POST'],
     preHandler: [
+      async (request, reply) => (isVisit(request) ? reply.redirect('/', 303) : undefined),
       guard,
       async (request, reply) => {
         if (wantsEvents(request)) await answerWithEvents(request, reply)
@@ -167,7 +173,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   })
   server.route({
     url: PATH,
-    method: ['PUT', 'PATCH', 'DELETE'],
+    method: ['PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     handler: (_request, reply) =>
       reply
         .status(405)
@@ -234,6 +240,10 @@ function sourceOf(request: FastifyRequest): string | undefined {
   return typeof query === 'string' ? query : undefined
 }
 
+/** Whether somebody came with a browser to see what is here. */
+const isVisit = ({ method, headers, query }: FastifyRequest): boolean =>
+  method === 'GET' && /\btext\/html\b/.test(headers.accept ?? '') && Object.keys(Object(query)).length === 0
+
 /** Aborted when the client is gone before its answer was. */
 function leavingSignal(reply: FastifyReply): AbortSignal {
   const left = new AbortController()
@@ -264,7 +274,9 @@ function markAnswers<TContext extends object>(
   notesOf: PostOptions<TContext>['notesOf'],
 ): ApolloServerPlugin<TContext> {
   return {
-    async requestDidStart() {
+    async requestDidStart({ request }) {
+      // As the engine takes it; Apollo Server would look for an operation of that name, and break where there is none.
+      if (request.operationName === '') request.operationName = undefined
       return {
         async willSendResponse({ response, contextValue: context, schema, document, operationName }) {
           if (response.body.kind !== 'single') return

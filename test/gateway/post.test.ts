@@ -18,6 +18,11 @@ const REQUESTS: Readonly<Record<string, object>> = {
     variables: { key: '70007' },
   },
   'a name that is not there': { query: 'query A { __typename }', operationName: 'B' },
+  'a name that is empty': { query: 'query A { __typename }', operationName: '' },
+  'several operations and an empty name': {
+    query: 'query A { __typename } query B { __typename }',
+    operationName: '',
+  },
   'several operations and no name': { query: 'query A { __typename } query B { __typename }' },
   'a variable that is missing': { query: 'query ($id: ID!) { order(id: $id) { number } }' },
   'a variable of another type': {
@@ -41,6 +46,9 @@ describe.each([
     'application/graphql-response+json,application/json;q=0.9',
     'application/graphql-response+json; charset=utf-8',
   ],
+  // The client weighs, not the order (RFC 9110, 12.5.1).
+  ['application/graphql-response+json;q=0.5, application/json', 'application/json; charset=utf-8'],
+  ['application/graphql-response+json;q=0, application/json;q=0.1', 'application/json; charset=utf-8'],
 ])('to a client that accepts %s', (accept, type) => {
   it.each(Object.entries(REQUESTS))('%s is answered alike', async (_title, request) => {
     const headers = { accept }
@@ -58,6 +66,22 @@ describe.each([
     expect(seen(direct)).toEqual(seen(byApollo))
     expect(direct.headers.get('content-type')).toBe(type)
   })
+})
+
+it('an empty operation name in a URL is none', async () => {
+  const search = new URLSearchParams({ query: 'query A { __typename }', operationName: '' })
+  const answer = await fetch(`${gateway.url}/graphql?${search}`, {
+    headers: { 'apollo-require-preflight': 'true' },
+  })
+  expect(answer.status).toBe(200)
+  expect(await answer.json()).toMatchObject({ data: { __typename: 'Query' } })
+})
+
+it('a browser that comes to look is sent to the explorer, and gets no page with scripts from elsewhere', async () => {
+  const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
+  const answer = await fetch(`${gateway.url}/graphql`, { headers: { accept }, redirect: 'manual' })
+  expect(answer.status).toBe(303)
+  expect(answer.headers.get('location')).toBe('/')
 })
 
 it('a mutation that is sent both ways is done once', async () => {
