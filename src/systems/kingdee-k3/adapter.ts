@@ -31,7 +31,19 @@ import {
   receivableOf,
 } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
-import { allOf, createReader, ENTRIES, isOf, oneOf, type Reader, readAll, type Source } from './reading.ts'
+import {
+  allOf,
+  createReader,
+  ENTRIES,
+  isOf,
+  known,
+  oneOf,
+  type Reader,
+  type Related,
+  readAll,
+  type Source,
+  unknownField,
+} from './reading.ts'
 
 export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context): Adapter => {
   const client = createWebApi(config, context)
@@ -42,35 +54,68 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
     config,
     skip: (failure) =>
       context.log.warn({ system: context.systemId, failure }, 'left out a record that cannot be read'),
+    lacking: (of, field) =>
+      context.log.warn({ system: context.systemId, form: of, field }, 'this data centre has no such field'),
   }
-  const form = (name: Parameters<typeof createForm>[1]) => createForm(config, name)
+  const form = (name: FormName) => createForm(config, name)
 
   const customers = createReader<Customer>(source, form('customer'), map.customer)
-  const products = createReader<Product>(source, form('product'), map.product)
+  const products = createReader<Product>(
+    source,
+    form('product'),
+    map.product,
+    config.priceList === null ? [] : [listPrices(config.priceList, form('price'))],
+  )
   const warehouses = createReader<Warehouse>(source, form('warehouse'), map.warehouse)
   const orders = createReader<Order>(source, form('order'), map.order)
   const deliveries = createReader<Delivery>(source, form('delivery'), map.delivery)
-  const invoices = createReader<Invoice>(source, form('invoice'), map.invoice)
+  const invoices = createReader<Invoice>(source, form('invoice'), map.invoice, [
+    {
+      part: 'lines',
+      forms: [form('invoiceLine')],
+      by: 'number',
+      filter: (lines) => isOf(lines, 'organization', [config.organization]),
+    },
+    ...(config.taxInvoiceForms.length === 0
+      ? []
+      : [
+          {
+            part: 'taxInvoices',
+            forms: config.taxInvoiceForms.map((id) => createForm(config, 'taxInvoice', id)),
+            by: 'source',
+          },
+        ]),
+  ])
 
   return {
     kind: 'kingdee-k3',
     concurrency: config.maxConnections,
     ports: {
       customer: readable<'customer'>(customers),
-      product: readable<'product'>(products),
+      product: { ...readable<'product'>(products), parts: { price: ['price'] } },
       warehouse: readable<'warehouse'>(warehouses),
       inventoryLevel: inventoryPort(source, form('inventoryLevel'), map),
       order: {
         ...readable<'order'>(orders),
         // How far an order has come is told by its entries.
-        parts: { [ENTRIES]: ['lines', 'fulfilmentStatus', 'status', 'dueDate'] },
+        parts: {
+          [ENTRIES]: [
+            'lines',
+            'fulfilmentStatus',
+            'billingStatus',
+            'status',
+            'statusSince',
+            'dueDate',
+            'holds',
+            'precededBy',
+          ],
+        },
         lookups: {
           byNumber: { batchLimit: orders.batchLimit, read: listsOf(orders) },
           byCustomer: orders.lookup('customer'),
         },
         ...orderWrites({
-          client,
-          config,
+          source,
           clock,
           form: form('order'),
           reread: orders.readOne,
@@ -85,7 +130,11 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
       },
       invoice: {
         ...readable<'invoice'>(invoices),
-        parts: { [ENTRIES]: ['open'] },
+        parts: {
+          [ENTRIES]: ['open'],
+          lines: ['lines', 'orderNumbers'],
+          taxInvoices: ['taxInvoices'],
+        },
         lookups: {
           byNumber: { batchLimit: invoices.batchLimit, read: listsOf(invoices) },
           byCustomer: invoices.lookup('customer'),
@@ -97,24 +146,32 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
       return outcomeOf(async () => {
         const bare = form('customer').columns.slice(0, 2)
         const fields = bare.map((column) => column.field)
-        await client.query(
-          { form: 'BD_Customer', fields, filter: '', order: `${fields[0]} ASC`, limit: 1 },
-          call,
-        )
+        const order = `${fields[0]} ASC`
+        await client.query({ form: FORMS.customer, fields, filter: '', order, limit: 1 }, call)
         const { accountId } = config.login
         return { detail: `K/3 Cloud, data centre ${accountId}, organisation ${config.organization}` }
       })
     },
     async checkConfiguration(call) {
       const sentences: string[] = []
-      for (const name of Object.keys(FORMS) as FormName[]) {
+      const isUsed = (name: FormName) =>
+        name === 'taxInvoice'
+          ? config.taxInvoiceForms.length > 0
+          : name !== 'price' || config.priceList !== null
+      for (const name of (Object.keys(FORMS) as FormName[]).filter(isUsed)) {
         const { form: id, columns } = form(name)
-        const fields = columns.map((column) => column.field)
-        const asked = { form: id, fields, filter: '', order: `${fields[0]} ASC`, limit: 1 }
-        const outcome = await outcomeOf(() => client.query(asked, call))
-        if (outcome.ok) continue
-        if (outcome.failure.kind === 'unavailable') return outcome
-        sentences.push(`${id}: ${failureText(outcome.failure)}`)
+        // The vendor names one field at a time: asked again without it, it names the next.
+        for (let fields = columns.map((column) => column.field); fields.length > 0; ) {
+          const asked = { form: id, fields, filter: '', order: `${fields[0]} ASC`, limit: 1 }
+          const outcome = await outcomeOf(() => client.query(asked, call))
+          if (outcome.ok) break
+          if (outcome.failure.kind === 'unavailable') return outcome
+          sentences.push(`${id}: ${failureText(outcome.failure)}`)
+          const unknown = unknownField(outcome.failure)?.toLowerCase()
+          const rest = fields.filter((field) => !`${field.toLowerCase()}.`.startsWith(`${unknown}.`))
+          if (unknown === undefined || rest.length === fields.length) break
+          fields = rest
+        }
       }
       return ok(sentences)
     },
@@ -132,6 +189,14 @@ function readable<T extends RecordType>(of: Reader<RecordTypes[T]>) {
   } satisfies Partial<RecordPort<T>>
 }
 
+/** What a price list says of products; without it they have none. */
+const listPrices = (number: string, form: Form): Related => ({
+  part: 'price',
+  forms: [form],
+  by: 'product',
+  filter: () => isOf(form, 'number', [number]),
+})
+
 /** Keys are the numbers that people use. */
 function listsOf<R>(reader: Reader<R>) {
   return async (keys: readonly Key[], context: Parameters<Reader<R>['readMany']>[1]) => {
@@ -148,18 +213,17 @@ function listsOf<R>(reader: Reader<R>) {
  * The vendor keeps stock by product, warehouse, lot, place, status and owner; a level is what one owner has of one
  * status in one warehouse, all lots together.
  */
-function inventoryPort(
-  { client, config, skip }: Source,
-  form: Form,
-  map: Mapping,
-): RecordPort<'inventoryLevel'> {
+function inventoryPort(source: Source, form: Form, map: Mapping): RecordPort<'inventoryLevel'> {
+  const { client, config, skip } = source
   const productField = form.of('product') as string
   const warehouseField = form.of('warehouse') as string
-  const mine = allOf([
-    isOf(form, 'organization', [config.organization]),
-    isOf(form, 'owner', [config.stockOwner ?? config.organization]),
-    config.stockStatus === null ? undefined : isOf(form, 'status', [config.stockStatus]),
-  ])
+  // Lots and places are added up: what knows neither status nor owner has goods of one sort only.
+  const mine = () =>
+    allOf([
+      isOf(form, 'organization', [config.organization]),
+      isOf(form, 'owner', [config.stockOwner ?? config.organization]),
+      config.stockStatus === null ? undefined : isOf(form, 'status', [config.stockStatus]),
+    ])
   const placeOf = (row: Row): string => joinKey([String(row.product ?? ''), String(row.warehouse ?? '')])
 
   /** Levels by key, in the order in which their first rows came. */
@@ -181,8 +245,8 @@ function inventoryPort(
     const wanted = [...new Set(products)].filter((product) => product.trim() !== '')
     for (const batch of chunks(wanted, config.batchLimit)) {
       const rows = await outcomeOf(async () => {
-        const filter = allOf([mine, oneOf(productField, batch)])
-        const documents = await readAll(client, form, form.columns, filter, config.pageLimit, context)
+        const filter = () => allOf([mine(), oneOf(productField, batch)])
+        const documents = await readAll(source, form, () => form.columns, filter, context)
         return documents.flatMap((document) => document.rows)
       })
       for (const product of batch) {
@@ -242,14 +306,18 @@ function inventoryPort(
             from === undefined
               ? undefined
               : `(${productField} > ${literal(product)} or (${productField} = ${literal(product)} and ${warehouseField} > ${literal(warehouse)}))`
-          const order = `${productField} ASC,${warehouseField} ASC,${form.of('id')} ASC`
-          const fields = form.columns.map((column) => column.field)
-          const cells = await client.query(
-            { form: form.form, fields, filter: allOf([mine, rest]), order, limit },
-            context,
-          )
-          const page = [...levelsOf(documentsOf(form.columns, cells).flatMap((document) => document.rows))]
-          const isFull = cells.length === limit
+          const { rows, isFull } = await known(source, form, async () => {
+            const { columns } = form
+            const order = [productField, warehouseField, form.of('id')]
+              .flatMap((field) => (field === undefined ? [] : `${field} ASC`))
+              .join(',')
+            const fields = columns.map((column) => column.field)
+            const filter = allOf([mine(), rest])
+            const cells = await client.query({ form: form.form, fields, filter, order, limit }, context)
+            const documents = documentsOf(columns, cells)
+            return { rows: documents.flatMap((document) => document.rows), isFull: cells.length === limit }
+          })
+          const page = [...levelsOf(rows)]
           if (isFull) page.pop()
           levels.push(...page)
           from = page.at(-1)?.[0] ?? from
@@ -270,27 +338,25 @@ function inventoryPort(
 /* ---- deliveries of an order ---- */
 
 /** Only a delivery's entries name the order: one call tells which, a second reads them whole. */
-function deliveriesByOrder(
-  { client, config }: Source,
-  form: Form,
-  deliveries: Reader<Delivery>,
-): Lookup<'delivery'> {
-  const columns = ['id', 'number', 'entry', 'order'].flatMap((name) =>
-    form.columns.filter((column) => column.name === name),
-  )
-  const orderField = form.of('order')
+function deliveriesByOrder(source: Source, form: Form, deliveries: Reader<Delivery>): Lookup<'delivery'> {
+  const { config } = source
+  const columns = () =>
+    ['id', 'number', 'entry', 'order'].flatMap((name) =>
+      form.columns.filter((column) => column.name === name),
+    )
   return {
     batchLimit: config.batchLimit,
     async read(keys, context) {
       const found = new Map<Key, Outcome<readonly Delivery[]>>()
       const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
+      const orderField = form.of('order')
       for (const batch of orderField ? chunks(wanted, config.batchLimit) : []) {
         const links = await outcomeOf(async () => {
           const filter = allOf([
             isOf(form, 'organization', [config.organization]),
             oneOf(orderField ?? '', batch),
           ])
-          const documents = await readAll(client, form, columns, filter, config.pageLimit, context)
+          const documents = await readAll(source, form, columns, filter, context)
           return documents.flatMap((document) => document.rows)
         })
         if (!links.ok) {

@@ -27,7 +27,7 @@ export interface Query {
 
 /** An operation of the service, with its form. `ExcuteOperation` is the vendor's spelling. */
 export interface Call {
-  readonly operation: 'View' | 'Save' | 'Submit' | 'Audit' | 'UnAudit' | 'ExcuteOperation'
+  readonly operation: 'Save' | 'Submit' | 'Audit' | 'UnAudit' | 'ExcuteOperation'
   readonly form: string
   /** For `ExcuteOperation`: which one. */
   readonly code?: string
@@ -46,8 +46,6 @@ export interface WriteCall extends Call {
 export interface WebApi {
   /** Rows of columns, in the order of `fields`. @throws SourceError */
   query(query: Query, context: CallContext): Promise<readonly (readonly unknown[])[]>
-  /** The content of one record under the vendor's internal names; `null`: there is none. @throws SourceError */
-  view(form: string, number: string, context: CallContext): Promise<unknown>
   /** @returns What the vendor says it did; `null`: an earlier sending turned out to have done it. @throws SourceError */
   write(call: WriteCall, context: CallContext): Promise<Done | null>
   /** The request of a write, without credentials. */
@@ -132,27 +130,6 @@ export function createWebApi(config: KingdeeK3Config, context: AdapterContext): 
       const path = servicePath(config, `${FORM_SERVICE}.${operation}`)
       const answer = await exchange({ path, body, writes: false }, call)
       return readRows(answer as HttpAnswer, query.form, tidy)
-    },
-
-    async view(form, number, call) {
-      const request = requestOf({ operation: 'View', form, data: { CreateOrgId: 0, Number: number, Id: '' } })
-      const answer = (await exchange({ ...request, writes: false }, call)) as HttpAnswer
-      const failure = httpFailure(answer, false, tidy)
-      if (failure) throw new SourceError(failure)
-      const status = statusOf(parse(answer, `View ${form}`))
-      if (status && !status.IsSuccess) {
-        const said = statusFailure(status, false, tidy)
-        if (said.kind === 'not-found') return null
-        throw new SourceError(said)
-      }
-      const parsed = z
-        .object({ Result: z.object({ Result: z.record(z.string(), z.unknown()).nullish() }).nullish() })
-        .safeParse(parse(answer, `View ${form}`))
-      if (!parsed.success) {
-        throw new SourceError({ kind: 'invalid-response', detail: `View ${form}: no Result` })
-      }
-      const record = parsed.data.Result?.Result
-      return record && Object.keys(record).length > 0 ? record : null
     },
 
     async write(call, context) {

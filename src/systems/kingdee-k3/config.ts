@@ -190,6 +190,20 @@ export const kingdeeK3Config = z
       .string()
       .optional()
       .describe('Number of the owner whose stock is shown; absent: the organisation itself'),
+    priceList: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe(
+        'Number of the sales price list (BD_SAL_PriceList) whose prices are the list prices; null: none',
+      ),
+    taxInvoiceForms: z
+      .array(z.enum(['IV_SALESIC', 'IV_SALESOC']))
+      .default([])
+      .describe(
+        'Forms in which the tax invoices (发票) of receivables are looked up: IV_SALESIC 增值税专用发票, IV_SALESOC 普通发票; each costs a call',
+      ),
     availableStock: z
       .boolean()
       .default(false)
@@ -226,6 +240,11 @@ export const kingdeeK3Config = z
     defaults: z
       .strictObject({
         billType: z.string().min(1).default('XSDD01_SYS').describe('Document type of new orders'),
+        currency: currency
+          .optional()
+          .describe(
+            'Currency of new orders where the caller names none; absent: none is sent, and the vendor takes the customer’s',
+          ),
         unit: z.string().optional().describe("Unit of new lines; absent: the vendor takes the product's"),
         warehouse: z.string().optional().describe('Warehouse of new lines where the caller names none'),
         taxPercent: z
@@ -245,6 +264,9 @@ export const kingdeeK3Config = z
         order: overrides('order'),
         delivery: overrides('delivery'),
         invoice: overrides('invoice'),
+        invoiceLine: overrides('invoiceLine'),
+        taxInvoice: overrides('taxInvoice'),
+        price: overrides('price'),
       })
       .prefault({})
       .describe('Query fields of this tenant that differ from those in fields.ts'),
@@ -253,12 +275,16 @@ export const kingdeeK3Config = z
         customer: custom('customer'),
         product: custom('product'),
         order: custom('order'),
+        orderLine: z
+          .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), queryField)
+          .default({})
+          .describe('Custom fields: our name, and the vendor’s field in the entries of an order'),
         delivery: custom('delivery'),
         invoice: custom('invoice'),
       })
       .prefault({})
       .describe(
-        "What the company has added: our names for the vendor's fields, read and, of orders, written",
+        "What the company has added: our names for the vendor's fields, read and, of orders and their lines, written",
       ),
   })
   .refine((config) => config.profile !== 'galaxy' || config.login.method === 'token', {

@@ -3,7 +3,8 @@
  * overridden in the configuration, since tenants rename, move and add fields; null: it is not asked for.
  *
  * Names with a sheet's or several clients' word for them stand without remark; what is less sure is said so in
- * README.md. `X.FNumber` follows a reference to basic data.
+ * README.md. `X.FNumber` follows a reference to basic data. A name of this list that a data centre turns out not to
+ * have is left out from then on, unless records cannot be told apart or filtered without it (`KEPT`).
  * @see WebAPI ExecuteBillQuery; QueryBusinessInfo tells the names of a tenant
  */
 
@@ -15,6 +16,9 @@ export const FORMS = {
   order: 'SAL_SaleOrder',
   delivery: 'SAL_OUTSTOCK',
   invoice: 'AR_receivable',
+  invoiceLine: 'AR_receivable',
+  taxInvoice: 'IV_SALESIC', // and IV_SALESOC, by configuration
+  price: 'BD_SAL_PriceList',
 } as const
 export type FormName = keyof typeof FORMS
 
@@ -23,6 +27,8 @@ export const FIELDS = {
     id: 'FCUSTID', // FID is invalid here
     number: 'FNumber',
     name: 'FName',
+    legalName: 'FINVOICETITLE',
+    parent: 'FGROUPCUSTID.FNumber',
     phone: 'FTEL',
     email: null,
     taxNumber: 'FTAXREGISTERCODE',
@@ -31,9 +37,12 @@ export const FIELDS = {
     postalCode: 'FZIP',
     province: 'FPROVINCIAL.FDataValue',
     country: 'FCOUNTRY.FNumber',
+    billingStreet: 'FINVOICEADDRESS',
+    salesArea: 'FSALDEPTID.FName',
     currency: 'FTRADINGCURRID.FNumber',
     creditLimit: null,
     paymentTerms: 'FRECCONDITIONID.FName',
+    documentStatus: 'FDocumentStatus',
     forbidden: 'FForbidStatus',
     organization: 'FUseOrgId.FNumber',
     created: 'FCreateDate',
@@ -45,7 +54,14 @@ export const FIELDS = {
     name: 'FName',
     foreignName: null,
     barcode: 'FBARCODE',
+    description: 'FDescription',
+    specification: 'FSpecification',
+    group: 'FMaterialGroup.FNumber',
+    groupName: 'FMaterialGroup.FName',
     unit: 'FBaseUnitId.FNumber',
+    cost: 'FRefCost',
+    taxRate: 'FTaxRateId.FTaxRate',
+    minOrder: 'FOrderQty',
     documentStatus: 'FDocumentStatus',
     forbidden: 'FForbidStatus',
     organization: 'FUseOrgId.FNumber',
@@ -78,10 +94,22 @@ export const FIELDS = {
     documentStatus: 'FDocumentStatus',
     closeStatus: 'FCloseStatus',
     cancelStatus: 'FCancelStatus',
+    documentType: 'FBillTypeID.FNumber',
     customer: 'FCustId.FNumber',
     customerName: 'FCustId.FName',
     organization: 'FSaleOrgId.FNumber',
     comments: 'FNote',
+    receiver: 'FReceiveId.FNumber',
+    receiverName: 'FReceiveId.FName',
+    receiveAddress: 'FReceiveAddress',
+    linkMan: 'FLinkMan',
+    linkPhone: 'FLinkPhone',
+    billTo: 'FSettleId.FNumber',
+    payer: 'FChargeId.FNumber',
+    paymentTerms: 'FRecConditionId.FNumber',
+    paymentMethod: 'FSettleModeId.FNumber',
+    approved: 'FApproveDate',
+    creator: 'FCreatorId.FName',
     currency: 'FSettleCurrId.FNumber',
     rate: 'FExchangeRate',
     taxIncluded: 'FIsIncludedTax',
@@ -101,13 +129,23 @@ export const FIELDS = {
     quantity: 'FQty',
     delivered: 'FStockOutQty',
     open: 'FRemainOutQty',
+    invoiced: 'FInvoiceQty',
+    returned: 'FReturnQty',
     price: 'FPrice',
     taxPrice: 'FTaxPrice',
     discountPercent: 'FDiscountRate',
     amount: 'FAmount',
+    taxRate: 'FEntryTaxRate',
+    taxAmount: 'FEntryTaxAmount',
+    allAmount: 'FAllAmount',
+    note: 'FEntryNote',
+    source: 'FSrcBillNo',
+    sourceType: 'FSrcType',
     dueDate: 'FDeliveryDate',
     warehouse: 'FSOStockId.FNumber',
     rowClosed: 'FMrpCloseStatus',
+    rowFrozen: 'FMrpFreezeStatus',
+    rowEnded: 'FMrpTerminateStatus',
   },
   delivery: {
     id: 'FID',
@@ -116,6 +154,12 @@ export const FIELDS = {
     documentStatus: 'FDocumentStatus',
     cancelStatus: 'FCancelStatus',
     customer: 'FCustomerID.FNumber', // not FCustId
+    receiver: 'FReceiverID.FNumber',
+    receiveAddress: 'FReceiveAddress',
+    linkMan: 'FLinkMan',
+    linkPhone: 'FLinkPhone',
+    carrier: 'FCarrierID.FName',
+    tracking: 'FCarriageNO',
     organization: 'FSaleOrgId.FNumber',
     created: 'FCreateDate',
     modified: 'FModifyDate',
@@ -145,6 +189,47 @@ export const FIELDS = {
     entry: 'FEntityPlan_FEntryID',
     open: 'FNOTVERIFICATEAMOUNT',
   },
+  /** What a receivable bills: another entry of the same form, which one query must not join with the plan. */
+  invoiceLine: {
+    id: 'FID',
+    number: 'FBillNo',
+    currency: 'FCURRENCYID.FNumber',
+    taxIncluded: 'FISTAX',
+    organization: 'FSETTLEORGID.FNumber',
+    entry: 'FEntityDetail_FEntryID',
+    product: 'FMATERIALID.FNumber',
+    description: 'FMATERIALID.FName',
+    unit: 'FPRICEUNITID.FNumber',
+    quantity: 'FPriceQty',
+    price: 'FPrice',
+    taxPrice: 'FTaxPrice',
+    taxRate: 'FEntryTaxRate',
+    net: 'FNoTaxAmountFor_D',
+    tax: 'FTAXAMOUNTFOR_D',
+    gross: 'FALLAMOUNTFOR_D',
+    order: 'FORDERNUMBER',
+  },
+  /** 销售增值税专用发票, 销售普通发票: their entries name the receivable that they were made from. */
+  taxInvoice: {
+    id: 'FID',
+    number: 'FBillNo',
+    invoiceNumber: 'FINVOICENO',
+    date: 'FINVOICEDATE',
+    cancelStatus: 'FCancelStatus',
+    source: 'FSRCBILLNO',
+  },
+  price: {
+    id: 'FID',
+    number: 'FNumber',
+    currency: 'FCurrencyId.FNumber',
+    taxIncluded: 'FIsIncludedTax',
+    product: 'FMaterialId.FNumber',
+    price: 'FPrice',
+    fromQuantity: 'FFromQty',
+    effective: 'FEntryEffectiveDate',
+    expires: 'FEntryExpiryDate',
+    forbidden: 'FEntryForbidStatus',
+  },
 } as const satisfies Record<FormName, Readonly<Record<string, string | null>>>
 
 export type FieldName<F extends FormName> = keyof (typeof FIELDS)[F] & string
@@ -152,10 +237,30 @@ export type FieldName<F extends FormName> = keyof (typeof FIELDS)[F] & string
 /** Values of an entry: a query that names one of them answers a row for each entry. */
 export const ENTRY_FIELDS: Readonly<Partial<Record<FormName, ReadonlySet<string>>>> = {
   order: new Set(
-    'entry row product description unit quantity delivered open price taxPrice discountPercent amount dueDate warehouse rowClosed'.split(
-      ' ',
-    ),
+    [
+      'entry row product description unit quantity delivered open invoiced returned price taxPrice',
+      'discountPercent amount taxRate taxAmount allAmount note source sourceType dueDate warehouse',
+      'rowClosed rowFrozen rowEnded',
+    ].flatMap((names) => names.split(' ')),
   ),
   delivery: new Set('entry product description unit quantity warehouse order orderLine'.split(' ')),
   invoice: new Set(['entry', 'open']),
+  invoiceLine: new Set(
+    'entry product description unit quantity price taxPrice taxRate net tax gross order'.split(' '),
+  ),
+  taxInvoice: new Set(['source']),
+  price: new Set('product price fromQuantity effective expires forbidden'.split(' ')),
+}
+
+/** Without these a record could not be told from another, would be another's, or would be missed when it changes. */
+export const KEPT: ReadonlySet<string> = new Set(
+  'id number entry quantity organization customer order modified product source'.split(' '),
+)
+/** What a form can do without all the same. */
+export const SPARED: Readonly<Partial<Record<FormName, ReadonlySet<string>>>> = {
+  inventoryLevel: new Set(['id']),
+  order: new Set(['product', 'source']),
+  delivery: new Set(['product', 'order']),
+  invoice: new Set(['entry']),
+  invoiceLine: new Set(['product', 'order']),
 }

@@ -10,26 +10,34 @@ import { fail, type Outcome, ok } from '../failure.ts'
 import type { Clock } from '../kit/clock.ts'
 import { isDecimal } from '../kit/json.ts'
 import {
+  type ApprovalStatus,
   type Customer,
+  type CustomerStatus,
   type CustomFields,
   type DateText,
   type Delivery,
+  type Hold,
   type InventoryLevel,
   type Invoice,
+  type InvoiceLine,
   joinKey,
   type Money,
   type Order,
   type OrderLine,
   type OrderStatus,
+  type Party,
   type Product,
+  type ProductStatus,
   type Quantity,
   type Receivable,
+  type Reference,
   type SubStatus,
   type Totals,
+  type UnitPrice,
   type Warehouse,
 } from '../records.ts'
 import type { KingdeeK3Config } from './config.ts'
-import { ENTRY_FIELDS, FIELDS, FORMS, type FormName } from './fields.ts'
+import { ENTRY_FIELDS, FIELDS, FORMS, type FormName, KEPT, SPARED } from './fields.ts'
 import { referenceOf } from './references.ts'
 
 /* ---- forms, as this tenant has them ---- */
@@ -44,13 +52,19 @@ export interface Form {
   readonly head: readonly Column[]
   /** The vendor's name of a value; undefined where the tenant has none. */
   of(name: string): string | undefined
+  /**
+   * The vendor says that it has no such field: it is not asked for any more.
+   * @returns False where it must not be left out: the configuration names it, or records need it.
+   */
+  lacks(field: string): boolean
 }
 export interface Column {
   readonly name: string
   readonly field: string
 }
 
-export function createForm(config: KingdeeK3Config, name: FormName): Form {
+/** @param id The vendor's form, where one shape of ours stands for several. */
+export function createForm(config: KingdeeK3Config, name: FormName, id: string = FORMS[name]): Form {
   const overridden: Readonly<Record<string, string | null | undefined>> = config.fields[name]
   const inEntries = ENTRY_FIELDS[name] ?? new Set<string>()
   const custom = name in config.customFields ? config.customFields[name as 'order'] : {}
@@ -66,14 +80,41 @@ export function createForm(config: KingdeeK3Config, name: FormName): Form {
     const field = overridden[own] === undefined ? (usual as string | null) : overridden[own]
     return field ? [{ name: own, field }] : []
   })
-  const head = [...named.filter((column) => !inEntries.has(column.name)), ...extra]
-  const columns = [...head, ...named.filter((column) => inEntries.has(column.name))]
+  const inLines: Column[] =
+    name === 'order'
+      ? Object.entries(config.customFields.orderLine).map(([own, field]) => ({ name: `line.${own}`, field }))
+      : []
+  const absent = new Set<Column>()
+  const isUsual = ({ name: own }: Column) =>
+    named.some((column) => column.name === own) && overridden[own] === undefined
+  const isSpared = (column: Column) =>
+    isUsual(column) && (!KEPT.has(column.name) || (SPARED[name]?.has(column.name) ?? false))
+  let head = [...named.filter((column) => !inEntries.has(column.name)), ...extra]
+  let columns = [...head, ...named.filter((column) => inEntries.has(column.name)), ...inLines]
   return {
     name,
-    form: FORMS[name],
-    columns,
-    head,
+    form: id,
+    get columns() {
+      return columns
+    },
+    get head() {
+      return head
+    },
     of: (own) => columns.find((column) => column.name === own)?.field,
+    lacks(field) {
+      const lacking = field.toLowerCase()
+      // A reference that is followed (`FReceiveId.FName`) may be named by its first part.
+      const found = columns.filter(
+        (column) =>
+          `${column.field.toLowerCase()}.`.startsWith(`${lacking}.`) &&
+          !absent.has(column) &&
+          isSpared(column),
+      )
+      for (const column of found) absent.add(column)
+      head = head.filter((column) => !absent.has(column))
+      columns = columns.filter((column) => !absent.has(column))
+      return found.length > 0
+    },
   }
 }
 
@@ -83,6 +124,8 @@ export type Row = Readonly<Record<string, unknown>>
 export interface Document {
   readonly id: string
   readonly rows: readonly Row[]
+  /** Rows of other forms that speak of it; a form that was not read, or cannot be, is not there. */
+  readonly related?: Readonly<Partial<Record<string, readonly Row[]>>>
 }
 
 /** @param rows Columns in the order of `columns`. A row of another width keeps only its id, and so fails alone. */
@@ -120,6 +163,8 @@ export function stampOf(document: Document): string | null {
 /* ---- what is read ---- */
 
 const LOCAL = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?$/
+/** A number that nobody has filled in is 0 in this vendor's tables. */
+const isFilled = (value: string | null): value is string => value !== null && !new Big(value).eq(0)
 
 const text = z
   .string()
@@ -150,6 +195,8 @@ const customerSchema = z.object({
   ...whole,
   number: key,
   name: text,
+  legalName: text,
+  parent: text,
   phone: text,
   email: text,
   taxNumber: text,
@@ -158,9 +205,12 @@ const customerSchema = z.object({
   postalCode: text,
   province: text,
   country: text,
+  billingStreet: text,
+  salesArea: text,
   currency: text,
   creditLimit: amount,
   paymentTerms: text,
+  documentStatus: text,
   forbidden: text,
   ...stamps,
 })
@@ -171,7 +221,14 @@ const productSchema = z.object({
   name: text,
   foreignName: text,
   barcode: text,
+  description: text,
+  specification: text,
+  group: text,
+  groupName: text,
   unit: text,
+  cost: amount,
+  taxRate: amount,
+  minOrder: amount,
   documentStatus: text,
   forbidden: text,
   ...stamps,
@@ -195,11 +252,23 @@ const orderSchema = z.object({
   documentStatus: text,
   closeStatus: text,
   cancelStatus: text,
+  documentType: text,
   customer: text,
   customerName: text,
   customerReference: text,
   externalReference: text,
   comments: text,
+  receiver: text,
+  receiverName: text,
+  receiveAddress: text,
+  linkMan: text,
+  linkPhone: text,
+  billTo: text,
+  payer: text,
+  paymentTerms: text,
+  paymentMethod: text,
+  approved: stamp,
+  creator: text,
   currency: text,
   rate: amount,
   taxIncluded: yesNo,
@@ -221,13 +290,23 @@ const orderEntrySchema = z.object({
   quantity: decimal,
   delivered: amount,
   open: amount,
+  invoiced: amount,
+  returned: amount,
   price: amount,
   taxPrice: amount,
   discountPercent: amount,
   amount,
+  taxRate: amount,
+  taxAmount: amount,
+  allAmount: amount,
+  note: text,
+  source: text,
+  sourceType: text,
   dueDate: day,
   warehouse: text,
   rowClosed: text,
+  rowFrozen: text,
+  rowEnded: text,
 })
 type OrderEntry = z.infer<typeof orderEntrySchema>
 
@@ -238,6 +317,12 @@ const deliverySchema = z.object({
   documentStatus: text,
   cancelStatus: text,
   customer: text,
+  receiver: text,
+  receiveAddress: text,
+  linkMan: text,
+  linkPhone: text,
+  carrier: text,
+  tracking: text,
   ...stamps,
 })
 
@@ -266,6 +351,38 @@ const invoiceSchema = z.object({
   ...stamps,
 })
 const planSchema = z.object({ open: amount })
+const invoiceLineSchema = z.object({
+  entry: key,
+  currency: text,
+  taxIncluded: yesNo,
+  product: text,
+  description: text,
+  unit: text,
+  quantity: decimal,
+  price: amount,
+  taxPrice: amount,
+  taxRate: amount,
+  net: amount,
+  tax: amount,
+  gross: amount,
+  order: text,
+})
+const taxInvoiceSchema = z.object({
+  form: text,
+  number: key,
+  invoiceNumber: text,
+  date: day,
+  cancelStatus: text,
+})
+const priceSchema = z.object({
+  currency: text,
+  taxIncluded: yesNo,
+  price: amount,
+  fromQuantity: amount,
+  effective: day,
+  expires: day,
+  forbidden: text,
+})
 
 /* ---- reading ---- */
 
@@ -301,9 +418,16 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
     ...customOf(config, form, row),
   })
 
-  const orderLine = (entry: OrderEntry, currency: string | null, taxIncluded: boolean | null): OrderLine => {
-    const price = taxIncluded ? entry.taxPrice : entry.price
-    const unitPrice = money(price, currency)
+  const orderLine = (
+    entry: OrderEntry,
+    row: Row,
+    currency: string | null,
+    taxIncluded: boolean | null,
+  ): OrderLine => {
+    // Where the order does not say which of the two was agreed, the one that is there.
+    const withTax = taxIncluded ?? entry.price === null
+    const unitPrice = money(withTax ? entry.taxPrice : entry.price, currency)
+    const part = (value: string | null) => (value === null ? null : quantity(value, entry.unit))
     return {
       id: entry.entry,
       lineNumber: entry.row ?? entry.entry,
@@ -311,13 +435,54 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
       sku: entry.product,
       description: entry.description,
       ordered: quantity(entry.quantity, entry.unit),
-      delivered: entry.delivered === null ? null : quantity(entry.delivered, entry.unit),
-      open: entry.open === null ? null : quantity(entry.open, entry.unit),
-      unitPrice: unitPrice && { amount: unitPrice, per: '1', taxIncluded: taxIncluded ?? false },
+      delivered: part(entry.delivered),
+      invoiced: part(entry.invoiced),
+      returned: part(entry.returned),
+      open: part(entry.open),
+      unitPrice: unitPrice && { amount: unitPrice, per: '1', taxIncluded: withTax },
       discountPercent: entry.discountPercent,
+      taxRate: entry.taxRate,
       net: money(entry.amount, currency),
+      tax: money(entry.taxAmount, currency),
+      gross: money(entry.allAmount, currency),
       warehouse: entry.warehouse,
       status: entry.rowClosed === 'A' ? 'OPEN' : entry.rowClosed === 'B' ? 'CLOSED' : null,
+      comments: entry.note,
+      ...valuesOf(Object.keys(config.customFields.orderLine), 'line', row),
+    }
+  }
+
+  /** Of the rows that hold today, the one from the smallest quantity on. */
+  const listPrice = (rows: readonly Row[]): UnitPrice | null => {
+    const today = clock.today()
+    const valid = rows
+      .flatMap((row) => priceSchema.safeParse(row).data ?? [])
+      .filter(
+        (row) =>
+          row.forbidden !== 'B' &&
+          (row.effective ?? today) <= today &&
+          (row.expires === null || row.expires > today),
+      )
+      .sort((a, b) => new Big(a.fromQuantity ?? 0).cmp(b.fromQuantity ?? 0))
+    const [row] = valid
+    const amount = row ? money(row.price, currencyOf(row.currency)) : null
+    return amount && { amount, per: '1', taxIncluded: row?.taxIncluded ?? false }
+  }
+
+  const invoiceLine = (line: z.infer<typeof invoiceLineSchema>, currency: string | null): InvoiceLine => {
+    const withTax = line.taxIncluded ?? line.price === null
+    const amount = money(withTax ? line.taxPrice : line.price, currency)
+    return {
+      id: line.entry,
+      product: line.product,
+      description: line.description,
+      quantity: quantity(line.quantity, line.unit),
+      unitPrice: amount && { amount, per: '1', taxIncluded: withTax },
+      taxRate: line.taxRate,
+      net: money(line.net, currency),
+      tax: money(line.tax, currency),
+      gross: money(line.gross, currency),
+      orderNumber: line.order,
     }
   }
 
@@ -332,23 +497,30 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         key: row.number,
         ...base('customer', document.rows[0] ?? {}, row),
         name: row.name ?? '',
+        legalName: row.legalName,
+        ...standingOf(row.forbidden, row.documentStatus),
+        parent: row.parent,
         taxNumber: row.taxNumber,
         phone: row.phone,
         email: row.email,
         contacts: row.contact === null ? [] : [{ name: row.contact, phone: row.phone }],
-        addresses: hasAddress
-          ? [
-              {
-                type: 'OFFICE',
-                street,
-                province,
-                postalCode,
-                country: country === null ? null : (config.countryCodes[country] ?? isoCountry(country)),
-              },
-            ]
-          : [],
+        addresses: [
+          ...(hasAddress
+            ? [
+                {
+                  type: 'OFFICE',
+                  street,
+                  province,
+                  postalCode,
+                  country: country === null ? null : (config.countryCodes[country] ?? isoCountry(country)),
+                } as const,
+              ]
+            : []),
+          ...(row.billingStreet === null ? [] : [{ type: 'BILLING', street: row.billingStreet } as const]),
+        ],
         account: {
           company: config.organization,
+          salesArea: row.salesArea,
           currency: currencyOf(row.currency),
           creditLimit: money(row.creditLimit, config.companyCurrency),
           paymentTerms: row.paymentTerms,
@@ -369,8 +541,16 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         name: row.name ?? '',
         foreignName: row.foreignName,
         barcode: row.barcode,
+        description: row.description,
         unit: row.unit,
         active: activeOf(row.forbidden, row.documentStatus),
+        ...standingOf(row.forbidden, row.documentStatus),
+        category: row.group === null ? null : { key: row.group, name: row.groupName },
+        specifications: row.specification === null ? [] : [{ name: '规格型号', value: row.specification }],
+        price: listPrice(document.related?.price ?? []),
+        cost: isFilled(row.cost) ? money(row.cost, config.companyCurrency) : null,
+        taxRate: row.taxRate,
+        minOrder: isFilled(row.minOrder) ? quantity(row.minOrder, row.unit) : null,
       })
     },
 
@@ -385,11 +565,13 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
       const parsed = orderSchema.safeParse(document.rows[0])
       if (!parsed.success) return broken('order', document, parsed.error)
       const head = parsed.data
-      const entries = z.array(orderEntrySchema).safeParse(document.rows.filter(hasEntry))
+      const rows = document.rows.filter(hasEntry)
+      const entries = z.array(orderEntrySchema).safeParse(rows)
       if (!entries.success) return broken('order', document, entries.error)
       const lines = entries.data
       const currency = currencyOf(head.currency)
-      const fulfilmentStatus = head.cancelStatus === 'B' ? 'NOT_RELEVANT' : fulfilmentOf(lines)
+      const fulfilmentStatus = head.cancelStatus === 'B' ? 'NOT_RELEVANT' : progressOf(lines, 'delivered')
+      const status = orderStatus(config, head, fulfilmentStatus)
       const totals: Totals = {
         net: money(head.net, currency),
         tax: money(head.tax, currency),
@@ -405,9 +587,13 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         key: head.number,
         ...base('order', document.rows[0] ?? {}, head),
         number: head.number,
+        documentType: head.documentType,
         company: config.organization,
         customer: head.customer,
         customerName: head.customerName,
+        shipTo: shipTo(head, head.receiverName),
+        billTo: head.billTo === null ? null : { key: head.billTo },
+        payer: head.payer === null ? null : { key: head.payer },
         customerReference: head.customerReference,
         externalReference:
           config.externalReferenceField === 'FBillNo' || config.profile === 'galaxy'
@@ -416,17 +602,24 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         orderDate: head.date,
         // Only lines have one: it is the order's where they agree.
         dueDate: dueDates.length === 1 ? (dueDates[0] ?? null) : null,
-        status: orderStatus(config, head, fulfilmentStatus),
+        status,
         vendorStatus: vendorStatus(head.documentStatus, {
           FCloseStatus: head.closeStatus,
           FCancelStatus: head.cancelStatus,
         }),
+        statusSince: head.documentStatus === 'C' && status === 'CONFIRMED' ? dateTime(head.approved) : null,
+        approvalStatus: APPROVAL[head.documentStatus ?? ''] ?? null,
         fulfilmentStatus,
+        billingStatus: head.cancelStatus === 'B' ? 'NOT_RELEVANT' : progressOf(lines, 'invoiced'),
+        holds: holdsOf(lines),
+        payment: { method: head.paymentMethod, terms: head.paymentTerms },
+        precededBy: sourcesOf(lines),
+        createdBy: head.creator,
         totals,
         companyTotals,
         exchangeRate: head.rate !== null && new Big(head.rate).gt(0) ? head.rate : null,
         comments: head.comments,
-        lines: lines.map((line) => orderLine(line, currency, head.taxIncluded)),
+        lines: lines.map((line, at) => orderLine(line, rows[at] ?? {}, currency, head.taxIncluded)),
       })
     },
 
@@ -443,6 +636,9 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         number: head.number,
         customer: head.customer,
         orders: [...orders],
+        carrier: head.carrier,
+        trackingNumbers: head.tracking === null ? [] : [head.tracking],
+        shipTo: shipTo(head),
         date: head.date,
         status: deliveryStatus(head),
         vendorStatus: vendorStatus(head.documentStatus, { FCancelStatus: head.cancelStatus }),
@@ -464,6 +660,10 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
       const head = parsed.data
       const plan = z.array(planSchema).safeParse(document.rows)
       if (!plan.success) return broken('receivable', document, plan.error)
+      const lines = z.array(invoiceLineSchema).safeParse(document.related?.lines ?? [])
+      if (!lines.success) return broken('receivable', document, lines.error)
+      const slips = z.array(taxInvoiceSchema).safeParse(document.related?.taxInvoices ?? [])
+      if (!slips.success) return broken('receivable', document, slips.error)
       const currency = currencyOf(head.currency)
       const open = plan.data.reduce<Big | null>(
         (sum, row) => (row.open === null ? sum : (sum ?? new Big(0)).plus(row.open)),
@@ -476,7 +676,7 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         // A receivable in red has a negative amount.
         type: head.gross === null ? 'UNKNOWN' : new Big(head.gross).lt(0) ? 'CREDIT_NOTE' : 'STANDARD',
         customer: head.customer,
-        orderNumbers: [],
+        orderNumbers: [...new Set(lines.data.flatMap((line) => line.order ?? []))],
         issueDate: head.date,
         dueDate: head.dueDate,
         status: invoiceStatus(head),
@@ -487,6 +687,17 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
         totals: { gross: money(head.gross, currency) },
         paid: null,
         open: money(open === null ? null : open.toString(), currency),
+        lines: document.related?.lines ? lines.data.map((line) => invoiceLine(line, currency)) : null,
+        taxInvoices: document.related?.taxInvoices
+          ? slips.data
+              .filter((slip) => slip.cancelStatus !== 'B')
+              .map((slip) => ({
+                kind: TAX_INVOICES[slip.form ?? ''] ?? null,
+                // Before it is printed, it has the number of the document alone.
+                number: slip.invoiceNumber ?? slip.number,
+                issuedOn: slip.date,
+              }))
+          : null,
       })
     },
 
@@ -574,12 +785,12 @@ function orderStatus(
   return fulfilment === 'PARTIAL' ? 'IN_PROGRESS' : 'CONFIRMED'
 }
 
-function fulfilmentOf(lines: readonly OrderEntry[]): SubStatus | null {
+function progressOf(lines: readonly OrderEntry[], done: 'delivered' | 'invoiced'): SubStatus | null {
   const wanted = lines.filter((line) => new Big(line.quantity).gt(0))
   if (wanted.length === 0) return 'NOT_RELEVANT'
-  if (wanted.some((line) => line.delivered === null)) return null
-  if (wanted.every((line) => new Big(line.delivered ?? '0').gte(line.quantity))) return 'COMPLETE'
-  return wanted.some((line) => new Big(line.delivered ?? '0').gt(0)) ? 'PARTIAL' : 'NONE'
+  if (wanted.some((line) => line[done] === null)) return null
+  if (wanted.every((line) => new Big(line[done] ?? '0').gte(line.quantity))) return 'COMPLETE'
+  return wanted.some((line) => new Big(line[done] ?? '0').gt(0)) ? 'PARTIAL' : 'NONE'
 }
 
 /** The goods leave when the document is approved. */
@@ -613,6 +824,73 @@ function activeOf(forbidden: string | null, documentStatus: string | null): bool
   return documentStatus === null || documentStatus === 'C'
 }
 
+/** Whether basic data can be used: forbidden (禁用) or not, and approved. */
+function standingOf(
+  forbidden: string | null,
+  documentStatus: string | null,
+): { status: CustomerStatus & ProductStatus; vendorStatus: string | null } {
+  const active = activeOf(forbidden, documentStatus)
+  return {
+    status: active === null ? 'UNKNOWN' : active ? 'ACTIVE' : 'INACTIVE',
+    vendorStatus:
+      forbidden === null && documentStatus === null
+        ? null
+        : vendorStatus(documentStatus, { FForbidStatus: forbidden }),
+  }
+}
+
+/** Before it is submitted nobody has been asked. */
+const APPROVAL: Readonly<Record<string, ApprovalStatus>> = { B: 'PENDING', C: 'APPROVED', D: 'PENDING' }
+
+/** Rows that a person has frozen (冻结) or ended (终止); null: not told. */
+function holdsOf(lines: readonly OrderEntry[]): Hold[] | null {
+  if (lines.every((line) => line.rowFrozen === null && line.rowEnded === null)) return null
+  const rows = (is: (line: OrderEntry) => boolean) => lines.filter(is).map((line) => line.row ?? line.entry)
+  const frozen = rows((line) => line.rowFrozen === 'B')
+  const ended = rows((line) => line.rowEnded === 'B')
+  return [
+    ...(frozen.length > 0
+      ? [{ type: 'DELIVERY', code: 'FMrpFreezeStatus', text: `业务冻结: ${frozen.join(', ')}` } as const]
+      : []),
+    ...(ended.length > 0
+      ? [{ type: 'OTHER', code: 'FMrpTerminateStatus', text: `业务终止: ${ended.join(', ')}` } as const]
+      : []),
+  ]
+}
+
+/** What rows were pushed from, for example a quotation. */
+function sourcesOf(lines: readonly OrderEntry[]): Reference[] | null {
+  const sources = new Map<string, Reference>()
+  for (const { source, sourceType } of lines) {
+    if (source === null) continue
+    const form = sourceType?.toLowerCase() ?? ''
+    const type = form.includes('quotation') ? 'QUOTATION' : form.includes('contract') ? 'CONTRACT' : 'OTHER'
+    sources.set(`${form} ${source}`, { type, number: source, vendorType: sourceType })
+  }
+  return sources.size === 0 ? null : [...sources.values()]
+}
+
+const TAX_INVOICES: Readonly<Record<string, string>> = {
+  IV_SALESIC: '增值税专用发票',
+  IV_SALESOC: '增值税普通发票',
+}
+
+/** An address is one line here, and who takes the goods a name beside it. */
+function shipTo(
+  head: {
+    readonly receiver: string | null
+    readonly receiveAddress: string | null
+    readonly linkMan: string | null
+    readonly linkPhone: string | null
+  },
+  receiverName: string | null = null,
+): Party | null {
+  const { receiver: key, receiveAddress: street, linkMan, linkPhone: phone } = head
+  const name = linkMan ?? receiverName
+  if ([key, street, name, phone].every((part) => part === null)) return null
+  return { key, name, phone, address: street === null ? null : { street } }
+}
+
 const isoCountry = (code: string): string | null => (/^[A-Z]{2}$/.test(code) ? code : null)
 
 const hasEntry = (row: Row): boolean => row.entry !== null && row.entry !== undefined && row.entry !== '0'
@@ -629,9 +907,13 @@ export function versionOf(stamp: string | null | undefined): string | null {
 
 function customOf(config: KingdeeK3Config, form: FormName, row: Row): { customFields?: CustomFields } {
   const names = form in config.customFields ? Object.keys(config.customFields[form as 'order']) : []
+  return valuesOf(names, 'custom', row)
+}
+
+function valuesOf(names: readonly string[], prefix: string, row: Row): { customFields?: CustomFields } {
   if (names.length === 0) return {}
   const value = (name: string): string | null => {
-    const cell = row[`custom.${name}`]
+    const cell = row[`${prefix}.${name}`]
     return cell === null || cell === undefined || cell === '' ? null : String(cell)
   }
   return { customFields: Object.fromEntries(names.map((name) => [name, value(name)])) }

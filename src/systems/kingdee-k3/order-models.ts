@@ -1,26 +1,44 @@
 /** Orders as the vendor wants them sent: the usual form with its entries, and the flat one of the profile `galaxy`. */
 import Big from 'big.js'
-import { z } from 'zod'
 import type { SourceFailure } from '../failure.ts'
 import { isDecimal } from '../kit/json.ts'
 import type { OrderChanges, OrderCreate, WriteContext } from '../port.ts'
-import type { Order } from '../records.ts'
+import type { Order, PostalAddress } from '../records.ts'
 import { number } from './client.ts'
 import type { KingdeeK3Config } from './config.ts'
-import { versionOf } from './mapping.ts'
+import { type Document, versionOf } from './mapping.ts'
 import { billNumberOf } from './references.ts'
 
 const byNumber = (value: string) => ({ FNumber: value })
 
 /** Custom fields by the vendor's names; a reference to basic data, `X.FNumber`, is sent as an object. */
-function customModel(config: KingdeeK3Config, values: OrderCreate['customFields']): Record<string, unknown> {
+function customModel(
+  fields: Readonly<Record<string, string>>,
+  values: OrderCreate['customFields'],
+): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(values ?? {}).map(([name, value]) => {
-      const [field = '', part] = (config.customFields.order[name] ?? '').split('.')
+      const [field = '', part] = (fields[name] ?? '').split('.')
       return [field, part === undefined ? (value ?? '') : { [part]: value ?? '' }]
     }),
   )
 }
+
+/** The vendor has one line for an address: from the widest part to the narrowest, as one writes it there. */
+export function addressLine(address: PostalAddress): string {
+  const { country, province, city, street, postalCode } = address
+  const parts = [country === 'CN' ? null : country, province, city, street, postalCode]
+  return [...new Set(parts.filter((part) => part))].join(' ')
+}
+
+const receiverModel = ({ shipTo }: Pick<OrderCreate, 'shipTo'>): Record<string, string> =>
+  shipTo === undefined
+    ? {}
+    : {
+        FReceiveAddress: addressLine(shipTo.address),
+        FLinkMan: shipTo.name,
+        ...(shipTo.phone === undefined ? {} : { FLinkPhone: shipTo.phone }),
+      }
 
 /** The `data` of `Save` for a new order. Decimals keep their digits; booleans are texts, as in the vendor's SDKs. */
 export function orderModel(
@@ -32,6 +50,7 @@ export function orderModel(
   if (config.profile === 'galaxy') return galaxyModel(config, input, write, today)
   const { defaults } = config
   const onNumber = config.externalReferenceField === 'FBillNo'
+  const currency = input.currency ?? defaults.currency
   return {
     NeedUpDateFields: [],
     NeedReturnFields: ['FBillNo'],
@@ -50,9 +69,13 @@ export function orderModel(
         : {}),
       ...(config.onBehalfOfField ? { [config.onBehalfOfField]: write.onBehalfOf } : {}),
       ...(input.comments === undefined ? {} : { FNote: input.comments }),
-      ...customModel(config, input.customFields),
+      ...receiverModel(input),
+      ...customModel(config.customFields.order, input.customFields),
       FSaleOrderFinance: {
-        FSettleCurrId: byNumber(currencyNumber(config, input.currency ?? config.companyCurrency)),
+        // Not sent, the vendor takes the currency that the customer trades in.
+        ...(currency === undefined ? {} : { FSettleCurrId: byNumber(currencyNumber(config, currency)) }),
+        ...(input.paymentTerms === undefined ? {} : { FRecConditionId: byNumber(input.paymentTerms) }),
+        ...(input.paymentMethod === undefined ? {} : { FSettleModeId: byNumber(input.paymentMethod) }),
         FIsIncludedTax: 'false',
       },
       FSaleOrderEntry: input.lines.map((line) => {
@@ -66,6 +89,8 @@ export function orderModel(
           ...(line.discountPercent === undefined ? {} : { FDiscountRate: number(line.discountPercent) }),
           FDeliveryDate: input.dueDate,
           ...(warehouse === undefined ? {} : { FSOStockId: byNumber(warehouse) }),
+          ...(line.comments === undefined ? {} : { FEntryNote: line.comments }),
+          ...customModel(config.customFields.orderLine, line.customFields),
         }
       }),
     },
@@ -87,7 +112,7 @@ function galaxyModel(
       FBillNo: billNumberOf(config.billNumberPrefix, write.externalReference),
       FCustomerId: input.customer,
       FDate: input.orderDate ?? today,
-      ...customModel(config, input.customFields),
+      ...customModel(config.customFields.order, input.customFields),
       FEntity: input.lines.map((line) => ({
         FMaterialId: line.product,
         FQty: number(line.quantity),
@@ -116,9 +141,16 @@ export function cannotStore(
   if (input.customerReference !== undefined && config.customerReferenceField === null) {
     return unsupported('This system is configured without a field for the customer’s own reference.')
   }
-  const unknown = Object.keys(input.customFields ?? {}).find((name) => !config.customFields.order[name])
+  const { order, orderLine } = config.customFields
+  const unknown = Object.keys(input.customFields ?? {}).find((name) => !Object.hasOwn(order, name))
   if (unknown !== undefined) return unsupported(`Orders of this system have no custom field "${unknown}".`)
   const lines = input.lines ?? []
+  const unknownOfLine = lines
+    .flatMap((line) => Object.keys(line.customFields ?? {}))
+    .find((name) => !Object.hasOwn(orderLine, name))
+  if (unknownOfLine !== undefined) {
+    return unsupported(`Order lines of this system have no custom field "${unknownOfLine}".`)
+  }
   for (const [at, line] of lines.entries()) {
     const numbers = [line.quantity, line.unitPrice, line.discountPercent]
     if (numbers.every((value) => value === undefined || isDecimal(value))) continue
@@ -140,7 +172,7 @@ export function cannotStore(
 
 /* ---- changes ---- */
 
-/** An order as `View` shows it: what a change needs to know. */
+/** An order as it stands: what a change needs to know. */
 export interface Current {
   readonly id: string
   readonly documentStatus: string | null
@@ -149,23 +181,16 @@ export interface Current {
   readonly entries: readonly string[]
 }
 
-const viewSchema = z.object({
-  Id: z.coerce.string().min(1),
-  DocumentStatus: z.string().nullish(),
-  ModifyDate: z.string().nullish(),
-  SaleOrderEntry: z.array(z.object({ Id: z.coerce.string() })).nullish(),
-})
-
-/** @returns `null` where nothing, or nothing that is an order, was shown. */
-export function readCurrent(view: unknown): Current | null {
-  const parsed = viewSchema.safeParse(view)
-  if (!parsed.success) return null
-  const { Id, DocumentStatus, ModifyDate, SaleOrderEntry } = parsed.data
+/** @returns `null` where a row does not say which order it is. */
+export function readCurrent(document: Document): Current | null {
+  const [head] = document.rows
+  if (!head || !/^\d+$/.test(document.id)) return null
+  const textOf = (value: unknown) => (typeof value === 'string' ? value : null)
   return {
-    id: Id,
-    documentStatus: DocumentStatus ?? null,
-    version: versionOf(ModifyDate),
-    entries: (SaleOrderEntry ?? []).map((entry) => entry.Id),
+    id: document.id,
+    documentStatus: textOf(head.documentStatus),
+    version: versionOf(textOf(head.modified) ?? textOf(head.created)),
+    entries: document.rows.flatMap((row) => textOf(row.entry) ?? []).filter((entry) => entry !== '0'),
   }
 }
 
@@ -179,7 +204,8 @@ export function changesModel(config: KingdeeK3Config, changes: OrderChanges, cur
     ...(config.customerReferenceField && changes.customerReference !== undefined
       ? { [config.customerReferenceField]: changes.customerReference }
       : {}),
-    ...customModel(config, changes.customFields),
+    ...receiverModel(changes),
+    ...customModel(config.customFields.order, changes.customFields),
   }
   const { dueDate } = changes
   return {
@@ -207,7 +233,11 @@ export function missingChanges(order: Order, changes: OrderChanges): string[] {
   const custom = Object.entries(changes.customFields ?? {}).map(
     ([name, wished]) => [name, wished ?? '', order.customFields?.[name]] as const,
   )
+  const { shipTo } = changes
   const pairs = [
+    ['shipTo.name', shipTo?.name, order.shipTo?.name],
+    ['shipTo.phone', shipTo?.phone, order.shipTo?.phone],
+    ['shipTo.address', shipTo && addressLine(shipTo.address), order.shipTo?.address?.street],
     ['dueDate', changes.dueDate, order.dueDate],
     ['customerReference', changes.customerReference, order.customerReference],
     ['comments', changes.comments, order.comments],

@@ -17,9 +17,8 @@ import type {
   WriteResult,
 } from '../port.ts'
 import type { Key, Order } from '../records.ts'
-import { type Call, literal, type WebApi } from './client.ts'
-import type { KingdeeK3Config } from './config.ts'
-import { documentStatusOf, type Form, reachedBy, versionOf } from './mapping.ts'
+import { type Call, literal } from './client.ts'
+import { documentStatusOf, type Form, keyOf, reachedBy, versionOf } from './mapping.ts'
 import {
   type Current,
   cannotStore,
@@ -28,11 +27,11 @@ import {
   orderModel,
   readCurrent,
 } from './order-models.ts'
+import { readAll, type Source } from './reading.ts'
 import { billNumberOf } from './references.ts'
 
 export interface OrderWritesOptions {
-  readonly client: WebApi
-  readonly config: KingdeeK3Config
+  readonly source: Source
   readonly clock: Clock
   readonly form: Form
   readonly reread: (key: Key, context: CallContext) => Promise<Outcome<Order | null>>
@@ -66,9 +65,10 @@ export function orderWrites(options: OrderWritesOptions): {
 /* ---- create ---- */
 
 function createAction(
-  { client, config, clock, form, reread, log }: OrderWritesOptions,
+  { source, clock, form, reread, log }: OrderWritesOptions,
   steps: Steps,
 ): WriteAction<OrderCreate, 'order'> {
+  const { client, config } = source
   const byNumber = config.profile === 'galaxy' || config.externalReferenceField === 'FBillNo'
   const save = (input: OrderCreate, write: WriteContext): Call => ({
     operation: 'Save',
@@ -111,6 +111,11 @@ function createAction(
 
   return {
     targets: STAGES,
+    // The flat push has a place for none of them.
+    takes:
+      config.profile === 'galaxy'
+        ? []
+        : ['shipTo', 'paymentTerms', 'paymentMethod', 'lines.comments', 'lines.customFields'],
     preview: (input, write) => client.preview(save(input, write)),
 
     async send(input, write, context): Promise<Result> {
@@ -170,15 +175,17 @@ function wordsOf(failure: SourceFailure): string {
 /* ---- update ---- */
 
 function updateAction(
-  { client, config, form, reread }: OrderWritesOptions,
+  { source, form, reread }: OrderWritesOptions,
   steps: Steps,
 ): WriteAction<UpdateOf<OrderChanges>, 'order'> {
+  const { client, config } = source
   const save = (input: UpdateOf<OrderChanges>, current: Current): Call => ({
     operation: 'Save',
     form: form.form,
     data: changesModel(config, input.changes, current),
   })
   return {
+    takes: ['shipTo'],
     // Which lines there are is only known when it is sent.
     preview: (input) =>
       client.preview(save(input, { id: '0', documentStatus: null, version: null, entries: [] })),
@@ -211,7 +218,7 @@ function updateAction(
 
 /** Submits and audits what is saved. */
 function confirmAction(
-  { client, form, reread }: OrderWritesOptions,
+  { source: { client }, form, reread }: OrderWritesOptions,
   steps: Steps,
 ): WriteAction<ActionInput, 'order'> {
   return {
@@ -247,7 +254,7 @@ function confirmAction(
 
 /** 作废: the order stays, marked as void. */
 function cancelAction(
-  { client, form, reread }: OrderWritesOptions,
+  { source: { client }, form, reread }: OrderWritesOptions,
   steps: Steps,
 ): WriteAction<ActionInput, 'order'> {
   return {
@@ -307,7 +314,8 @@ interface Steps {
   result(number: Key, context: CallContext, known: Stage): Promise<Result>
 }
 
-function createSteps({ client, config, form, reread, log }: OrderWritesOptions): Steps {
+function createSteps({ source, form, reread, log }: OrderWritesOptions): Steps {
+  const { client, config } = source
   const call: Steps['call'] = (step, number) =>
     step === 'Cancel'
       ? { operation: 'ExcuteOperation', form: form.form, code: 'Cancel', data: { Numbers: [number] } }
@@ -375,13 +383,16 @@ function createSteps({ client, config, form, reread, log }: OrderWritesOptions):
           kind: 'not-found',
           message: `There is no order with the number ${input.key}.`,
         })
-        let seen = readCurrent(await client.view(form.form, input.key, context))
-        if (seen === null) {
-          // Without a valid session the vendor may show an empty record: a query says which of the two it is.
-          if ((await statusOf(input.key, context)) === null) throw missing
-          seen = readCurrent(await client.view(form.form, input.key, context))
-          if (seen === null) throw missing
-        }
+        const filter = `${form.of('number')} = ${literal(input.key)}`
+        const columns = () =>
+          ['id', 'number', 'modified', 'created', 'documentStatus', 'entry'].flatMap((name) =>
+            form.columns.filter((column) => column.name === name),
+          )
+        const found = await readAll(source, form, columns, filter, context)
+        // The vendor compares without regard to case.
+        const document = found.find((one) => keyOf(one) === input.key)
+        const seen = document ? readCurrent(document) : null
+        if (seen === null) throw missing
         if (input.expectedVersion !== undefined && versionOf(input.expectedVersion) !== seen.version) {
           throw new SourceError({
             kind: 'conflict',

@@ -6,13 +6,25 @@ import type { Key } from '../records.ts'
 import { contains, literal, type WebApi } from './client.ts'
 import type { KingdeeK3Config } from './config.ts'
 import { ENTRY_FIELDS } from './fields.ts'
-import { type Column, type Document, documentsOf, type Form, keyOf, stampOf } from './mapping.ts'
+import { type Column, type Document, documentsOf, type Form, keyOf, type Row, stampOf } from './mapping.ts'
 
 export interface Source {
   readonly client: WebApi
   readonly config: KingdeeK3Config
   /** Where a page can only be given without a record that breaks its schema. */
   readonly skip: (failure: SourceFailure) => void
+  /** A field that is usual elsewhere is not there, and left out from now on. */
+  readonly lacking: (form: string, field: string) => void
+}
+
+/** Rows of another form that belong to records of this one, for example what a receivable bills. */
+export interface Related {
+  /** Name of the part that they are, and under which a document has them. */
+  readonly part: string
+  readonly forms: readonly Form[]
+  /** Name of their value that is the record's number. */
+  readonly by: string
+  filter?(form: Form): string | undefined
 }
 
 export interface Reader<R> extends KeysetReader<R> {
@@ -33,6 +45,7 @@ export function createReader<R extends { key: Key; version?: string | null }>(
   source: Source,
   form: Form,
   read: (document: Document) => Outcome<R>,
+  related: readonly Related[] = [],
 ): Reader<R> {
   const { client, config, skip } = source
   const idField = form.of('id') as string
@@ -40,30 +53,67 @@ export function createReader<R extends { key: Key; version?: string | null }>(
   const modifiedField = form.of('modified')
   const inOrganization = isOf(form, 'organization', [config.organization])
   const where = (...terms: (string | undefined)[]) => allOf([inOrganization, ...terms])
-  const light = ['id', 'number', 'modified', 'created'].flatMap((name) =>
-    form.columns.filter((column) => column.name === name),
-  )
+  const lightColumns = () =>
+    ['id', 'number', 'modified', 'created'].flatMap((name) =>
+      form.columns.filter((column) => column.name === name),
+    )
 
-  /** Without entries a document is one row. */
-  const columnsFor = ({ without }: CallContext) => (without?.has(ENTRIES) ? form.head : form.columns)
+  /** Documents that meet a filter; without entries each is one row. @throws SourceError */
+  const documents = async (filter: string, context: CallContext): Promise<readonly Document[]> => {
+    const columns = () => (context.without?.has(ENTRIES) ? form.head : form.columns)
+    return withRelated(await readAll(source, form, columns, filter, context), context)
+  }
+
+  /** Related rows that this user may not read, or that the tenant does not have, are not asked for again. */
+  const refused = new Set<Related>()
+  const withRelated = async (
+    found: readonly Document[],
+    context: CallContext,
+  ): Promise<readonly Document[]> => {
+    const numbers = [...new Set(found.flatMap((document) => keyOf(document) ?? []))]
+    const wanted = related.filter((one) => !context.without?.has(one.part) && !refused.has(one))
+    if (numbers.length === 0 || wanted.length === 0) return found
+    const byPart = new Map<string, Map<string, Row[]>>()
+    for (const one of wanted) {
+      const rows = await outcomeOf(async () => {
+        const read: Row[] = []
+        for (const other of one.forms) {
+          for (const batch of chunks(numbers, config.batchLimit)) {
+            const filter = allOf([one.filter?.(other), oneOf(other.of(one.by) ?? '', batch)])
+            const all = await readAll(source, other, () => other.columns, filter, context)
+            read.push(
+              ...all.flatMap((document) => document.rows.map((row) => ({ ...row, form: other.form }))),
+            )
+          }
+        }
+        return read
+      })
+      if (!rows.ok && rows.failure.kind === 'unavailable') throw new SourceError(rows.failure)
+      if (!rows.ok) {
+        refused.add(one)
+        skip(rows.failure)
+        continue
+      }
+      const groups = new Map<string, Row[]>(numbers.map((number) => [number, []]))
+      for (const row of rows.value) groups.get(String(row[one.by] ?? ''))?.push(row)
+      byPart.set(one.part, groups)
+    }
+    return found.map((document) => ({
+      ...document,
+      related: Object.fromEntries(
+        [...byPart].map(([part, groups]) => [part, groups.get(keyOf(document) ?? '') ?? []]),
+      ),
+    }))
+  }
 
   const readMany: Reader<R>['readMany'] = async (keys, context) => {
     const found = new Map<Key, Outcome<R | null>>()
     const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
     for (const batch of chunks(wanted, config.batchLimit)) {
-      const documents = await outcomeOf(() =>
-        readAll(
-          client,
-          form,
-          columnsFor(context),
-          where(oneOf(numberField, batch)),
-          config.pageLimit,
-          context,
-        ),
-      )
-      for (const key of batch) found.set(key, documents.ok ? ok(null) : documents)
-      if (!documents.ok) continue
-      for (const document of documents.value) {
+      const answer = await outcomeOf(() => documents(where(oneOf(numberField, batch)), context))
+      for (const key of batch) found.set(key, answer.ok ? ok(null) : answer)
+      if (!answer.ok) continue
+      for (const document of answer.value) {
         const key = keyOf(document)
         // The vendor compares without regard to case: what was not asked for is no answer.
         const before = key === undefined ? undefined : found.get(key)
@@ -72,7 +122,7 @@ export function createReader<R extends { key: Key; version?: string | null }>(
         found.set(key, isSecond ? fail(twice(form, key)) : read(document))
       }
       // A row that does not say which record it is may be any of those that seem to be missing.
-      const nameless = documents.value.find((document) => keyOf(document) === undefined)
+      const nameless = answer.value.find((document) => keyOf(document) === undefined)
       for (const key of nameless ? batch : []) {
         const before = found.get(key)
         if (before?.ok && before.value === null) found.set(key, fail(unnamed(form)))
@@ -83,17 +133,7 @@ export function createReader<R extends { key: Key; version?: string | null }>(
 
   const newest = async (context: CallContext): Promise<string> => {
     if (!modifiedField) return '1900-01-01T00:00:00'
-    const rows = await client.query(
-      {
-        form: form.form,
-        fields: light.map((column) => column.field),
-        filter: where(),
-        order: `${modifiedField} DESC`,
-        limit: 1,
-      },
-      context,
-    )
-    const [document] = documentsOf(light, rows)
+    const [document] = await lightRows(where(), `${modifiedField} DESC`, 1, context)
     return (document && stampOf(document)) ?? '1900-01-01T00:00:00'
   }
 
@@ -113,24 +153,15 @@ export function createReader<R extends { key: Key; version?: string | null }>(
     return records
   }
 
-  const lightPage = async (
-    filter: string,
-    direction: 'ASC' | 'DESC',
-    limit: number,
-    context: CallContext,
-  ) => {
-    const rows = await client.query(
-      {
-        form: form.form,
-        fields: light.map((column) => column.field),
-        filter,
-        order: `${idField} ${direction}`,
-        limit,
-      },
-      context,
-    )
-    return documentsOf(light, rows)
-  }
+  const lightRows = (filter: string, order: string, limit: number, context: CallContext) =>
+    known(source, form, async () => {
+      const light = lightColumns()
+      const fields = light.map((column) => column.field)
+      const rows = await client.query({ form: form.form, fields, filter, order, limit }, context)
+      return documentsOf(light, rows)
+    })
+  const lightPage = (filter: string, direction: 'ASC' | 'DESC', limit: number, context: CallContext) =>
+    lightRows(filter, `${idField} ${direction}`, limit, context)
 
   return {
     batchLimit: config.batchLimit,
@@ -211,12 +242,10 @@ export function createReader<R extends { key: Key; version?: string | null }>(
           const found = new Map<Key, Outcome<R[]>>()
           for (const batch of chunks([...new Set(keys)], config.batchLimit)) {
             const terms = where(also, field && oneOf(field, batch))
-            const documents = await outcomeOf(() =>
-              readAll(client, form, columnsFor(context), terms, config.pageLimit, context),
-            )
-            for (const key of batch) found.set(key, documents.ok ? ok([]) : documents)
-            if (!documents.ok) continue
-            for (const document of documents.value) {
+            const answer = await outcomeOf(() => documents(terms, context))
+            for (const key of batch) found.set(key, answer.ok ? ok([]) : answer)
+            if (!answer.ok) continue
+            for (const document of answer.value) {
               const owner = String(document.rows[0]?.[name] ?? '')
               const list = found.get(owner)
               if (!list?.ok) continue
@@ -237,7 +266,44 @@ export function createReader<R extends { key: Key; version?: string | null }>(
  * Every row, page by page, by id and entry: what is added meanwhile shifts no page.
  * @throws SourceError
  */
-export async function readAll(
+export function readAll(
+  source: Source,
+  form: Form,
+  columns: () => readonly Column[],
+  filter: string | (() => string),
+  context: CallContext,
+): Promise<Document[]> {
+  const { client, config } = source
+  return known(source, form, () => {
+    const terms = typeof filter === 'string' ? filter : filter()
+    return readPages(client, form, columns(), terms, config.pageLimit, context)
+  })
+}
+
+/**
+ * Asks again without a field that the vendor turns out not to have. Releases and tenants differ, and of what is read
+ * most can be missed; what cannot stays in the question, and its refusal is the answer.
+ * @throws SourceError
+ */
+export async function known<T>(source: Source, form: Form, ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      const field = error instanceof SourceError ? unknownField(error.failure) : undefined
+      if (field === undefined || !form.lacks(field)) throw error
+      source.lacking(form.form, field)
+    }
+  }
+}
+
+/** `元数据中标识为F_X的字段不存在` */
+export const unknownField = (failure: SourceFailure): string | undefined =>
+  failure.kind === 'rejected'
+    ? /标识为\s*["“']?([\w.]+)["”']?\s*的字段不存在/.exec(failure.message)?.[1]
+    : undefined
+
+async function readPages(
   client: WebApi,
   form: Form,
   columns: readonly Column[],
@@ -245,7 +311,7 @@ export async function readAll(
   limit: number,
   context: CallContext,
 ): Promise<Document[]> {
-  const idField = form.of('id') as string
+  const idField = form.of('id')
   const inEntries = ENTRY_FIELDS[form.name]
   const hasEntries = columns.some((column) => inEntries?.has(column.name))
   const entryField = hasEntries ? form.of('entry') : undefined
@@ -253,17 +319,21 @@ export async function readAll(
   const query = {
     form: form.form,
     fields: columns.map((column) => column.field),
-    order: [`${idField} ASC`, ...(entryField ? [`${entryField} ASC`] : [])].join(','),
+    order: [idField, ...(entryField ? [entryField] : ['product', 'warehouse'].map((name) => form.of(name)))]
+      .filter((field) => field !== undefined)
+      .map((field) => `${field} ASC`)
+      .join(','),
     limit,
   }
   const rows: (readonly unknown[])[] = []
   let after: string | undefined
   for (;;) {
     // Entries without an id of their own can only be counted.
-    const startRow = hasEntries && !entryField ? rows.length : 0
+    const startRow = !idField || (hasEntries && !entryField) ? rows.length : 0
     const page = await client.query({ ...query, filter: allOf([filter, after]), startRow }, context)
     rows.push(...page)
     if (page.length < limit) return documentsOf(columns, rows)
+    if (!idField) continue
     const last = page.at(-1) ?? []
     const id = valueIn(last[0], form.form)
     if (!entryField) {

@@ -422,7 +422,7 @@ function createCompany(world: World, options: KingdeeK3SimulatorOptions) {
     let { lines, dueDate, comments } = order
     const userFields = { ...order.userFields }
     if (touches('FNote')) comments = textIn(model.FNote)
-    for (const name of ['FNetOrderBillNo', ...ownFields]) {
+    for (const name of ['FNetOrderBillNo', ...RECEIVER_FIELDS, ...ownFields]) {
       if (touches(name)) userFields[name] = textIn(model[name])
     }
     const entries = Array.isArray(model.FSaleOrderEntry) ? (model.FSaleOrderEntry as Body[]) : undefined
@@ -448,7 +448,9 @@ function createCompany(world: World, options: KingdeeK3SimulatorOptions) {
     query(data: Body) {
       const form = String(data.FormId ?? '')
       if (form === '') throw new Refusal(5, 'FormId为空')
-      const table = tables[form.toLowerCase()]
+      // A form with two entries is joined with the one whose fields are asked for.
+      const detail = /\bFEntityDetail_/i.test(String(data.FieldKeys ?? '')) ? '/detail' : ''
+      const table = tables[form.toLowerCase() + detail] ?? tables[form.toLowerCase()]
       if (!table) throw new Refusal(4, `业务对象不存在: ${form}`)
       const limit = Number(data.Limit ?? 0) || Number.POSITIVE_INFINITY
       return runQuery(table, {
@@ -539,16 +541,19 @@ function viewOf(order: ErpOrder): unknown {
 
 /* ---- new orders ---- */
 
+const RECEIVER_FIELDS = ['FReceiveAddress', 'FLinkMan', 'FLinkPhone']
 const HEAD_FIELDS = [
   ...'FID FBillTypeID FBillNo FDate FSaleOrgId FCustId FSalerId FNetOrderBillNo FNote'.split(' '),
+  ...RECEIVER_FIELDS,
   'FSaleOrderFinance',
   'FSaleOrderEntry',
 ]
 const ENTRY_FIELDS =
-  'FEntryID FMaterialId FUnitID FQty FPrice FTaxPrice FEntryTaxRate FDiscountRate FDeliveryDate FSOStockId'.split(
+  'FEntryID FMaterialId FUnitID FQty FPrice FTaxPrice FEntryTaxRate FDiscountRate FDeliveryDate FSOStockId FEntryNote'.split(
     ' ',
   )
-const FINANCE_FIELDS = 'FSettleCurrId FIsIncludedTax FExchangeRate'.split(' ')
+const FINANCE_FIELDS = 'FSettleCurrId FIsIncludedTax FExchangeRate FRecConditionId FSettleModeId'.split(' ')
+const SETTLE_MODES = ['JSFS01_SYS', 'JSFS04_SYS']
 
 function readModel(
   model: Body,
@@ -556,16 +561,25 @@ function readModel(
   ownFields: readonly string[],
   unallocated: ReadonlySet<string>,
 ) {
+  const entryOwn = ownEntryFields(ownFields)
   for (const name of Object.keys(model)) checkName(name, [...HEAD_FIELDS, ...ownFields])
   if (!reference(model.FBillTypeID)) throw new Refusal(9, '单据类型是必填项', 'FBillTypeID')
   if (reference(model.FSaleOrgId) !== ORGANIZATION) throw new Refusal(9, '销售组织是必填项', 'FSaleOrgId')
   const account = accountOf(world, reference(model.FCustId))
   const finance = objectIn(model.FSaleOrderFinance, 'FSaleOrderFinance')
   for (const name of Object.keys(finance)) checkName(name, FINANCE_FIELDS)
-  const currency = Object.entries(CURRENCIES).find(
-    ([, number]) => number === reference(finance.FSettleCurrId),
-  )?.[0]
+  // Without one, the form takes the currency that the customer trades in.
+  const currency =
+    finance.FSettleCurrId === undefined
+      ? account.currency
+      : Object.entries(CURRENCIES).find(([, number]) => number === reference(finance.FSettleCurrId))?.[0]
   if (!currency) throw new Refusal(9, '结算币别是必填项', 'FSettleCurrId')
+  const terms = reference(finance.FRecConditionId)
+  if (terms && !world.all('erpAccounts').some((one) => termsNumber(one) === terms)) {
+    throw new Refusal(9, `收款条件${terms}不存在`, 'FRecConditionId')
+  }
+  const mode = reference(finance.FSettleModeId)
+  if (mode && !SETTLE_MODES.includes(mode)) throw new Refusal(9, `结算方式${mode}不存在`, 'FSettleModeId')
   const entries = Array.isArray(model.FSaleOrderEntry) ? (model.FSaleOrderEntry as Body[]) : []
   if (entries.length === 0) throw new Refusal(9, '分录不能为空', 'FSaleOrderEntry')
   const days = entries.map((entry) => dayIn(entry.FDeliveryDate, 'FDeliveryDate'))
@@ -578,11 +592,20 @@ function readModel(
     dueDate: days[0] as string,
     comments: textIn(model.FNote),
     number: number ?? undefined,
-    userFields: Object.fromEntries(
-      ['FNetOrderBillNo', ...ownFields].map((name) => [name, textIn(model[name])]),
-    ) as Record<string, string | null>,
+    userFields: {
+      ...Object.fromEntries(
+        ['FNetOrderBillNo', ...RECEIVER_FIELDS, ...ownFields].map((name) => [name, textIn(model[name])]),
+      ),
+      ...(terms ? { FRecConditionId: terms } : {}),
+      ...(mode ? { FSettleModeId: mode } : {}),
+      ...Object.fromEntries(
+        entries.flatMap((entry, at) =>
+          ['FEntryNote', ...entryOwn].map((name) => [`${at}.${name}`, textIn(entry[name])]),
+        ),
+      ),
+    } as Record<string, string | null>,
     lines: entries.map((entry, at) => {
-      for (const name of Object.keys(entry)) checkName(name, ENTRY_FIELDS)
+      for (const name of Object.keys(entry)) checkName(name, [...ENTRY_FIELDS, ...entryOwn])
       const place = `第${at + 1}行分录`
       const item = itemOf(world, reference(entry.FMaterialId), place, unallocated)
       const unit = reference(entry.FUnitID)
@@ -636,6 +659,13 @@ function readFlat(model: Body, world: World, unallocated: ReadonlySet<string>) {
     }),
   }
 }
+
+/** Fields that the company added to entries. */
+const ownEntryFields = (ownFields: readonly string[]): string[] =>
+  ownFields.length === 0 ? [] : ['F_TRB_LineTag']
+
+const termsNumber = ({ paymentTerms: { code } }: ErpAccount): string =>
+  `SKTJ${String(code + 2).padStart(2, '0')}_SYS`
 
 function accountOf(world: World, number: string): ErpAccount {
   const account = world.get('erpAccounts', number)
@@ -736,6 +766,10 @@ function createTables(
     FNumber: account.cardCode,
     FName: account.name,
     FShortName: ' ',
+    FINVOICETITLE: blank(account.taxNumber && account.name),
+    'FGROUPCUSTID.FNumber': account.cardCode.includes('-') ? (account.cardCode.split('-')[0] ?? null) : ' ',
+    FINVOICEADDRESS: blank([account.city, account.street].filter(Boolean).join(' ')),
+    'FSALDEPTID.FName': account.country === 'CN' ? '内销部' : '外销部',
     FTEL: blank(account.phone),
     FTAXREGISTERCODE: blank(account.taxNumber),
     FADDRESS: blank([account.city, account.street].filter(Boolean).join(' ')),
@@ -756,6 +790,12 @@ function createTables(
     FNumber: entity.code,
     FName: entity.name,
     FSpecification: blank(entity.foreignName),
+    FDescription: ' ',
+    'FMaterialGroup.FNumber': String(entity.group),
+    'FMaterialGroup.FName': `物料组${entity.group}`,
+    FRefCost: Number(new Big(entity.price).times('0.6').round(2)),
+    'FTaxRateId.FTaxRate': Number(TAX_PERCENT),
+    FOrderQty: entity.unit === '米' ? 10 : 0,
     FBARCODE: blank(entity.barcode),
     'FBaseUnitId.FNumber': entity.unit,
     FForbidStatus: entity.active ? 'A' : 'B',
@@ -816,6 +856,18 @@ function createTables(
     }
   }
 
+  const addressOf = ({ cardCode }: ErpOrder): string => {
+    const account = world.get('erpAccounts', cardCode)
+    return [account?.city, account?.street].filter(Boolean).join(' ')
+  }
+  const accountTerms = ({ cardCode }: ErpOrder): string | null => {
+    const account = world.get('erpAccounts', cardCode)
+    return account ? termsNumber(account) : null
+  }
+  /** What of a line was billed: an order is billed whole. */
+  const isBilled = (entity: ErpOrder): boolean =>
+    world.find('financeInvoices', 'orderNo', String(entity.docNum))?.cancelled === false
+
   const order = (entity: ErpOrder): Values => ({
     FID: idOf(entity),
     FBillNo: numberOf(entity),
@@ -827,6 +879,18 @@ function createTables(
     'FCustId.FName': entity.cardName,
     'FSaleOrgId.FNumber': ORGANIZATION,
     'FSalerId.FNumber': null,
+    'FBillTypeID.FNumber': 'XSDD01_SYS',
+    'FReceiveId.FNumber': entity.cardCode,
+    'FReceiveId.FName': entity.cardName,
+    'FSettleId.FNumber': entity.cardCode,
+    'FChargeId.FNumber': entity.cardCode,
+    FReceiveAddress: blank(entity.userFields.FReceiveAddress ?? addressOf(entity)),
+    FLinkMan: blank(entity.userFields.FLinkMan),
+    FLinkPhone: blank(entity.userFields.FLinkPhone),
+    'FRecConditionId.FNumber': entity.userFields.FRecConditionId ?? accountTerms(entity),
+    'FSettleModeId.FNumber': blank(entity.userFields.FSettleModeId),
+    FApproveDate: statusOf(entity) === 'C' ? localOf(entity.createdAt) : null,
+    'FCreatorId.FName': 'demo',
     FNote: blank(entity.comments),
     FNetOrderBillNo: blank(entity.userFields.FNetOrderBillNo),
     'FSettleCurrId.FNumber': currencyNumber(entity.currency),
@@ -841,25 +905,47 @@ function createTables(
     ...stamps(entity),
     ...Object.fromEntries(ownFields.map((name) => [name, blank(entity.userFields[name])])),
   })
-  const orderEntries = (entity: ErpOrder): Values[] =>
-    entity.lines.map((line) => ({
-      FSaleOrderEntry_FEntryID: entryIdOf(entity, line.lineNum),
-      FSaleOrderEntry_FSeq: line.lineNum + 1,
-      'FMaterialId.FNumber': line.item,
-      'FMaterialId.FName': line.description,
-      'FUnitID.FNumber': world.get('erpItems', line.item)?.unit ?? null,
-      FQty: Number(line.quantity),
-      FStockOutQty: Number(new Big(line.quantity).minus(line.open)),
-      FRemainOutQty: Number(line.open),
-      FPrice: Number(line.unitPrice),
-      FTaxPrice: withTax(line.unitPrice),
-      FDiscountRate: Number(line.discountPercent),
-      FAmount: Number(line.total),
-      FAllAmount: withTax(line.total),
-      FDeliveryDate: midnight(entity.dueDate),
-      'FSOStockId.FNumber': line.warehouse,
-      FMrpCloseStatus: entity.closed || new Big(line.open).eq(0) ? 'B' : 'A',
-    }))
+  const entriesOf =
+    (billed: boolean) =>
+    (entity: ErpOrder): Values[] =>
+      entity.lines.map((line) => ({
+        FSaleOrderEntry_FEntryID: entryIdOf(entity, line.lineNum),
+        FSaleOrderEntry_FSeq: line.lineNum + 1,
+        'FMaterialId.FNumber': line.item,
+        'FMaterialId.FName': line.description,
+        'FUnitID.FNumber': world.get('erpItems', line.item)?.unit ?? null,
+        FQty: Number(line.quantity),
+        FStockOutQty: Number(new Big(line.quantity).minus(line.open)),
+        FInvoiceQty: billed ? Number(line.quantity) : 0,
+        FReturnQty: 0,
+        FRemainOutQty: Number(line.open),
+        FPrice: Number(line.unitPrice),
+        FTaxPrice: withTax(line.unitPrice),
+        FDiscountRate: Number(line.discountPercent),
+        FAmount: Number(line.total),
+        FAllAmount: withTax(line.total),
+        FEntryTaxRate: Number(line.taxPercent),
+        FEntryTaxAmount: Number(new Big(withTax(line.total)).minus(line.total)),
+        FEntryNote: blank(entity.userFields[`${line.lineNum}.FEntryNote`]),
+        ...Object.fromEntries(
+          ownEntryFields(ownFields).map((name) => [
+            name,
+            blank(entity.userFields[`${line.lineNum}.${name}`]),
+          ]),
+        ),
+        FSrcBillNo: blank(entity.userFields.FSrcBillNo),
+        FSrcType: entity.userFields.FSrcBillNo ? 'SAL_QUOTATION' : ' ',
+        FMrpFreezeStatus: entity.userFields[`${line.lineNum}.FMrpFreezeStatus`] ?? 'A',
+        FMrpTerminateStatus: entity.userFields[`${line.lineNum}.FMrpTerminateStatus`] ?? 'A',
+        FDeliveryDate: midnight(entity.dueDate),
+        'FSOStockId.FNumber': line.warehouse,
+        FMrpCloseStatus: entity.closed || new Big(line.open).eq(0) ? 'B' : 'A',
+      }))
+
+  const billedEntries = once(entriesOf(true))
+  const unbilledEntries = once(entriesOf(false))
+  const orderEntries = (entity: ErpOrder) =>
+    isBilled(entity) ? billedEntries(entity) : unbilledEntries(entity)
 
   const delivery = (entity: ReturnType<typeof world.all<'erpDeliveries'>>[number]): Values => ({
     FID: 500_000 + entity.docEntry,
@@ -868,6 +954,12 @@ function createTables(
     FDocumentStatus: 'C',
     FCancelStatus: entity.cancelled ? 'B' : 'A',
     'FCustomerID.FNumber': entity.cardCode,
+    'FReceiverID.FNumber': entity.cardCode,
+    FReceiveAddress: blank(addressOf({ cardCode: entity.cardCode } as ErpOrder)),
+    FLinkMan: ' ',
+    FLinkPhone: blank(world.get('erpAccounts', entity.cardCode)?.phone),
+    'FCarrierID.FName': '德邦',
+    FCarriageNO: `DPK${String(entity.docEntry).padStart(9, '0')}`,
     'FSaleOrgId.FNumber': ORGANIZATION,
     ...stamps(entity),
   })
@@ -905,6 +997,7 @@ function createTables(
     'FCUSTOMERID.FNumber': customerOf(entity.customerNo, entity.currency),
     'FCURRENCYID.FNumber': currencyNumber(entity.currency),
     FALLAMOUNTFOR: Number(entity.gross),
+    FISTAX: false,
     'FSETTLEORGID.FNumber': ORGANIZATION,
     ...stamps(entity),
   })
@@ -921,6 +1014,66 @@ function createTables(
     }))
   }
 
+  /** The accounting form bills in the words of sales: prices with and without tax, and whose order it was. */
+  const invoiceDetail = (
+    entity: ReturnType<typeof world.all<'financeInvoices'>>[number],
+    place: number,
+  ): Values[] => {
+    const base = world.all('erpOrders').find((one) => String(one.docNum) === entity.orderNo)
+    return entity.lines.map((line) => {
+      const sold = base?.lines.find((one) => one.lineNum === line.lineNo - 1)
+      const gross = withTax(line.net)
+      return {
+        FEntityDetail_FEntryID: (600_001 + place) * 100 + 50 + line.lineNo,
+        'FMATERIALID.FNumber': sold?.item ?? null,
+        'FMATERIALID.FName': line.text,
+        'FPRICEUNITID.FNumber': world.get('erpItems', sold?.item ?? '')?.unit ?? null,
+        FPriceQty: Number(line.quantity),
+        FPrice: Number(sold?.price ?? 0),
+        FTaxPrice: withTax(sold?.price ?? '0'),
+        FEntryTaxRate: Number(TAX_PERCENT),
+        FNoTaxAmountFor_D: Number(line.net),
+        FTAXAMOUNTFOR_D: Number(new Big(gross).minus(line.net)),
+        FALLAMOUNTFOR_D: gross,
+        FORDERNUMBER: base ? numberOf(base) : ' ',
+      }
+    })
+  }
+  /** A tax invoice is made for what was paid in part or whole, the same day. */
+  const slips = () =>
+    world
+      .all('financeInvoices')
+      .flatMap((entity, place) => (new Big(entity.paid).gt(0) ? [{ entity, place }] : []))
+  const slip = ({ entity, place }: ReturnType<typeof slips>[number]): Values => ({
+    FID: 700_001 + place,
+    FBillNo: `XSZP${String(place + 1).padStart(8, '0')}`,
+    FINVOICENO: `2531200000${String(place + 1).padStart(10, '0')}`,
+    FINVOICEDATE: midnight(entity.issueDate),
+    FCancelStatus: 'A',
+  })
+  const slipEntries = ({ place }: ReturnType<typeof slips>[number]): Values[] => [
+    { FSRCBILLNO: `AR${String(place + 1).padStart(8, '0')}` },
+  ]
+  const prices = (): Values[] =>
+    world.all('erpItems').flatMap((entity) => [
+      {
+        'FMaterialId.FNumber': entity.code,
+        FPrice: Number(entity.price),
+        FFromQty: 0,
+        FEntryEffectiveDate: '2026-01-01T00:00:00',
+        FEntryExpiryDate: '2100-01-01T00:00:00',
+        FEntryForbidStatus: 'A',
+      },
+      {
+        'FMaterialId.FNumber': entity.code,
+        FPrice: Number(new Big(entity.price).times('0.5').round(2)),
+        FFromQty: 0,
+        FEntryEffectiveDate: '2025-01-01T00:00:00',
+        FEntryExpiryDate: '2026-01-01T00:00:00',
+        FEntryForbidStatus: 'A',
+      },
+    ])
+
   const names = (head: string, entry = '') => ({
     head: head.split(' '),
     entry: entry === '' ? [] : entry.split(' '),
@@ -931,7 +1084,7 @@ function createTables(
       customer,
       none,
       names(
-        'FCUSTID FNumber FName FShortName FTEL FTAXREGISTERCODE FADDRESS FZIP FPROVINCIAL.FDataValue FCOUNTRY.FNumber FTRADINGCURRID.FNumber FRECCONDITIONID.FName FForbidStatus FDocumentStatus FUseOrgId.FNumber FCreateDate FModifyDate F_TRB_Region',
+        'FCUSTID FNumber FName FShortName FINVOICETITLE FGROUPCUSTID.FNumber FINVOICEADDRESS FSALDEPTID.FName FTEL FTAXREGISTERCODE FADDRESS FZIP FPROVINCIAL.FDataValue FCOUNTRY.FNumber FTRADINGCURRID.FNumber FRECCONDITIONID.FName FForbidStatus FDocumentStatus FUseOrgId.FNumber FCreateDate FModifyDate F_TRB_Region',
       ),
     ),
     bd_material: table(
@@ -939,7 +1092,7 @@ function createTables(
       item,
       none,
       names(
-        'FMATERIALID FNumber FName FSpecification FBARCODE FBaseUnitId.FNumber FForbidStatus FDocumentStatus FUseOrgId.FNumber FCreateDate FModifyDate',
+        'FMATERIALID FNumber FName FSpecification FDescription FMaterialGroup.FNumber FMaterialGroup.FName FRefCost FTaxRateId.FTaxRate FOrderQty FBARCODE FBaseUnitId.FNumber FForbidStatus FDocumentStatus FUseOrgId.FNumber FCreateDate FModifyDate',
       ),
     ),
     bd_stock: table(
@@ -959,10 +1112,14 @@ function createTables(
     sal_saleorder: table(
       () => world.all('erpOrders'),
       once(order),
-      once(orderEntries),
+      orderEntries,
       names(
-        `FID FBillNo FDate FDocumentStatus FCloseStatus FCancelStatus FCustId.FNumber FCustId.FName FSaleOrgId.FNumber FSalerId.FNumber FNote FNetOrderBillNo FSettleCurrId.FNumber FExchangeRate FIsIncludedTax FBillAmount FBillTaxAmount FBillAllAmount FBillAmount_LC FBillTaxAmount_LC FBillAllAmount_LC FCreateDate FModifyDate${ownFields.map((name) => ` ${name}`).join('')}`,
-        'FSaleOrderEntry_FEntryID FSaleOrderEntry_FSeq FMaterialId.FNumber FMaterialId.FName FUnitID.FNumber FQty FStockOutQty FRemainOutQty FPrice FTaxPrice FDiscountRate FAmount FAllAmount FDeliveryDate FSOStockId.FNumber FMrpCloseStatus',
+        `FID FBillNo FDate FBillTypeID.FNumber FReceiveId.FNumber FReceiveId.FName FSettleId.FNumber FChargeId.FNumber FReceiveAddress FLinkMan FLinkPhone FRecConditionId.FNumber FSettleModeId.FNumber FApproveDate FCreatorId.FName FDocumentStatus FCloseStatus FCancelStatus FCustId.FNumber FCustId.FName FSaleOrgId.FNumber FSalerId.FNumber FNote FNetOrderBillNo FSettleCurrId.FNumber FExchangeRate FIsIncludedTax FBillAmount FBillTaxAmount FBillAllAmount FBillAmount_LC FBillTaxAmount_LC FBillAllAmount_LC FCreateDate FModifyDate${ownFields.map((name) => ` ${name}`).join('')}`,
+        `FSaleOrderEntry_FEntryID FSaleOrderEntry_FSeq FMaterialId.FNumber FMaterialId.FName FUnitID.FNumber FQty FStockOutQty FRemainOutQty FInvoiceQty FReturnQty FPrice FTaxPrice FDiscountRate FAmount FAllAmount FEntryTaxRate FEntryTaxAmount FEntryNote FSrcBillNo FSrcType FDeliveryDate FSOStockId.FNumber FMrpCloseStatus FMrpFreezeStatus FMrpTerminateStatus${ownEntryFields(
+          ownFields,
+        )
+          .map((name) => ` ${name}`)
+          .join('')}`,
       ),
     ),
     sal_outstock: table(
@@ -970,7 +1127,7 @@ function createTables(
       once(delivery),
       once(deliveryEntries),
       names(
-        'FID FBillNo FDate FDocumentStatus FCancelStatus FCustomerID.FNumber FSaleOrgId.FNumber FCreateDate FModifyDate',
+        'FID FBillNo FDate FDocumentStatus FCancelStatus FCustomerID.FNumber FReceiverID.FNumber FReceiveAddress FLinkMan FLinkPhone FCarrierID.FName FCarriageNO FSaleOrgId.FNumber FCreateDate FModifyDate',
         'FEntity_FENTRYID FMaterialID.FNumber FMaterialID.FName FUnitID.FNumber FRealQty FStockID.FNumber FSoorDerno FSOEntryId',
       ),
     ),
@@ -979,8 +1136,32 @@ function createTables(
       invoice,
       invoicePlan,
       names(
-        'FID FBillNo FDate FENDDATE_H FDocumentStatus FCancelStatus FWRITTENOFFSTATUS FCUSTOMERID.FNumber FCURRENCYID.FNumber FALLAMOUNTFOR FSETTLEORGID.FNumber FCreateDate FModifyDate',
+        'FID FBillNo FDate FENDDATE_H FDocumentStatus FCancelStatus FWRITTENOFFSTATUS FCUSTOMERID.FNumber FCURRENCYID.FNumber FALLAMOUNTFOR FISTAX FSETTLEORGID.FNumber FCreateDate FModifyDate',
         'FEntityPlan_FEntryID FNOTVERIFICATEAMOUNT',
+      ),
+    ),
+    'ar_receivable/detail': table(
+      () => world.all('financeInvoices'),
+      invoice,
+      invoiceDetail,
+      names(
+        'FID FBillNo FDate FCURRENCYID.FNumber FISTAX FSETTLEORGID.FNumber',
+        'FEntityDetail_FEntryID FMATERIALID.FNumber FMATERIALID.FName FPRICEUNITID.FNumber FPriceQty FPrice FTaxPrice FEntryTaxRate FNoTaxAmountFor_D FTAXAMOUNTFOR_D FALLAMOUNTFOR_D FORDERNUMBER',
+      ),
+    ),
+    iv_salesic: table(
+      slips,
+      slip,
+      slipEntries,
+      names('FID FBillNo FINVOICENO FINVOICEDATE FCancelStatus', 'FSRCBILLNO'),
+    ),
+    bd_sal_pricelist: table(
+      () => [{ FID: 800_001, FNumber: 'XSJM0001', 'FCurrencyId.FNumber': 'PRE001', FIsIncludedTax: false }],
+      (row) => row,
+      prices,
+      names(
+        'FID FNumber FCurrencyId.FNumber FIsIncludedTax',
+        'FMaterialId.FNumber FPrice FFromQty FEntryEffectiveDate FEntryExpiryDate FEntryForbidStatus',
       ),
     ),
   }
