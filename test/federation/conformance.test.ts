@@ -343,6 +343,50 @@ describe('unions, enums and interfaces that subgraphs know in part', () => {
   })
 })
 
+describe('a null that went up', () => {
+  const fails = () => {
+    throw new GraphQLError('no')
+  }
+  const sources: Record<string, SubgraphSource> = {
+    a: {
+      sdl: `
+        type Query { shelf: [Book!] }
+        type Mutation { first: Int! second: Int! }
+        type Book @key(fields: "id") { id: ID! }
+      `,
+      resolvers: {
+        Query: { shelf: () => [{ id: 1 }, { id: 2 }] },
+        Mutation: { first: () => 1, second: fails },
+      },
+    },
+    b: {
+      sdl: 'type Book @key(fields: "id") { id: ID! pages: Int! price: Int! note: String }',
+      resolvers: {
+        Book: {
+          __resolveReference: ({ id }: Thing) => ({ id, pages: 10, note: 'good' }),
+          price: ({ id }: Thing) => (id === '2' ? fails() : 5),
+        },
+      },
+    },
+  }
+  const error = (subgraph: string, path: unknown[]) => ({
+    message: `Internal error in subgraph "${subgraph}".`,
+    path,
+    extensions: { code: 'SUBGRAPH_ERROR', subgraph },
+  })
+
+  it('has one error, where it began, whatever it took with it', async () => {
+    expect(await answer(sources, 'mutation { first second }')).toEqual({
+      data: null,
+      errors: [error('a', ['second'])],
+    })
+    expect(await answer(sources, '{ shelf { pages price note } }')).toEqual({
+      data: { shelf: null },
+      errors: [error('b', ['shelf', 1, 'price'])],
+    })
+  })
+})
+
 describe('mutations', () => {
   it('run one after the other, across subgraphs, and lead back into queries', async () => {
     const order: string[] = []
