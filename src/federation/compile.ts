@@ -24,7 +24,7 @@ import {
   requirements,
 } from './representations.ts'
 import { applyRewrites, originalKeys, type TypeMatch } from './rewrites.ts'
-import { SubgraphFailure, type SubgraphRequest, type SubgraphResponse } from './transport.ts'
+import { type CallSignal, SubgraphFailure, type SubgraphRequest, type SubgraphResponse } from './transport.ts'
 import type { OutgoingRequest } from './upstream.ts'
 
 /** What one request knows while its plan runs. */
@@ -36,7 +36,7 @@ export interface Run<TContext> {
   /** Coerced; defaults applied. */
   readonly variables: Readonly<Record<string, unknown>>
   readonly context: TContext
-  readonly signal: AbortSignal | undefined
+  readonly signal: CallSignal | undefined
 }
 
 export type Step<TContext> = (run: Run<TContext>) => Promise<void>
@@ -195,7 +195,7 @@ class FetchRequest<TContext> implements OutgoingRequest<TContext> {
   readonly operationName: string | undefined
   readonly operationKind: SubgraphRequest['operationKind']
   readonly context: TContext
-  signal: AbortSignal | undefined
+  signal: CallSignal | undefined
   readonly #fetch: Fetch<TContext>
   readonly #values: Readonly<Record<string, unknown>>
   readonly #groups: readonly Group[] | undefined
@@ -273,10 +273,7 @@ export function takeRoot<TContext>(
   if (isObject(data)) {
     applyRewrites(fetch.node.outputRewrites, data, fetch.matches)
     for (const target of targets) fetch.merge(target, data)
-  } else if (response.errors?.length) {
-    // One of them took with it what the others were to stand beside.
-    explainShape(fetch, run)
-  } else {
+  } else if (!response.errors?.length) {
     failFetch(fetch, run, new SubgraphFailure('malformed'), targets)
   }
 }
@@ -310,24 +307,21 @@ async function fetchBatch<TContext>(
   const request = requestOf(fetch, run, batch)
   const response = await ask(fetch, run, request, targets)
   if (!response) return
-  const entities = response.data?._entities
-  const isWhole = Array.isArray(entities) && entities.length === batch.length
   for (const error of response.errors ?? []) {
     const [field, index, ...inside] = error.path ?? []
     const group = field === '_entities' && typeof index === 'number' ? batch[index] : undefined
-    if (!group || typeof index !== 'number') {
+    if (!group) {
       addError(fetch, run, error, commonPath(fetch, run, targets()), undefined)
       continue
     }
     const rest = originalKeys(inside, node.outputRewrites)
     for (const place of placesOf(run.data, fetch.path, new Set(group.targets))) {
       addError(fetch, run, error, [...place, ...rest], [...place, ...rest])
-      if (isWhole && !isObject(entities[index])) explainShape(fetch, run, place)
     }
   }
-  if (!isWhole) {
-    if (response.errors?.length) explainShape(fetch, run)
-    else failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
+  const entities = response.data?._entities
+  if (!Array.isArray(entities) || entities.length !== batch.length) {
+    if (!response.errors?.length) failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
     return
   }
   for (let i = 0; i < entities.length; i++) {
@@ -350,11 +344,11 @@ async function ask<TContext>(
   request: OutgoingRequest<TContext>,
   targets: () => readonly Json[],
 ): Promise<SubgraphResponse | undefined> {
-  run.signal?.throwIfAborted()
+  run.signal?.throwIfCancelled()
   try {
     return await fetch.surroundings.send(fetch.subgraph, request)
   } catch (error) {
-    run.signal?.throwIfAborted()
+    run.signal?.throwIfCancelled()
     failFetch(fetch, run, error, targets())
     return undefined
   }
@@ -382,9 +376,9 @@ function addError<TContext>(
   else explainShape(fetch, run)
 }
 
-/** An error that names no field, or that took the whole object with it, explains every null among what was fetched. */
-function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>, place: Path = fetch.path): void {
-  for (const key of fetch.shape.keys()) run.explanations.add([...place, key])
+/** An error that names no field explains every null among the fields it was fetched for. */
+function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>): void {
+  for (const key of fetch.shape.keys()) run.explanations.add([...fetch.path, key])
 }
 
 /** The deepest place of the answer that holds all of them: the field itself where there is one target and one key. */

@@ -10,7 +10,7 @@ import type { PlannedFetch } from './executable.ts'
 import { Generation, Refusal } from './generation.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type { Subgraph } from './supergraph.ts'
-import type { SubgraphTransport } from './transport.ts'
+import { CallSignal, type SubgraphTransport } from './transport.ts'
 import type { UpstreamOptions } from './upstream.ts'
 
 export interface EngineOptions<TContext> extends UpstreamOptions<TContext> {
@@ -118,6 +118,7 @@ export function createEngine<TContext>(options: EngineOptions<TContext>): Engine
     async execute(request) {
       const generation = current
       generation.enter()
+      const leaving = request.signal && new Leaving(request.signal)
       try {
         const { executable, variables } = generation.prepare(
           request.document,
@@ -136,13 +137,14 @@ export function createEngine<TContext>(options: EngineOptions<TContext>): Engine
           explanations: new Explanations(),
           variables,
           context: request.context,
-          signal: request.signal,
+          signal: leaving?.signal,
         }
         await executable.step?.(run)
         return executable.finish(run, request.asText)
       } catch (error) {
         return refused(error, request.signal)
       } finally {
+        leaving?.over()
         generation.leave()
       }
     },
@@ -171,6 +173,23 @@ export function createEngine<TContext>(options: EngineOptions<TContext>): Engine
       subscriptions.finish()
       await current.retire(undefined)
     },
+  }
+}
+
+/** The host's signal for all calls of one request: listening to it is dear, and each of them would. */
+class Leaving {
+  readonly signal = new CallSignal()
+  readonly #signal: AbortSignal
+  readonly #left = (): void => this.signal.cancel(this.#signal.reason)
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+    if (signal.aborted) this.#left()
+    else signal.addEventListener('abort', this.#left)
+  }
+
+  over(): void {
+    this.#signal.removeEventListener('abort', this.#left)
   }
 }
 

@@ -14,8 +14,40 @@ export interface SubgraphRequest<TContext = unknown> {
   readonly variablesJson?: string | undefined
   /** Whatever the host put into the request: who is asking, loaders, headers. The engine never looks inside. */
   readonly context: TContext
-  /** Aborted when the client has left or the time for this subgraph is over. */
-  readonly signal?: AbortSignal | undefined
+  /** When the client has left or the time for this subgraph is over. */
+  readonly signal?: CallSignal | undefined
+}
+
+/** Wants to know when nobody waits any more. */
+export interface Cancellable {
+  onCancel(reason: unknown): void
+}
+
+/** What an `AbortSignal` is, at a tenth of its price: every call to a subgraph has one. */
+export class CallSignal {
+  cancelled = false
+  reason: unknown
+  readonly #told = new Set<Cancellable>()
+
+  cancel(reason: unknown): void {
+    if (this.cancelled) return
+    this.cancelled = true
+    this.reason = reason
+    for (const one of this.#told) one.onCancel(reason)
+    this.#told.clear()
+  }
+
+  on(one: Cancellable): void {
+    this.#told.add(one)
+  }
+
+  off(one: Cancellable): void {
+    this.#told.delete(one)
+  }
+
+  throwIfCancelled(): void {
+    if (this.cancelled) throw this.reason
+  }
 }
 
 /** The engine takes `data` over and writes into it: nobody else may hold on to its objects. */

@@ -1,5 +1,6 @@
 /** Around every call to a subgraph: a deadline, another try where that is safe, and what was measured. */
 import {
+  CallSignal,
   SubgraphFailure,
   type SubgraphFailureReason,
   type SubgraphRequest,
@@ -29,7 +30,7 @@ export interface UpstreamOptions<TContext> {
 
 /** A request on its way: the deadline of the call is put into its signal. */
 export interface OutgoingRequest<TContext> extends SubgraphRequest<TContext> {
-  signal: AbortSignal | undefined
+  signal: CallSignal | undefined
 }
 
 export type Send<TContext> = (request: OutgoingRequest<TContext>) => Promise<SubgraphResponse>
@@ -47,7 +48,7 @@ export function upstream<TContext>(
     const response = transport.execute(request)
     if (left === 0) return response
     return response.catch((error) => {
-      if (request.signal?.aborted || !mayRetry(error)) throw error
+      if (request.signal?.cancelled || !mayRetry(error)) throw error
       return attempt(request, left - 1)
     })
   }
@@ -57,7 +58,7 @@ export function upstream<TContext>(
 
   return async (request) => {
     const started = performance.now()
-    const { signal } = request
+    const leaving = request.signal
     const measured = (outcome: Measured<TContext>['outcome'], cause?: unknown): void =>
       onFetch({
         subgraph,
@@ -73,7 +74,7 @@ export function upstream<TContext>(
       measured(error ? 'errors' : 'ok', error)
       return response
     } catch (error) {
-      if (signal?.aborted) measured('cancelled')
+      if (leaving?.cancelled) measured('cancelled')
       else measured(error instanceof SubgraphFailure ? error.reason : 'unreachable', error)
       throw error
     }
@@ -99,24 +100,25 @@ function withDeadline<TContext>(
   milliseconds: number,
   call: () => Promise<SubgraphResponse>,
 ): Promise<SubgraphResponse> {
-  const { signal } = request
+  const leaving = request.signal
   return new Promise((resolve, reject) => {
-    const controller = new AbortController()
-    // A transport need not know the signal: whoever waits is let go in any case.
-    const give = (reason: unknown): void => {
-      settle()
-      controller.abort(reason)
-      reject(reason)
+    const signal = new CallSignal()
+    const client = {
+      // A transport need not know the signal: whoever waits is let go in any case.
+      onCancel(reason: unknown): void {
+        settle()
+        signal.cancel(reason)
+        reject(reason)
+      },
     }
-    const timer = setTimeout(() => give(new SubgraphFailure('timeout')), milliseconds)
-    const leave = (): void => give(signal?.reason)
+    const timer = setTimeout(() => client.onCancel(new SubgraphFailure('timeout')), milliseconds)
     const settle = (): void => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', leave)
+      leaving?.off(client)
     }
-    if (signal?.aborted) return leave()
-    signal?.addEventListener('abort', leave)
-    request.signal = controller.signal
+    if (leaving?.cancelled) return client.onCancel(leaving.reason)
+    leaving?.on(client)
+    request.signal = signal
     call().then(
       (response) => {
         settle()

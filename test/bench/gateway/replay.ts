@@ -1,11 +1,16 @@
 /**
- * The limit: the same upstream calls in the same order, over the same HTTP client, and fixed bytes as the answer.
- * Nothing is parsed, planned, merged or serialised. What a gateway costs beyond this is its own.
+ * The limit: the same upstream calls in the same order, and fixed bytes as the answer. Nothing is parsed, planned,
+ * merged or serialised.
+ *
+ * `replay.ts RECORDING` asks with undici's leanest interface, the best that is to be had for Node: that is the limit
+ * all are measured against. `replay.ts RECORDING own` asks with the engine's own client, so that what the engine
+ * costs beyond its HTTP can be seen too.
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { rawClient } from '../../../src/federation/http.ts'
+import { Pool } from 'undici'
+import { httpClient } from '../../../src/federation/http-client.ts'
 
 export interface Recording {
   readonly answer: string
@@ -14,14 +19,48 @@ export interface Recording {
 }
 
 const recordings: Record<string, Recording> = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8'))
-const clients = new Map<string, ReturnType<typeof rawClient>>()
+type Post = (body: string) => Promise<unknown>
+
+const headers = { 'content-type': 'application/json', accept: 'application/json' }
+
+function ownClient(url: string): Post {
+  const client = httpClient({ url })
+  return (body) => client.post(headers, body)
+}
+
+function undiciClient(url: string): Post {
+  const { origin, pathname: path } = new URL(url)
+  const pool = new Pool(origin, {
+    connections: 64,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 30_000,
+  })
+  return (body) =>
+    new Promise((resolve, reject) => {
+      const chunks: Buffer[] = []
+      pool.dispatch(
+        { path, method: 'POST', headers, body },
+        {
+          onRequestStart() {},
+          onResponseStart() {},
+          onResponseData: (_controller, chunk) => void chunks.push(chunk),
+          onResponseEnd: () => resolve((chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))?.toString()),
+          onResponseError: (_controller, error) => reject(error),
+        },
+      )
+    })
+}
+
+const clientFor = process.argv[3] === 'own' ? ownClient : undiciClient
+const clients = new Map<string, Post>()
 const post = (url: string, body: string) => {
   let client = clients.get(url)
   if (!client) {
-    client = rawClient({ url })
+    client = clientFor(url)
     clients.set(url, client)
   }
-  return client.post({ 'content-type': 'application/json', accept: 'application/json' }, body, undefined)
+  return client(body)
 }
 const bytes = new Map(Object.entries(recordings).map(([name, { answer }]) => [name, Buffer.from(answer)]))
 

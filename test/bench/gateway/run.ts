@@ -177,6 +177,7 @@ const enter = async (name: string, file: string, args: readonly string[], fixed 
   })
 }
 await enter('replay', join(here, 'replay.ts'), [recordingFile], true)
+await enter('replay, own client', join(here, 'replay.ts'), [recordingFile, 'own'], true)
 await enter('engine alone', join(here, 'engine-alone.ts'), [supergraphFile])
 await enter('tributary', join(here, 'ours.ts'), [supergraphFile, 'remote', subscriptionUrl])
 await enter('tributary, deduplicating', join(here, 'ours.ts'), [supergraphFile, 'deduplicate'])
@@ -245,7 +246,7 @@ async function measure(
 }
 
 const takesPart = (contestant: Contestant, workload: Workload): boolean =>
-  contestant.name !== 'replay' || workload.operations.length === 1
+  !contestant.name.startsWith('replay') || workload.operations.length === 1
 
 // Rounds are interleaved: what else the machine does meets all alike. The first one only warms up.
 for (let round = 0; round <= Number(values.rounds); round++) {
