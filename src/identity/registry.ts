@@ -3,6 +3,7 @@
  * when records are linked, the identity that was there first keeps its id and takes the others' keys, and every
  * id that was ever given out still leads to it.
  */
+import DataLoader from 'dataloader'
 import type { ExpressionBuilder } from 'kysely'
 import type { Database, Store } from '../store/store.ts'
 import type { IdentityKeyTable, Tables } from '../store/tables.ts'
@@ -80,8 +81,10 @@ export interface UnmappedPage {
 }
 
 export function createIdentityRegistry(store: Store): IdentityRegistry {
-  const byKeys: IdentityRegistry['byKeys'] = async (type, keys) => {
-    if (keys.length === 0) return []
+  const read = async (
+    type: IdentityType,
+    keys: readonly Pick<SystemKey, 'system' | 'key'>[],
+  ): Promise<readonly Identity[]> => {
     const rows = await rowsOfKeys(store.read, type, keys)
     const groups = await rowsOfEntities(store.read, type, [...new Set(rows.values())])
     return keys.map(({ system, key }) => {
@@ -89,6 +92,15 @@ export function createIdentityRegistry(store: Store): IdentityRegistry {
       const id = rows.get(own) ?? own
       return { id, keys: groups.get(id) ?? [{ system, company: '', key }] }
     })
+  }
+
+  /** Many requests, and the evaluations of one event, ask at the same moment: they share a read. Nothing is kept. */
+  const asked = new Map<IdentityType, DataLoader<Pick<SystemKey, 'system' | 'key'>, Identity>>()
+  const byKeys: IdentityRegistry['byKeys'] = (type, keys) => {
+    const known = asked.get(type)
+    const loader = known ?? new DataLoader((list) => read(type, list), { cache: false })
+    if (!known) asked.set(type, loader)
+    return Promise.all(keys.map((key) => loader.load(key)))
   }
 
   return {
