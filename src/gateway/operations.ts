@@ -1,8 +1,15 @@
 /** What the transports that carry streams have in common: from a request to what the engine is asked, and back. */
-import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  GraphQLError,
+  getOperationAST,
+} from 'graphql'
 import type { Caller } from '../caller/caller.ts'
 import type { Engine, EngineRequest } from '../federation/engine.ts'
 import type { ResultStream } from '../federation/event-stream.ts'
+import { selectOperation } from '../federation/operation.ts'
 import { demandedOf } from './cache-control.ts'
 import type { Pipeline } from './pipeline.ts'
 
@@ -71,12 +78,15 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
       }
       const document = pipeline.prepare(engine.schema, query)
       if (!('kind' in document)) return document
+      // An empty name is none, to the protocol libraries too.
+      const name = operationName || undefined
+      const ambiguous = whyNotOne(document, name)
+      if (ambiguous) return [ambiguous]
       const end = new AbortController()
       return {
         schema: engine.schema,
         document,
-        // An empty name is none, to the protocol libraries too.
-        operationName: operationName || undefined,
+        operationName: name,
         variableValues: variables,
         contextValue: {
           context: options.contextFor(caller, end.signal, demandedOf(extensions, cacheControl)),
@@ -112,6 +122,17 @@ export function createOperations<TContext>(options: OperationsOptions<TContext>)
       context: context as TContext,
       signal: end.signal,
     }
+  }
+}
+
+/** The protocol libraries look for the operation themselves, and have an error without a code where there is none. */
+function whyNotOne(document: DocumentNode, operationName: string | undefined): GraphQLError | undefined {
+  if (getOperationAST(document, operationName)) return undefined
+  try {
+    selectOperation(document, operationName)
+    return undefined
+  } catch (error) {
+    return error as GraphQLError
   }
 }
 

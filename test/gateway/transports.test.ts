@@ -120,6 +120,23 @@ describe('a subscription that cannot begin says why', () => {
   })
 })
 
+describe('an operation that is not named says so', () => {
+  const query = 'query A { __typename } query B { __typename }'
+  const errors = [{ extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } }]
+
+  it('over HTTP', async () => {
+    expect((await gateway.post({ query })).body.errors).toMatchObject(errors)
+  })
+  it('over WebSocket', async () => {
+    expect((await gateway.askOverWebSocket(query)).errors).toMatchObject(errors)
+  })
+  it('as server-sent events', async () => {
+    const { status, body } = await gateway.post({ query }, { headers: { accept: 'text/event-stream' } })
+    expect(status).toBe(400)
+    expect(body.errors).toMatchObject(errors)
+  })
+})
+
 describe('limits hold on every way in', () => {
   const deep = `{ ${'a { '.repeat(400)} b ${'} '.repeat(400)} }`
   const code = 'OPERATION_TOO_LARGE'
