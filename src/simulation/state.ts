@@ -75,10 +75,16 @@ export interface ErpAccount {
   legalName?: string
   person?: boolean
   industry?: string
+  /** In one line; absent: the address below. */
+  registeredAddress?: string
   province?: string
   /** Besides the one above. */
   otherAddresses?: readonly ErpAddress[]
   tags?: readonly string[]
+  /** The ERP's own group of customers; absent: the first. */
+  group?: number
+  /** Code of the account that it belongs to. */
+  parent?: string
   userFields?: Record<string, string | null>
   createdAt: string
   updatedAt: string
@@ -108,6 +114,8 @@ export interface ErpItem {
   /** Names of the groups, from the widest to its own. */
   groupPath?: readonly string[]
   specifications?: readonly { readonly name: string; readonly value: string; readonly unit?: string }[]
+  /** Another unit that it is sold in, and how many of its own one is. */
+  salesUnit?: { readonly name: string; readonly each: string }
   /** In company currency. */
   cost?: string
   minOrder?: string
@@ -156,6 +164,7 @@ export interface ErpOrderLine {
   /** Company currency. */
   companyTotal: string
   comments?: string
+  userFields?: Record<string, string | null>
 }
 
 export interface ErpOrder {
@@ -206,6 +215,8 @@ export interface ErpOrder {
   }
   deliveredOn?: string
   trackingNumber?: string
+  /** Names of files. */
+  attachments?: readonly string[]
   /** User-defined fields, `U_…`. */
   userFields: Record<string, string | null>
   createdAt: string
@@ -271,7 +282,7 @@ export interface ErpPayment {
   readonly counterReference: string | null
   cancelled: boolean
   /** `amount`: document currency. */
-  readonly invoices: { readonly docEntry: number; readonly amount: string }[]
+  readonly invoices: { readonly docEntry: number; readonly amount: string; readonly discount?: string }[]
   readonly userFields: Readonly<Record<string, string | null>>
   readonly createdAt: string
 }

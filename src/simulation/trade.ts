@@ -48,6 +48,7 @@ export interface OrderDraft {
     readonly warehouse: string
     readonly description?: string
     readonly comments?: string
+    readonly userFields?: Record<string, string | null>
   }[]
   /** For history; default: now. */
   readonly at?: string
@@ -81,6 +82,7 @@ export function placeOrder(world: WorldState, draft: OrderDraft): ErpOrder {
       total,
       companyTotal: round(exact.times(rate), world.companyCurrency),
       ...(line.comments === undefined ? {} : { comments: line.comments }),
+      ...(line.userFields === undefined ? {} : { userFields: line.userFields }),
     }
   })
   // The document is rounded once from exact values: its net can differ from the sum of its rounded lines.
@@ -168,10 +170,12 @@ export function deliver(world: WorldState, order: ErpOrder, share = 1, at = nowT
     ...line,
     open: new Big(line.open).minus(delivered.get(line.lineNum) ?? 0).toString(),
   }))
+  const closed = lines.every((line) => new Big(line.open).eq(0))
   world.put('erpOrders', {
     ...order,
     lines,
-    closed: lines.every((line) => new Big(line.open).eq(0)),
+    closed,
+    ...(closed ? { deliveredOn: dayOf(at) } : {}),
     updatedAt: at,
   })
   for (const { line, quantity } of parts) {

@@ -270,7 +270,8 @@ function misshapen(of: unknown, path = ''): string[] {
   const wrong: string[] = []
   const fields = of as Record<string, unknown>
   const isMoney = 'currency' in fields && 'amount' in fields
-  const isQuantity = 'value' in fields && ('unit' in fields || 'vendorUnit' in fields)
+  // What a specification says of a product is any text: only it has a name.
+  const isQuantity = 'value' in fields && ('unit' in fields || 'vendorUnit' in fields) && !('name' in fields)
   for (const [name, inner] of Object.entries(fields)) {
     const form = DAYS.has(name)
       ? FORMS.day

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/observe/log.ts'
 import { startSimulatorServer } from '../../src/simulation/server.ts'
 import { World } from '../../src/simulation/world.ts'
-import type { OrderCreate } from '../../src/systems/port.ts'
+import type { CustomerCreate, OrderCreate } from '../../src/systems/port.ts'
 import { createRestErp } from '../../src/systems/rest-erp/adapter.ts'
 import { restErpConfig } from '../../src/systems/rest-erp/config.ts'
 import { type RestErpSimulatorOptions, startRestErpSimulator } from '../../src/systems/rest-erp/simulator.ts'
@@ -50,8 +50,13 @@ describe('what the ERP holds is read', () => {
       version: '1',
       name: '上海晨光精密机械有限公司',
       code: 'C20001',
+      legalName: '上海晨光精密机械有限公司（本部）',
       type: 'COMPANY',
-      industry: null,
+      status: 'ACTIVE',
+      vendorStatus: 'active',
+      parent: null,
+      tags: ['重点客户'],
+      industry: '机械制造',
       taxNumber: '91310001MA1K007919',
       phone: null,
       email: null,
@@ -69,10 +74,21 @@ describe('what the ERP holds is read', () => {
           type: 'BILLING',
           street: '浦东新区张江路 88 号',
           city: '上海',
-          province: null,
+          province: '上海市',
           postalCode: '201203',
           country: 'CN',
+          default: true,
         },
+        {
+          type: 'SHIPPING',
+          street: '青浦区华新镇华腾路 1288 号 3 库',
+          city: '上海',
+          province: '上海市',
+          postalCode: '201708',
+          country: 'CN',
+          default: true,
+        },
+        { type: 'REGISTERED', street: '浦东新区张江路 88 号' },
       ],
       account: {
         company: null,
@@ -82,6 +98,32 @@ describe('what the ERP holds is read', () => {
       },
       createdAt: '2024-11-08T09:00:00.000Z',
       updatedAt: '2026-04-20T09:00:00.000Z',
+    })
+  })
+
+  test('a product has all that the seed gives it', async () => {
+    const { product } = await start({ settings: { unitCodes: { 个: 'C62' } } })
+    expect(given((await must(product).readMany(['A00001'], context))[0])).toMatchObject({
+      sku: 'A00001',
+      description: '深沟球轴承，双面密封',
+      category: { key: '101', name: '轴承', path: ['机械件', '轴承'] },
+      specifications: [
+        { name: '内径', value: '20', unit: 'mm' },
+        { name: '材质', value: 'GCr15', unit: null },
+      ],
+      price: { amount: { amount: '12.80', currency: 'CNY' }, per: '1', taxIncluded: false },
+      cost: { amount: '7.35', currency: 'CNY' },
+      taxRate: '13',
+      minOrder: { value: '10', unit: 'C62', vendorUnit: '个' },
+      maxOrder: { value: '5000', unit: 'C62', vendorUnit: '个' },
+      supplier: { key: 'V30001', name: '洛阳轴研精工', leadTimeDays: 14 },
+      images: ['https://files.example/6204.jpg'],
+      videos: null,
+      documents: ['https://files.example/6204.pdf'],
+      active: true,
+      status: 'ACTIVE',
+      vendorStatus: 'active',
+      tags: ['标准件', '热销'],
     })
   })
 
@@ -125,6 +167,26 @@ describe('what the ERP holds is read', () => {
       dueDate: '2026-06-30',
       status: 'IN_PROGRESS',
       vendorStatus: 'PROCESSING',
+      documentType: 'sales',
+      statusSince: '2026-06-15T09:00:00.000Z',
+      deliveredOn: null,
+      shipTo: {
+        name: '李强',
+        phone: '+86 21 5550 0001',
+        address: {
+          street: '青浦区华新镇华腾路 1288 号 3 库',
+          city: '上海',
+          province: '上海市',
+          postalCode: '201708',
+          country: 'CN',
+        },
+      },
+      payment: { method: 'TRANSFER', terms: '月结 30 天', dueDate: '2026-07-08', paid: null, paidOn: null },
+      precededBy: [
+        { type: 'QUOTATION', number: 'QT-2026-031' },
+        { type: 'CONTRACT', number: 'HT-2026-007' },
+      ],
+      createdBy: 'erp',
       totals: {
         net: { amount: '11318', currency: 'CNY' },
         tax: { amount: '1471.34', currency: 'CNY' },
@@ -136,6 +198,7 @@ describe('what the ERP holds is read', () => {
       product: 'A00002',
       ordered: { value: '4', vendorUnit: '台' },
       unitPrice: { amount: { amount: '1680.0000', currency: 'CNY' }, per: '1', taxIncluded: false },
+      taxRate: '13',
     })
     expect(half?.timeline).toBeUndefined()
   })
@@ -244,6 +307,23 @@ describe('the standard interface, to the letter', () => {
     expect(page.records.map(({ key, name }) => [key, name])).toEqual([['C20003', 'Renamed']])
   })
 
+  test('what is listed and polled can be narrowed by status and category', async () => {
+    const only = { customers: { status: 'active' }, products: { status: 'active', category: '101' } }
+    const { customer, product, world, erp } = await start({ contract: 'standard', settings: { only } })
+    world.put('erpAccounts', { ...must(world.get('erpAccounts', 'C20003')), frozen: true })
+    const page = given(await must(must(customer).list)({ first: 50 }, context))
+    expect(page.items.map(({ record }) => record.key)).not.toContain('C20003')
+    const ofGroup = given(await must(must(product).list)({ first: 50 }, context))
+    // Groups go round: 100 + rank % 5.
+    expect(ofGroup.items.map(({ record }) => record.key).sort()).toEqual(['A00001', 'A00006'])
+    erp.clearCalls()
+    const changes = must(must(product).changes)
+    given(await changes(given(await changes(null, context)).checkpoint, context))
+    expect(erp.calls.at(-1)).toMatch(/^GET \/erp\/products\?status=active&category=101&updatedSince=/)
+    // By key it can still be read.
+    expect(given((await must(customer).readMany(['C20003'], context))[0])?.status).toBe('INACTIVE')
+  })
+
   test('a lost answer to a create proves nothing', async () => {
     const { order, erp } = await start({ contract: 'standard' })
     const create = must(must(order).create)
@@ -339,7 +419,7 @@ describe('orders are written', () => {
       customer: { id: 'C20001' },
       references: { externalRef: write.externalReference, customerReference: 'PO 4711 🧾' },
       delivery: { expectedDate: '2026-12-31' },
-      metadata: { notes: '急', customFields: { channel: '抖音' } },
+      metadata: { notes: '急', createdBy: '王芳', customFields: { channel: '抖音' } },
       items: [
         { taxRate: 13, lineNumber: 1, product: { id: 'A00003' }, quantity: 2 },
         {
@@ -358,6 +438,104 @@ describe('orders are written', () => {
     const strange = await create.send({ ...newOrder, customFields: { colour: 'red' } }, write, context)
     expect(failureOf(strange)?.kind).toBe('unsupported')
     expect(world.count('erpOrders')).toBe(9)
+  })
+
+  test('all that OrderData has a place for goes there and comes back', async () => {
+    const { order, world } = await start({
+      settings: { customFields: { line: { batch: 'notes' } }, fields: { line: { comments: 'remark' } } },
+    })
+    expect(must(order).create?.takes).toEqual([
+      'shipTo',
+      'paymentTerms',
+      'paymentMethod',
+      'precededBy',
+      'lines.comments',
+      'lines.customFields',
+    ])
+    const create = must(must(order).create)
+    const address = {
+      street: '园区 2 号',
+      city: '苏州',
+      province: '江苏省',
+      postalCode: '215000',
+      country: 'CN',
+    }
+    const input: OrderCreate = {
+      ...newOrder,
+      shipTo: { name: '赵敏', phone: '+86 512', address },
+      paymentTerms: '款到发货',
+      paymentMethod: 'CASH',
+      precededBy: [
+        { type: 'PROPOSAL', number: 'P-1' },
+        { type: 'CONTRACT', number: 'HT-1' },
+      ],
+      lines: [{ product: 'A00003', quantity: '2', customFields: { batch: 'B-7' } }],
+    }
+    const { key } = given(await create.send(input, write, context))
+    expect(given((await must(order).readMany([key], context))[0])).toMatchObject({
+      shipTo: { name: '赵敏', phone: '+86 512', address },
+      payment: { method: 'CASH', terms: '款到发货' },
+      precededBy: input.precededBy,
+      createdBy: '王芳',
+      lines: [{ customFields: { batch: 'B-7' } }],
+    })
+    const update = must(must(order).update)
+    const change = {
+      key,
+      changes: { shipTo: { name: '门卫', address: { street: '园区 3 号' } }, paymentTerms: 'Net 60' },
+    }
+    expect(given(await update.verify(change, write, context))).toMatchObject({
+      evidence: expect.stringContaining('paymentTerms, shipTo'),
+    })
+    given(await update.send(change, write, context))
+    expect(given(await update.verify(change, write, context)).effect).toBe('done')
+    expect(world.get('erpOrders', '9')?.shipTo).toEqual({
+      name: '门卫',
+      phone: '',
+      street: '园区 3 号',
+      city: '',
+      province: '',
+      zip: '',
+      country: '',
+    })
+    for (const more of [
+      { precededBy: [{ type: 'INVOICE' as const, number: '1' }] },
+      { precededBy: ['1', '2'].map((number) => ({ type: 'CONTRACT' as const, number })) },
+      { lines: [{ product: 'A00003', quantity: '2', customFields: { colour: 'red' } }] },
+    ]) {
+      expect(failureOf(await create.send({ ...newOrder, ...more }, write, context))?.kind).toBe('unsupported')
+    }
+  })
+
+  test('the seed has no place for who receives the goods: its orders go to the customer', async () => {
+    const { order } = await start({ contract: 'standard' })
+    expect(must(order).create?.takes).not.toContain('shipTo')
+    expect(must(order).update?.takes).toEqual(['paymentTerms'])
+    const { order: named } = await start({
+      contract: 'standard',
+      settings: { fields: { order: { recipient: 'delivery.recipient' } } },
+    })
+    const shipTo = { name: '赵敏', phone: '1', address: { street: 'x' } }
+    expect(must(named).create?.takes).toContain('shipTo')
+    expect(
+      failureOf(await must(must(named).create).send({ ...newOrder, shipTo }, write, context)),
+    ).toMatchObject({ kind: 'unsupported', message: expect.stringContaining('telephone') })
+  })
+
+  test('tax rates that are fractions over there are per cent here', async () => {
+    const item = {
+      externalId: 'P',
+      sku: 'P',
+      name: 'x',
+      pricing: { standardPrice: 1, currency: 'CNY', taxRate: 0.13 },
+    }
+    const server = closing(
+      await startSimulatorServer({
+        handle: () => ({ status: 200, body: JSON.stringify({ success: true, data: item }) }),
+      }),
+    )
+    const { product } = connect(server.url, { contract: 'standard', taxRates: 'fraction' })
+    expect(given((await must(product).readMany(['P'], context))[0])?.taxRate).toBe('13')
   })
 
   test('a change expects a version, and is found again when its answer was lost', async () => {
@@ -395,15 +573,167 @@ describe('orders are written', () => {
   })
 })
 
-test('a customer is changed; what this ERP does not keep is said', async () => {
-  const { customer } = await start()
-  const update = must(must(customer).update)
-  const contacts = [{ name: '王芳', title: '采购总监', primary: true }]
-  const change = { key: 'C20001', changes: { name: '新名称', industry: '机械', contacts } }
-  given(await update.send(change, write, context))
-  expect(given(await update.verify(change, write, context)).effect).toBe('done')
-  const level = await update.send({ key: 'C20001', changes: { level: 'VIP' } }, write, context)
-  expect(failureOf(level)).toMatchObject({ kind: 'unsupported' })
+describe('customers are written', () => {
+  const newCustomer: CustomerCreate = {
+    name: '苏州瑞丰机电有限公司',
+    legalName: '苏州瑞丰机电有限公司（全称）',
+    type: 'COMPANY',
+    taxNumber: '91320500MA1X00001Y',
+    industry: '机电',
+    contacts: [
+      { name: '赵敏', title: '采购', phone: '+86 512 5550 0001', email: 'zm@rf.example', primary: true },
+    ],
+    addresses: [
+      {
+        type: 'BILLING',
+        street: '人民路 1 号',
+        city: '苏州',
+        province: '江苏省',
+        postalCode: '215000',
+        country: 'CN',
+        default: true,
+      },
+      { type: 'SHIPPING', street: '园区 2 号', city: '苏州' },
+      { type: 'REGISTERED', street: '苏州市人民路 1 号' },
+    ],
+    tags: ['新客户'],
+    creditLimit: { amount: '50000.10', currency: 'CNY' },
+    paymentTerms: '月结 30 天',
+    customFields: { source: '展会' },
+  }
+  const settings = { customFields: { customer: { source: 'metadata.customFields.source' } } }
+
+  test('created with all that CustomerData has, once', async () => {
+    const { customer, world } = await start({ settings })
+    const create = must(must(customer).create)
+    // As seed 002 §2.1.1 has it.
+    expect(JSON.parse(must(create.preview(newCustomer, write).body))).toEqual({
+      name: '苏州瑞丰机电有限公司',
+      type: 'company',
+      contacts: [
+        { name: '赵敏', title: '采购', phone: '+86 512 5550 0001', email: 'zm@rf.example', isPrimary: true },
+      ],
+      companyInfo: {
+        legalName: '苏州瑞丰机电有限公司（全称）',
+        taxNumber: '91320500MA1X00001Y',
+        industry: '机电',
+        registeredAddress: '苏州市人民路 1 号',
+      },
+      financialInfo: { creditLimit: 50000.1, paymentTerms: '月结 30 天', currency: 'CNY' },
+      addresses: [
+        {
+          type: 'billing',
+          address: '人民路 1 号',
+          city: '苏州',
+          province: '江苏省',
+          postalCode: '215000',
+          country: 'CN',
+          isDefault: true,
+        },
+        {
+          type: 'shipping',
+          address: '园区 2 号',
+          city: '苏州',
+          province: '',
+          postalCode: '',
+          country: '',
+          isDefault: false,
+        },
+      ],
+      metadata: {
+        tags: ['新客户'],
+        customFields: { source: '展会', externalRef: write.externalReference },
+      },
+    })
+    expect(create.preview(newCustomer, write).body).toContain('"creditLimit":50000.10')
+    const before = world.count('erpAccounts')
+    const { key } = given(await create.send(newCustomer, write, context))
+    expect(given(await create.send(newCustomer, write, context)).key).toBe(key)
+    expect(world.count('erpAccounts')).toBe(before + 1)
+    expect(given(await create.verify(newCustomer, write, context))).toMatchObject({
+      effect: 'done',
+      result: { key },
+    })
+    expect(given((await must(customer).readMany([key], context))[0])).toMatchObject({
+      name: newCustomer.name,
+      legalName: newCustomer.legalName,
+      taxNumber: newCustomer.taxNumber,
+      industry: '机电',
+      status: 'ACTIVE',
+      tags: ['新客户'],
+      contacts: newCustomer.contacts,
+      account: { currency: 'CNY', creditLimit: newCustomer.creditLimit, paymentTerms: '月结 30 天' },
+      customFields: { source: '展会' },
+    })
+  })
+
+  test('a number that somebody has, and what the ERP does not keep, are refused', async () => {
+    const { customer } = await start()
+    const create = must(must(customer).create)
+    const { customFields: _, ...plain } = newCustomer
+    expect(failureOf(await create.send({ ...plain, code: 'C20001' }, write, context))).toMatchObject({
+      kind: 'rejected',
+      code: '40904',
+      field: 'code',
+    })
+    for (const more of [
+      { level: 'VIP' as const },
+      { phone: '1' },
+      { customFields: { colour: 'red' } },
+      { currency: 'USD' },
+      { addresses: [{ type: 'REGISTERED' as const, street: 'x', city: 'y' }] },
+    ]) {
+      expect(failureOf(await create.send({ ...plain, ...more }, write, context))).toMatchObject({
+        kind: 'unsupported',
+      })
+    }
+  })
+
+  test('changed in every field; a lost answer is found by comparing', async () => {
+    const { customer, world } = await start({ settings })
+    const { type: _, taxNumber: __, ...changes } = newCustomer
+    const update = must(must(customer).update)
+    const change = { key: 'C20001', changes: { ...changes, name: '新名称' } }
+    expect(given(await update.verify(change, write, context))).toMatchObject({
+      effect: 'none',
+      evidence: expect.stringContaining(
+        'name, legalName, industry, contacts, tags, addresses, creditLimit, customFields.source',
+      ),
+    })
+    given(await update.send(change, write, context))
+    expect(given(await update.verify(change, write, context)).effect).toBe('done')
+    expect(world.get('erpAccounts', 'C20001')).toMatchObject({
+      name: '新名称',
+      taxNumber: '91310001MA1K007919',
+    })
+  })
+
+  test('a limit in another currency than the account is kept in does not leave the house', async () => {
+    const { customer, erp } = await start()
+    const update = must(must(customer).update)
+    const changes = { creditLimit: { amount: '1', currency: 'USD' } }
+    expect(failureOf(await update.send({ key: 'C20001', changes }, write, context))).toMatchObject({
+      kind: 'rejected',
+      code: 'CURRENCY',
+    })
+    expect(erp.calls).toEqual(['GET /erp/customers/C20001'])
+  })
+
+  test('to the letter of the seed a nested object replaces the old one: the rest of it is sent along', async () => {
+    const { customer, world, erp } = await start({ contract: 'standard' })
+    const update = must(must(customer).update)
+    const changes = { industry: '机床', creditLimit: { amount: '7', currency: 'CNY' } }
+    given(await update.send({ key: 'C20001', changes }, write, context))
+    expect(erp.calls).toEqual(['GET /erp/customers/C20001', 'PUT /erp/customers/C20001'])
+    expect(world.get('erpAccounts', 'C20001')).toMatchObject({
+      industry: '机床',
+      creditLimit: '7',
+      taxNumber: '91310001MA1K007919',
+      legalName: '上海晨光精密机械有限公司（本部）',
+      paymentTerms: { name: '月结 30 天' },
+    })
+    expect(failureOf(await update.send({ key: 'X', changes }, write, context))?.kind).toBe('not-found')
+  })
 })
 
 describe('webhooks', () => {

@@ -1,5 +1,4 @@
 /** The CRM's customers and opportunities ⇄ our records. Pure; vendor field names come from the configuration. */
-import Big from 'big.js'
 import { z } from 'zod'
 import type { Outcome } from '../failure.ts'
 import {
@@ -14,6 +13,7 @@ import {
   optionalTime,
   readable,
   renamed,
+  sameMoney,
   toDateTime,
 } from '../kit/rest/fields.ts'
 import type {
@@ -267,13 +267,8 @@ export function missingOpportunityChanges(opportunity: Opportunity, changes: Opp
     (field) => changes[field] !== undefined && changes[field] !== opportunity[field],
   )
   const { amount } = changes
-  const { amount: shown } = opportunity
-  const differs =
-    amount && !(shown && amount.currency === shown.currency && sameNumber(amount.amount, shown.amount))
-  return differs ? [...missing, 'amount'] : missing
+  return amount && !sameMoney(amount, opportunity.amount) ? [...missing, 'amount'] : missing
 }
-
-const sameNumber = (left: string, right: string): boolean => new Big(left).eq(right)
 
 const levelOf = (vendorLevel: string): CustomerLevel => {
   const level = vendorLevel.toUpperCase()

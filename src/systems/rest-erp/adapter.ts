@@ -11,6 +11,8 @@ import type {
   CallContext,
   CreateAdapter,
   CustomerChanges,
+  CustomerCreate,
+  Extra,
   Lookup,
   OrderChanges,
   OrderCreate,
@@ -39,6 +41,17 @@ const EVENTS: readonly string[] = [
   'order.shipped',
   'order.delivered',
   'order.cancelled',
+]
+
+const CUSTOMER_EXTRAS: readonly Extra[] = [
+  'legalName',
+  'type',
+  'addresses',
+  'tags',
+  'currency',
+  'creditLimit',
+  'paymentTerms',
+  'customFields',
 ]
 
 const registrationSchema = z.looseObject({ id: z.string().min(1) })
@@ -72,6 +85,8 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     repeatableActions: extended,
   })
 
+  const whole = (config.nestedUpdates ?? (extended ? 'merged' : 'whole')) === 'whole'
+
   const onlySearch = (what: string): Source<'customer'>['filter'] => {
     return ({ customer, search }) => {
       if (customer !== undefined) return unsupported(`${what} cannot be listed by customer.`)
@@ -85,6 +100,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     keyOf: (raw) => fieldText(raw, fields.customer.id),
     place: [fields.customer.createdAt, fields.customer.id],
     changed: [fields.customer.updatedAt, fields.customer.id],
+    only: queryOf(config.only.customers),
     filter: onlySearch('Customers'),
   }
   const products: Source<'product'> = {
@@ -94,6 +110,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     keyOf: (raw) => fieldText(raw, fields.product.id),
     place: [fields.product.createdAt, fields.product.id],
     changed: [fields.product.updatedAt, fields.product.id],
+    only: queryOf(config.only.products),
     filter: onlySearch('Products'),
   }
   const orders: Source<'order'> = {
@@ -207,11 +224,14 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
             externalRefField: fields.order.externalRef,
             findBy: extended ? 'externalRef' : null,
             duplicateDetail: 'externalId',
+            takes: mapping.takes.create,
             refuse: mapping.refuseOrder,
-            body: mapping.orderBody,
+            body: (input, _, write) => mapping.orderBody(input, write),
           }),
           update: writing.update<OrderChanges, 'order'>({
             source: orders,
+            takes: mapping.takes.update,
+            whole,
             refuse: mapping.refuseChanges,
             body: mapping.changesBody,
             missing: mapping.missingInOrder,
@@ -259,8 +279,20 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
             customer: {
               ...reading.port(customers),
               changes: reading.changes(customers),
+              create: writing.create<CustomerCreate, 'customer'>({
+                source: customers,
+                takes: CUSTOMER_EXTRAS,
+                externalRefField: fields.customer.externalRef,
+                findBy: extended ? 'externalRef' : null,
+                duplicateDetail: 'externalId',
+                refuse: mapping.refuseCustomer,
+                body: mapping.newCustomerBody,
+              }),
               update: writing.update<CustomerChanges, 'customer'>({
                 source: customers,
+                takes: CUSTOMER_EXTRAS.filter((extra) => extra !== 'type'),
+                whole,
+                refuseFor: mapping.refuseCustomerAs,
                 refuse: mapping.refuseCustomer,
                 body: mapping.customerBody,
                 missing: mapping.missingInCustomer,

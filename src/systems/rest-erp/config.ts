@@ -22,15 +22,27 @@ const customerFields = z.strictObject({
   name: name('name', 'Name'),
   code: name('code', 'Number that people use'),
   type: name('type', '`company` or `individual`'),
+  legalName: name('companyInfo.legalName', 'Name as registered'),
+  registeredAddress: name('companyInfo.registeredAddress', 'Address as registered, in one line'),
+  parent: optional('Key of the customer that it belongs to, where the ERP keeps such'),
   taxNumber: name('companyInfo.taxNumber', 'Tax number; other systems recognise the customer by it'),
   industry: name('companyInfo.industry', 'Industry'),
   phone: optional('Telephone of the customer itself, where the ERP keeps one beside those of the contacts'),
   email: optional('The same for the e-mail address'),
   contacts: name('contacts', 'List of `{name, title, phone, email, isPrimary}`'),
-  addresses: name('addresses', 'List of `{type, address, city, province, postalCode, country}`'),
+  addresses: name(
+    'addresses',
+    'List of `{type, address, city, province, postalCode, country, isDefault}`; type: billing, shipping, office',
+  ),
   currency: name('financialInfo.currency', 'Currency of the account'),
   creditLimit: name('financialInfo.creditLimit', 'Credit limit, in that currency'),
   paymentTerms: name('financialInfo.paymentTerms', 'Terms of payment'),
+  status: name('metadata.status', 'Status'),
+  tags: name('metadata.tags', 'List of tags'),
+  externalRef: name(
+    'metadata.customFields.externalRef',
+    'Receives the reference by which a lost answer is looked up',
+  ),
   createdAt: name('metadata.createdAt', 'Date and time of creation'),
   updatedAt: name('metadata.updatedAt', 'Date and time of the last change'),
   revision: name('metadata.revision', 'Mark that changes with every change'),
@@ -41,8 +53,22 @@ const productFields = z.strictObject({
   sku: name('sku', 'Number that people use'),
   name: name('name', 'Name'),
   barcode: name('barcode', 'Bar code; other systems recognise the product by it'),
+  description: name('description', 'Description'),
+  category: name('category', 'Category: `{id, name, path}`'),
+  specifications: name('specifications', 'List of `{key, value, unit}`'),
+  price: name('pricing.standardPrice', 'List price'),
+  cost: name('pricing.costPrice', 'What it cost the company'),
+  currency: name('pricing.currency', 'Currency of both'),
+  taxRate: name('pricing.taxRate', 'Tax rate'),
   unit: name('inventory.unit', 'Unit of the stock figures'),
-  status: name('metadata.status', '`active`; anything else may not be sold any more'),
+  minOrder: name('inventory.minOrderQuantity', 'The least that may be ordered at once, in that unit'),
+  maxOrder: name('inventory.maxOrderQuantity', 'The most that may be ordered at once, in that unit'),
+  supplier: name('supplier', 'Who it is bought from: `{id, name, leadTime}`, the time in days'),
+  images: name('media.images', 'Addresses of pictures'),
+  videos: name('media.videos', 'Addresses of films'),
+  documents: name('media.documents', 'Addresses of documents'),
+  status: name('metadata.status', '`active`, `inactive` or `discontinued`'),
+  tags: name('metadata.tags', 'List of tags'),
   createdAt: name('metadata.createdAt', 'Date and time of creation'),
   updatedAt: name('metadata.updatedAt', 'Date and time of the last change'),
 })
@@ -57,7 +83,28 @@ const orderFields = z.strictObject({
   externalRef: name('references.externalRef', 'Receives the reference by which a lost answer is looked up'),
   orderDate: name('orderDate', 'Day of the order'),
   dueDate: name('delivery.expectedDate', 'Day on which it is wanted'),
+  deliveredOn: name('delivery.actualDate', 'Day on which it arrived'),
+  trackingNumber: name(
+    'delivery.trackingNumber',
+    'Number under which the carrier knows it, or a list of such',
+  ),
+  recipient: optional('Who receives the goods; `extended`: delivery.recipient'),
+  recipientPhone: optional('Telephone of the recipient; `extended`: delivery.phone'),
+  street: name('delivery.address', 'Where the goods go: street and number'),
+  city: name('delivery.city', 'City'),
+  province: name('delivery.province', 'Province or state'),
+  postalCode: name('delivery.postalCode', 'Postal code'),
+  country: optional('Country; `extended`: delivery.country'),
+  paymentMethod: name('payment.method', 'How it is to be paid'),
+  paymentTerms: name('payment.terms', 'Terms of payment'),
+  paymentDue: name('payment.dueDate', 'Day on which it is to be paid'),
+  paid: name('payment.paidAmount', 'What of it was paid'),
+  paidOn: name('payment.paidDate', 'When it was paid'),
+  proposal: name('references.proposalId', 'Number of the proposal that it was made from'),
+  quotation: name('references.quotationId', 'Number of the quotation'),
+  contract: name('references.contractId', 'Number of the contract'),
   status: name('status.code', 'Status'),
+  statusSince: name('status.updatedAt', 'Since when it has that status'),
   net: name('amounts.subtotal', 'Net total'),
   tax: name('amounts.taxAmount', 'Tax'),
   gross: name('amounts.totalAmount', 'Gross total'),
@@ -65,6 +112,7 @@ const orderFields = z.strictObject({
   freight: name('amounts.shippingAmount', 'Freight'),
   currency: name('amounts.currency', 'Currency of the order'),
   comments: name('metadata.notes', 'Free text'),
+  createdBy: name('metadata.createdBy', 'Who entered it; receives the one who asked'),
   items: name('items', 'The lines'),
   createdAt: name('metadata.createdAt', 'Date and time of creation'),
   updatedAt: name('metadata.updatedAt', 'Date and time of the last change'),
@@ -80,6 +128,8 @@ const lineFields = z.strictObject({
   unit: name('unit', 'Unit of the quantity'),
   unitPrice: name('unitPrice', 'Price of one unit'),
   discount: name('discount', 'Discount, in per cent'),
+  taxRate: name('taxRate', 'Tax rate'),
+  comments: name('notes', 'Free text'),
   net: name('subtotal', 'Net total of the line'),
   warehouse: name('warehouse', 'Key of the warehouse'),
 })
@@ -130,7 +180,38 @@ export const restErpConfig = z.strictObject({
     .optional()
     .describe('Currency of amounts that come without one; absent: they are left out'),
   wholeStock: name('ALL', 'Key of the warehouse that stands for all, where stock is not told by warehouse'),
+  taxRates: z
+    .enum(['percent', 'fraction'])
+    .default('percent')
+    .describe('How tax rates are written: `percent` 13, `fraction` 0.13'),
+  nestedUpdates: z
+    .enum(['whole', 'merged'])
+    .optional()
+    .describe(
+      'What a PUT of `{companyInfo: {industry}}` means: `whole` replaces companyInfo, so that the rest of it is read ' +
+        'before and sent along (default); `merged` leaves the rest as it is (default of `extended`)',
+    ),
+  only: z
+    .strictObject({
+      customers: z.strictObject({ status: optional('Only customers of this status') }).prefault({}),
+      products: z
+        .strictObject({
+          status: optional('Only products of this status'),
+          category: optional('Only products of this category'),
+        })
+        .prefault({}),
+    })
+    .prefault({})
+    .describe('What is listed and polled, by the parameters `status` and `category`; by key all can be read'),
   unitCodes,
+  customerStatuses: codes(
+    ['ACTIVE', 'INACTIVE'],
+    'What a status of a customer means, besides active and inactive',
+  ),
+  productStatuses: codes(
+    ['ACTIVE', 'INACTIVE', 'DISCONTINUED'],
+    'What a status of a product means, besides active, inactive and discontinued',
+  ),
   orderStatuses: codes(
     [
       'DRAFT',
@@ -155,6 +236,12 @@ export const restErpConfig = z.strictObject({
     })
     .prefault({})
     .describe('The status that each action sets'),
+  customerDefaults: z
+    .record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()]))
+    .default({ type: 'company' })
+    .describe(
+      'Fields of new customers that callers do not give, for example `metadata.status`; dots lead inwards',
+    ),
   orderDefaults: z
     .record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()]))
     .default({})
@@ -185,9 +272,10 @@ export const restErpConfig = z.strictObject({
     .describe('How the ERP names its fields; dots lead inwards'),
   customFields: z
     .strictObject({
-      customer: customFields('a customer'),
+      customer: customFields('a customer, also when one is created or changed'),
       product: customFields('a product'),
       order: customFields('an order, also when one is created or changed'),
+      line: customFields('a line of an order, also when one is created'),
     })
     .prefault({})
     .describe("The company's own fields"),
@@ -216,9 +304,23 @@ const PLAIN = {
   },
 }
 
+/** What the extended contract has beside the seed's names. */
+const EXTENDED = {
+  fields: {
+    order: {
+      recipient: 'delivery.recipient',
+      recipientPhone: 'delivery.phone',
+      country: 'delivery.country',
+    },
+  },
+}
+
 /** The configured names; with the contract `plain`, those that are still the standard's are its own. */
 export function namesOf({ contract, paths, fields }: RestErpConfig): Pick<RestErpConfig, 'paths' | 'fields'> {
-  if (contract !== 'plain') return { paths, fields }
+  if (contract === 'extended') {
+    return { paths, fields: { ...fields, order: withDefaults(EXTENDED.fields.order, fields.order) } }
+  }
+  if (contract === 'standard') return { paths, fields }
   const standard = restErpConfig.pick({ paths: true, fields: true }).parse({})
   const replaced = <N extends Record<string, string | undefined>>(
     given: N,
@@ -241,3 +343,5 @@ export function namesOf({ contract, paths, fields }: RestErpConfig): Pick<RestEr
     },
   }
 }
+
+const withDefaults = <N extends object>(defaults: Partial<N>, given: N): N => ({ ...defaults, ...given })

@@ -1,39 +1,44 @@
 /** The ERP's records (seed 002 §2.1) ⇄ ours. Pure; field names and codes come from the configuration. */
+import Big from 'big.js'
 import { z } from 'zod'
 import { fail, type Outcome, type SourceFailure } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
 import { jsonNumber } from '../kit/json.ts'
 import {
-  contactsText,
   customOf,
   decimal,
   fieldText,
-  given,
   key,
-  meaningOf,
+  meaningOfAnyCase,
+  missingCustom,
   optionalDay,
   optionalDecimal,
   optionalText,
   optionalTime,
+  placeText,
   quantityIn,
   readable,
   renamed,
+  setAll,
   setAt,
+  setCustom,
+  texts,
   toDateTime,
 } from '../kit/rest/fields.ts'
 import { unknownCustomField } from '../kit/rest/writing.ts'
-import type { CustomerChanges, OrderChanges, OrderCreate } from '../port.ts'
+import type { Extra, OrderChanges, OrderCreate, ShipTo, WriteContext } from '../port.ts'
 import {
-  type Address,
-  type Customer,
+  type DateTimeText,
   type InventoryLevel,
   joinKey,
   type Money,
   type Order,
   type OrderStatus,
-  type Product,
+  type Reference,
 } from '../records.ts'
 import { namesOf, type RestErpConfig } from './config.ts'
+import { type CustomerMapping, customerMapping } from './customers.ts'
+import { type ProductMapping, productMapping } from './products.ts'
 
 /** As seed 000 translates them. */
 const STATUSES: Readonly<Record<string, OrderStatus>> = {
@@ -44,89 +49,51 @@ const STATUSES: Readonly<Record<string, OrderStatus>> = {
   DELIVERED: 'DELIVERED',
   CANCELLED: 'CANCELLED',
 }
-const TYPES: Readonly<Record<string, 'COMPANY' | 'INDIVIDUAL'>> = {
-  company: 'COMPANY',
-  individual: 'INDIVIDUAL',
-}
-const ADDRESS_TYPES: Readonly<Record<string, Address['type']>> = {
-  billing: 'BILLING',
-  shipping: 'SHIPPING',
-  office: 'OFFICE',
-}
-
-const contactSchema = z.object({
-  name: z.string(),
-  title: optionalText,
-  phone: optionalText,
-  email: optionalText,
-  isPrimary: z.boolean().nullish(),
-})
-
-const addressSchema = z.object({
-  type: optionalText,
-  address: optionalText,
-  city: optionalText,
-  province: optionalText,
-  postalCode: optionalText,
-  country: optionalText,
-})
-
-export interface Mapping {
-  /** @returns `invalid-response` when this one record cannot be read; the others alike. */
-  customer(raw: unknown): Outcome<Customer>
-  product(raw: unknown): Outcome<Product>
+export interface Mapping extends CustomerMapping, ProductMapping {
   /** @returns `not-found` for what is no sales order. */
   order(raw: unknown): Outcome<Order>
   /** The stock of one product, from `/products/ID/inventory`. */
   stock(product: string, raw: unknown): Outcome<readonly InventoryLevel[]>
   /** From `/orders/ID/status`, oldest first. */
   timeline(raw: unknown): Outcome<NonNullable<Order['timeline']>>
+  /** What orders have a place for, as this ERP is configured. */
+  readonly takes: { readonly create: readonly Extra[]; readonly update: readonly Extra[] }
   refuseOrder(input: OrderCreate): SourceFailure | undefined
   refuseChanges(changes: OrderChanges): SourceFailure | undefined
-  refuseCustomer(changes: CustomerChanges): SourceFailure | undefined
-  orderBody(input: OrderCreate, externalReference: string): Record<string, unknown>
+  orderBody(input: OrderCreate, write: WriteContext): Record<string, unknown>
   changesBody(changes: OrderChanges): Record<string, unknown>
-  customerBody(changes: CustomerChanges): Record<string, unknown>
   missingInOrder(order: Order, changes: OrderChanges): string[]
-  missingInCustomer(customer: Customer, changes: CustomerChanges): string[]
   toDateTime(text: string): string | null | undefined
 }
+
+/** What the mappings of all record types need. */
+export interface ReadingTools {
+  readonly times: { readonly createdAt: TimeSchema; readonly updatedAt: TimeSchema }
+  /** Without its currency a number is no amount of money. */
+  moneyIn(currency: string | null): (amount: string | null) => Money | null
+  /** A tax rate as the ERP writes it, in per cent. */
+  percent(rate: string | null): string | null
+}
+type TimeSchema = z.ZodType<DateTimeText | null>
 
 export function createMapping(config: RestErpConfig): Mapping {
   const { fields } = namesOf(config)
   const clock = createClock(config.timeZone)
   const time = optionalTime(clock.dateTime)
   const times = { createdAt: time, updatedAt: time }
+  const moneyIn =
+    (currency: string | null) =>
+    (amount: string | null): Money | null => {
+      const known = currency ?? config.currency
+      return amount === null || known === undefined ? null : { amount, currency: known }
+    }
+  const percent = (rate: string | null) =>
+    rate === null || config.taxRates === 'percent' ? rate : new Big(rate).times(100).toFixed()
+  const tools: ReadingTools = { times, moneyIn, percent }
 
-  const customers = z.object({
-    id: key,
-    name: z.string(),
-    code: optionalText,
-    type: optionalText,
-    taxNumber: optionalText,
-    industry: optionalText,
-    phone: optionalText,
-    email: optionalText,
-    contacts: z.array(contactSchema).nullish(),
-    addresses: z.array(addressSchema).nullish(),
-    currency: optionalText,
-    creditLimit: optionalDecimal,
-    paymentTerms: optionalText,
-    revision: optionalText,
-    ...times,
-  })
-  const products = z.object({
-    id: key,
-    sku: key,
-    name: z.string(),
-    barcode: optionalText,
-    unit: optionalText,
-    status: optionalText,
-    ...times,
-  })
   const orders = z.object({
     id: key,
-    number: key,
+    number: optionalText,
     type: optionalText,
     customer: optionalText,
     customerName: optionalText,
@@ -134,7 +101,25 @@ export function createMapping(config: RestErpConfig): Mapping {
     externalRef: optionalText,
     orderDate: optionalDay,
     dueDate: optionalDay,
+    deliveredOn: optionalDay,
+    trackingNumber: texts,
+    recipient: optionalText,
+    recipientPhone: optionalText,
+    street: optionalText,
+    city: optionalText,
+    province: optionalText,
+    postalCode: optionalText,
+    country: optionalText,
+    paymentMethod: optionalText,
+    paymentTerms: optionalText,
+    paymentDue: optionalDay,
+    paid: optionalDecimal,
+    paidOn: optionalDay,
+    proposal: optionalText,
+    quotation: optionalText,
+    contract: optionalText,
     status: optionalText,
+    statusSince: time,
     net: optionalDecimal,
     tax: optionalDecimal,
     gross: optionalDecimal,
@@ -142,12 +127,13 @@ export function createMapping(config: RestErpConfig): Mapping {
     freight: optionalDecimal,
     currency: optionalText,
     comments: optionalText,
+    createdBy: optionalText,
     items: z.array(z.unknown()),
     revision: optionalText,
     ...times,
   })
   const lines = z.object({
-    number: key,
+    number: optionalText,
     product: optionalText,
     sku: optionalText,
     description: optionalText,
@@ -155,6 +141,8 @@ export function createMapping(config: RestErpConfig): Mapping {
     unit: optionalText,
     unitPrice: optionalDecimal,
     discount: optionalDecimal,
+    taxRate: optionalDecimal,
+    comments: optionalText,
     net: optionalDecimal,
     warehouse: optionalText,
   })
@@ -168,77 +156,53 @@ export function createMapping(config: RestErpConfig): Mapping {
     timeline: z.array(z.object({ status: z.string(), timestamp: time, notes: optionalText })),
   })
 
-  const moneyIn =
-    (currency: string | null) =>
-    (amount: string | null): Money | null => {
-      const known = currency ?? config.currency
-      // Without its currency a number is no amount of money.
-      return amount === null || known === undefined ? null : { amount, currency: known }
-    }
-  const statusOf = (code: string | null) =>
-    config.orderStatuses[code ?? ''] ?? meaningOf(code?.toUpperCase() ?? null, STATUSES)
+  const statusOf = (code: string | null) => meaningOfAnyCase(code, config.orderStatuses, STATUSES)
 
-  const orderNames = fields.order
-  const withCustom = (body: Record<string, unknown>, custom: OrderChanges['customFields']) => {
-    for (const [ours, value] of Object.entries(custom ?? {})) {
-      const theirs = config.customFields.order[ours]
-      if (theirs !== undefined && value !== null) setAt(body, theirs, value)
-    }
+  /** The seed's orders do not say who receives the goods: without a place for that, nobody else can be named. */
+  const { recipient = '', recipientPhone = '', country = '', ...standardNames } = fields.order
+  const orderNames = { ...standardNames, recipient, recipientPhone, country }
+  const shipTo: readonly Extra[] = recipient === '' ? [] : ['shipTo']
+  const takes: Mapping['takes'] = {
+    create: [
+      ...shipTo,
+      'paymentTerms',
+      'paymentMethod',
+      'precededBy',
+      'lines.comments',
+      'lines.customFields',
+    ],
+    update: [...shipTo, 'paymentTerms'],
   }
-  /** Sets each field that has a value; dots in its name lead inwards. */
-  const setAll = (body: Record<string, unknown>, values: readonly (readonly [string, unknown])[]) => {
-    for (const [name, value] of values) if (value !== undefined && value !== null) setAt(body, name, value)
+
+  const refuseShipTo = (shipTo: ShipTo | undefined): SourceFailure | undefined => {
+    const unable = (what: string): SourceFailure => ({
+      kind: 'unsupported',
+      message: `Orders of this ERP have no place for ${what}.`,
+    })
+    if (shipTo?.phone && recipientPhone === '') return unable("the recipient's telephone")
+    if (shipTo?.address.country && country === '') return unable('the country of a delivery address')
+    return undefined
   }
+
+  /** All of it: a part that is left out must not stay as it was before. */
+  const shipToFields = (shipTo: ShipTo | undefined): readonly (readonly [string | undefined, unknown])[] =>
+    shipTo === undefined
+      ? []
+      : [
+          [recipient, shipTo.name],
+          [recipientPhone, shipTo.phone ?? ''],
+          [orderNames.street, shipTo.address.street ?? ''],
+          [orderNames.city, shipTo.address.city ?? ''],
+          [orderNames.province, shipTo.address.province ?? ''],
+          [orderNames.postalCode, shipTo.address.postalCode ?? ''],
+          [country, shipTo.address.country ?? ''],
+        ]
 
   return {
+    ...customerMapping(config, tools),
+    ...productMapping(config, tools),
+    takes,
     toDateTime: (text) => toDateTime(text, clock.dateTime),
-
-    customer: (raw) =>
-      readable('customer', fieldText(raw, fields.customer.id), () => {
-        const { phone = '', email = '', ...names } = fields.customer
-        const one = customers.parse(renamed(raw, { ...names, phone, email }))
-        const { currency, creditLimit, paymentTerms } = one
-        return {
-          key: one.id,
-          version: one.revision,
-          name: one.name,
-          code: one.code,
-          type: (one.type !== null && TYPES[one.type]) || null,
-          industry: one.industry,
-          taxNumber: one.taxNumber,
-          phone: one.phone,
-          email: one.email,
-          contacts: (one.contacts ?? []).map(({ isPrimary, ...contact }) => ({
-            ...contact,
-            primary: isPrimary ?? null,
-          })),
-          addresses: (one.addresses ?? []).map(({ type, address, ...place }) => ({
-            type: (type !== null && ADDRESS_TYPES[type]) || 'OFFICE',
-            street: address,
-            ...place,
-          })),
-          account: {
-            company: null,
-            currency: currency ?? config.currency ?? null,
-            creditLimit: moneyIn(currency)(creditLimit),
-            paymentTerms,
-          },
-          createdAt: one.createdAt,
-          updatedAt: one.updatedAt,
-          ...customOf(raw, config.customFields.customer),
-        }
-      }),
-
-    product: (raw) =>
-      readable('product', fieldText(raw, fields.product.id), () => {
-        const { id, status, ...one } = products.parse({
-          ...(renamed(raw, fields.product) as object),
-          // Where an ERP has no number beside the key, people use the key.
-          sku: fieldText(raw, fields.product.sku) ?? fieldText(raw, fields.product.id),
-        })
-        const active = status === null ? null : status.toLowerCase() === 'active'
-        return { key: id, ...one, active, ...customOf(raw, config.customFields.product) }
-      }),
 
     order: (raw) => {
       const type = fieldText(raw, orderNames.type)
@@ -250,8 +214,10 @@ export function createMapping(config: RestErpConfig): Mapping {
         const money = moneyIn(one.currency)
         return {
           key: one.id,
-          number: one.number,
+          // Where an ERP has no number beside the key, people use the key.
+          number: one.number ?? one.id,
           version: one.revision,
+          documentType: one.type,
           customer: one.customer,
           customerName: one.customerName,
           customerReference: one.customerReference,
@@ -260,6 +226,16 @@ export function createMapping(config: RestErpConfig): Mapping {
           dueDate: one.dueDate,
           status: statusOf(one.status),
           vendorStatus: one.status,
+          statusSince: one.statusSince,
+          deliveredOn: one.deliveredOn,
+          trackingNumbers: one.trackingNumber,
+          shipTo: shipToOf(one),
+          payment: paymentOf(one, money(one.paid)),
+          precededBy: REFERENCES.flatMap(([type, field]) => {
+            const number = one[field]
+            return number === null ? [] : [{ type, number }]
+          }),
+          createdBy: one.createdBy,
           totals: {
             net: money(one.net),
             tax: money(one.tax),
@@ -268,20 +244,24 @@ export function createMapping(config: RestErpConfig): Mapping {
             freight: money(one.freight),
           },
           comments: one.comments,
-          lines: one.items.map((item) => {
+          lines: one.items.map((item, index) => {
             const line = lines.parse(renamed(item, fields.line))
             const price = money(line.unitPrice)
+            const number = line.number ?? String(index + 1)
             return {
-              id: line.number,
-              lineNumber: line.number,
+              id: number,
+              lineNumber: number,
               product: line.product,
               sku: line.sku,
               description: line.description,
               ordered: quantityIn(line.unit, config.unitCodes)(line.quantity),
               unitPrice: price && { amount: price, per: '1', taxIncluded: config.pricesIncludeTax },
               discountPercent: line.discount,
+              taxRate: percent(line.taxRate),
               net: money(line.net),
               warehouse: line.warehouse,
+              comments: line.comments,
+              ...customOf(item, config.customFields.line),
             }
           }),
           createdAt: one.createdAt,
@@ -319,8 +299,14 @@ export function createMapping(config: RestErpConfig): Mapping {
       ),
 
     refuseOrder(input) {
-      const unknown = unknownCustomField('Orders', config.customFields.order, input.customFields)
-      if (unknown) return unknown
+      const refused =
+        unknownCustomField('Orders', config.customFields.order, input.customFields) ??
+        input.lines
+          .map((line) => unknownCustomField('Lines of orders', config.customFields.line, line.customFields))
+          .find((unknown) => unknown !== undefined) ??
+        refuseShipTo(input.shipTo) ??
+        refuseReferences(input.precededBy)
+      if (refused) return refused
       for (const field of ['quantity', 'unitPrice', 'discountPercent'] as const) {
         const at = input.lines.findIndex((line) => typeof jsonNumber(line[field] ?? '0') === 'string')
         if (at < 0) continue
@@ -330,23 +316,10 @@ export function createMapping(config: RestErpConfig): Mapping {
       return undefined
     },
 
-    refuseChanges: ({ customFields }) =>
-      unknownCustomField('Orders', config.customFields.order, customFields),
+    refuseChanges: ({ customFields, shipTo }) =>
+      unknownCustomField('Orders', config.customFields.order, customFields) ?? refuseShipTo(shipTo),
 
-    refuseCustomer(changes) {
-      const unable = (what: string): SourceFailure => ({
-        kind: 'unsupported',
-        message: `Customers of this ERP have no ${what}.`,
-      })
-      if (changes.level !== undefined) return unable('level')
-      if (changes.phone !== undefined && fields.customer.phone === undefined)
-        return unable('telephone of their own: change their contacts')
-      if (changes.email !== undefined && fields.customer.email === undefined)
-        return unable('e-mail address of their own: change their contacts')
-      return undefined
-    },
-
-    orderBody(input, externalReference) {
+    orderBody(input, { externalReference, onBehalfOf }) {
       const body: Record<string, unknown> = {}
       setAll(body, Object.entries(config.orderDefaults))
       setAll(body, [
@@ -358,8 +331,16 @@ export function createMapping(config: RestErpConfig): Mapping {
         [orderNames.dueDate, input.dueDate],
         [orderNames.currency, input.currency ?? config.currency],
         [orderNames.comments, input.comments],
+        [orderNames.createdBy, onBehalfOf],
+        [orderNames.paymentTerms, input.paymentTerms],
+        [orderNames.paymentMethod, input.paymentMethod],
+        ...shipToFields(input.shipTo),
+        ...REFERENCES.map(
+          ([type, field]) =>
+            [orderNames[field], input.precededBy?.find((one) => one.type === type)?.number] as const,
+        ),
       ])
-      withCustom(body, input.customFields)
+      setCustom(body, config.customFields.order, input.customFields)
       setAt(
         body,
         orderNames.items,
@@ -373,7 +354,9 @@ export function createMapping(config: RestErpConfig): Mapping {
             [fields.line.unitPrice, line.unitPrice && jsonNumber(line.unitPrice)],
             [fields.line.discount, line.discountPercent && jsonNumber(line.discountPercent)],
             [fields.line.warehouse, line.warehouse],
+            [fields.line.comments, line.comments],
           ])
+          setCustom(item, config.customFields.line, line.customFields)
           return item
         }),
       )
@@ -386,48 +369,71 @@ export function createMapping(config: RestErpConfig): Mapping {
         [orderNames.dueDate, changes.dueDate],
         [orderNames.customerReference, changes.customerReference],
         [orderNames.comments, changes.comments],
+        [orderNames.paymentTerms, changes.paymentTerms],
+        ...shipToFields(changes.shipTo),
       ])
-      withCustom(body, changes.customFields)
+      setCustom(body, config.customFields.order, changes.customFields)
       return body
     },
 
-    customerBody({ name, industry, phone, email, contacts }) {
-      const body: Record<string, unknown> = {}
-      setAll(body, [
-        [fields.customer.name, name],
-        [fields.customer.industry, industry],
-        [fields.customer.phone ?? '', phone],
-        [fields.customer.email ?? '', email],
-        [
-          fields.customer.contacts,
-          contacts?.map((contact) => ({
-            name: contact.name,
-            ...given('title', contact.title),
-            ...given('phone', contact.phone),
-            ...given('email', contact.email),
-            isPrimary: contact.primary ?? false,
-          })),
-        ],
-      ])
-      return body
-    },
-
-    missingInOrder(order, { customFields, ...changes }) {
-      const plain = (['dueDate', 'customerReference', 'comments'] as const).filter(
-        (field) => changes[field] !== undefined && (changes[field] || null) !== (order[field] || null),
+    missingInOrder(order, { customFields, shipTo, ...changes }) {
+      const shown = { ...order, paymentTerms: order.payment?.terms }
+      const plain: string[] = (['dueDate', 'customerReference', 'comments', 'paymentTerms'] as const).filter(
+        (field) => changes[field] !== undefined && (changes[field] || null) !== (shown[field] || null),
       )
-      const custom = Object.entries(customFields ?? {}).filter(
-        ([ours, value]) => value !== null && order.customFields?.[ours] !== value,
-      )
-      return [...plain, ...custom.map(([ours]) => `customFields.${ours}`)]
-    },
-
-    missingInCustomer(customer, changes) {
-      const shown = { ...customer, contacts: contactsText(customer.contacts) }
-      const wanted = { ...changes, contacts: changes.contacts && contactsText(changes.contacts) }
-      return (['name', 'industry', 'phone', 'email', 'contacts'] as const).filter(
-        (field) => wanted[field] !== undefined && (wanted[field] || null) !== (shown[field] || null),
-      )
+      if (shipTo && shipToText(shipTo) !== shipToText(order.shipTo)) plain.push('shipTo')
+      return [...plain, ...missingCustom(order.customFields, customFields)]
     },
   }
+}
+
+/** What an order can be made from, and the name of the field that says so. */
+const REFERENCES = [
+  ['PROPOSAL', 'proposal'],
+  ['QUOTATION', 'quotation'],
+  ['CONTRACT', 'contract'],
+] as const
+
+function refuseReferences(given: readonly Reference[] = []): SourceFailure | undefined {
+  const known: readonly string[] = REFERENCES.map(([type]) => type)
+  const strange = given.find(({ type }) => !known.includes(type))
+  const twice = given.find(({ type }, index) => given.findIndex((one) => one.type === type) !== index)
+  if (!strange && !twice) return undefined
+  const message = strange
+    ? `Orders of this ERP cannot say that they were made from a document of type ${strange.type}.`
+    : `Orders of this ERP can be made from one ${twice?.type} only.`
+  return { kind: 'unsupported', message }
+}
+
+interface ShippingFields {
+  readonly recipient: string | null
+  readonly recipientPhone: string | null
+  readonly street: string | null
+  readonly city: string | null
+  readonly province: string | null
+  readonly postalCode: string | null
+  readonly country: string | null
+}
+
+function shipToOf(one: ShippingFields): Order['shipTo'] {
+  const { recipient: name, recipientPhone: phone, street, city, province, postalCode, country } = one
+  const address = { street, city, province, postalCode, country }
+  const told = Object.values(address).some((part) => part !== null)
+  return told || name !== null || phone !== null ? { name, phone, address: told ? address : null } : null
+}
+
+const shipToText = (shipTo: Order['shipTo'] | ShipTo): string =>
+  JSON.stringify([shipTo?.name || null, shipTo?.phone || null, placeText(shipTo?.address ?? {})])
+
+interface PaymentFields {
+  readonly paymentMethod: string | null
+  readonly paymentTerms: string | null
+  readonly paymentDue: string | null
+  readonly paidOn: string | null
+}
+
+function paymentOf(one: PaymentFields, paid: Money | null): Order['payment'] {
+  const { paymentMethod: method, paymentTerms: terms, paymentDue: dueDate, paidOn } = one
+  const payment = { method, terms, dueDate, paid, paidOn }
+  return Object.values(payment).every((part) => part === null) ? null : payment
 }

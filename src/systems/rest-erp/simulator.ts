@@ -6,7 +6,14 @@
 import { randomUUID } from 'node:crypto'
 import Big from 'big.js'
 import type { SimulatedRequest } from '../../simulation/server.ts'
-import { cancelOrder, changeOrder, deliver, nowText, placeOrder } from '../../simulation/trade.ts'
+import {
+  cancelOrder,
+  changeOrder,
+  deliver,
+  nowText,
+  placeOrder,
+  TAX_PERCENT,
+} from '../../simulation/trade.ts'
 import type { ErpAccount, ErpItem, ErpOrder, World, WorldChange } from '../../simulation/world.ts'
 import {
   type Answered,
@@ -148,21 +155,23 @@ function countRevisions(world: World): Revisions {
 
 const orderId = ({ docEntry }: ErpOrder): string => `SO-${docEntry}`
 
-function showCustomer({ revisions }: Erp, account: ErpAccount): Shown {
+function showCustomer({ revisions, extended }: Erp, account: ErpAccount): Shown {
+  const { taxNumber, legalName = account.name, industry = '', tags, otherAddresses = [] } = account
+  const custom = customShown(account.userFields)
   return {
     externalId: account.cardCode,
     name: account.name,
     code: account.cardCode,
-    type: 'company',
+    type: account.person ? 'individual' : 'company',
     contacts: contactsOf(account),
-    ...(account.taxNumber === null
+    ...(taxNumber === null && account.legalName === undefined && industry === ''
       ? {}
       : {
           companyInfo: {
-            legalName: account.name,
-            taxNumber: account.taxNumber,
-            industry: industries.get(account) ?? '',
-            registeredAddress: account.street,
+            legalName,
+            taxNumber: taxNumber ?? '',
+            industry,
+            registeredAddress: account.registeredAddress ?? account.street,
           },
         }),
     financialInfo: {
@@ -170,36 +179,53 @@ function showCustomer({ revisions }: Erp, account: ErpAccount): Shown {
       paymentTerms: account.paymentTerms.name,
       currency: account.currency,
     },
-    addresses: account.street
-      ? [
-          {
-            type: 'billing',
-            address: account.street,
-            city: account.city,
-            province: '',
-            postalCode: account.zip,
-            country: account.country,
-            isDefault: true,
-          },
-        ]
-      : [],
+    addresses: [
+      ...(account.street
+        ? [
+            {
+              type: 'billing',
+              address: account.street,
+              city: account.city,
+              province: account.province ?? '',
+              postalCode: account.zip,
+              country: account.country,
+              isDefault: true,
+            },
+          ]
+        : []),
+      ...otherAddresses.map(({ type, street, zip, isDefault = false, ...place }) => ({
+        type,
+        address: street,
+        ...place,
+        postalCode: zip,
+        isDefault,
+      })),
+    ],
     metadata: {
       createdAt: account.createdAt,
       updatedAt: account.updatedAt,
       status: account.frozen ? 'inactive' : 'active',
-      revision: String(revisions.of(account.cardCode)),
+      ...(tags ? { tags } : {}),
+      ...(Object.keys(custom).length === 0 ? {} : { customFields: custom }),
+      ...(extended ? { revision: String(revisions.of(account.cardCode)) } : {}),
     },
   }
 }
 
 /** What the world has no place for. */
-const industries = new WeakMap<ErpAccount, string>()
 const contacts = new WeakMap<ErpAccount, readonly Shown[]>()
 const contactsOf = (account: ErpAccount): readonly Shown[] =>
   contacts.get(account) ??
   (account.phone || account.email
     ? [{ name: account.name, phone: account.phone, email: account.email, isPrimary: true }]
     : [])
+
+const customShown = (userFields: Readonly<Record<string, string | null>> = {}): Shown =>
+  Object.fromEntries(
+    Object.entries(userFields)
+      .filter(([name]) => name.startsWith('U_x_'))
+      .map(([name, value]) => [name.slice('U_x_'.length), value]),
+  )
 
 const stockOf = (world: World, item: ErpItem) => world.all('erpStock').filter((one) => one.item === item.code)
 const sum = (values: readonly string[]): string =>
@@ -210,16 +236,50 @@ function showProduct(world: World, item: ErpItem): Shown {
     externalId: item.code,
     sku: item.code,
     name: item.name,
-    description: item.foreignName,
+    description: item.description ?? item.foreignName,
     barcode: item.barcode,
-    category: { id: String(item.group), name: `G${item.group}`, path: [`G${item.group}`] },
-    specifications: [],
-    pricing: { standardPrice: number(item.price), currency: world.companyCurrency, priceUnit: item.unit },
-    inventory: { quantity: number(sum(stockOf(world, item).map((one) => one.inStock))), unit: item.unit },
+    category: {
+      id: String(item.group),
+      name: item.groupPath?.at(-1) ?? `G${item.group}`,
+      path: item.groupPath ?? [`G${item.group}`],
+    },
+    specifications: (item.specifications ?? []).map(({ name, ...rest }) => ({ key: name, ...rest })),
+    pricing: {
+      standardPrice: number(item.price),
+      ...(item.cost === undefined ? {} : { costPrice: number(item.cost) }),
+      currency: world.companyCurrency,
+      priceUnit: item.unit,
+      taxRate: number(TAX_PERCENT),
+    },
+    inventory: {
+      quantity: number(sum(stockOf(world, item).map((one) => one.inStock))),
+      unit: item.unit,
+      ...(item.minOrder === undefined ? {} : { minOrderQuantity: number(item.minOrder) }),
+      ...(item.maxOrder === undefined ? {} : { maxOrderQuantity: number(item.maxOrder) }),
+    },
+    ...(item.supplier
+      ? {
+          supplier: {
+            id: item.supplier.code,
+            name: item.supplier.name,
+            leadTime: item.supplier.leadTimeDays,
+          },
+        }
+      : {}),
+    ...(item.images || item.videos || item.documents
+      ? {
+          media: {
+            images: item.images ?? [],
+            ...(item.videos ? { videos: item.videos } : {}),
+            ...(item.documents ? { documents: item.documents } : {}),
+          },
+        }
+      : {}),
     metadata: {
       createdAt: item.createdAt,
       updatedAt: item.updatedAt,
       status: item.active ? 'active' : 'discontinued',
+      ...(item.tags ? { tags: item.tags } : {}),
     },
   }
 }
@@ -274,8 +334,8 @@ function showStatus(world: World, order: ErpOrder): Shown {
   }
 }
 
-function showOrder({ world, revisions }: Erp, order: ErpOrder): Shown {
-  const { userFields } = order
+function showOrder({ world, revisions, extended }: Erp, order: ErpOrder): Shown {
+  const { userFields, shipTo, payment, references } = order
   const code = statusOf(order)
   return {
     externalId: orderId(order),
@@ -293,6 +353,7 @@ function showOrder({ world, revisions }: Erp, order: ErpOrder): Shown {
       taxRate: number(line.taxPercent),
       subtotal: number(line.total),
       warehouse: line.warehouse,
+      ...(line.comments === undefined ? {} : { notes: line.comments }),
     })),
     amounts: {
       subtotal: number(new Big(order.gross).minus(order.tax).toFixed()),
@@ -301,20 +362,42 @@ function showOrder({ world, revisions }: Erp, order: ErpOrder): Shown {
       totalAmount: number(order.gross),
       currency: order.currency,
     },
-    delivery: { address: '', city: '', province: '', postalCode: '', expectedDate: order.dueDate },
+    delivery: {
+      address: shipTo?.street ?? '',
+      city: shipTo?.city ?? '',
+      province: shipTo?.province ?? '',
+      postalCode: shipTo?.zip ?? '',
+      ...(shipTo ? { recipient: shipTo.name, phone: shipTo.phone, country: shipTo.country } : {}),
+      expectedDate: order.dueDate,
+      ...(order.deliveredOn === undefined ? {} : { actualDate: order.deliveredOn }),
+      ...(order.trackingNumber === undefined ? {} : { trackingNumber: order.trackingNumber }),
+    },
+    ...(payment
+      ? {
+          payment: {
+            method: payment.method ?? '',
+            terms: payment.terms ?? '',
+            ...(payment.dueDate === undefined ? {} : { dueDate: payment.dueDate }),
+            ...(payment.paid === undefined ? {} : { paidAmount: number(payment.paid) }),
+            ...(payment.paidOn === undefined ? {} : { paidDate: payment.paidOn }),
+          },
+        }
+      : {}),
     status: { code, name: NAMES[code] ?? code, updatedAt: order.updatedAt },
-    references: { customerReference: order.numAtCard, externalRef: userFields.U_ExternalRef ?? null },
+    references: {
+      ...(order.numAtCard === null ? {} : { customerReference: order.numAtCard }),
+      ...(userFields.U_ExternalRef ? { externalRef: userFields.U_ExternalRef } : {}),
+      ...(references?.proposal === undefined ? {} : { proposalId: references.proposal }),
+      ...(references?.quotation === undefined ? {} : { quotationId: references.quotation }),
+      ...(references?.contract === undefined ? {} : { contractId: references.contract }),
+    },
     metadata: {
       createdAt: order.createdAt,
       updatedAt: order.updatedAt,
       createdBy: userFields.U_CreatedBy ?? 'erp',
-      notes: order.comments,
-      customFields: Object.fromEntries(
-        Object.entries(userFields)
-          .filter(([name]) => name.startsWith('U_x_'))
-          .map(([name, value]) => [name.slice('U_x_'.length), value]),
-      ),
-      revision: String(revisions.of(orderId(order))),
+      ...(order.comments === null ? {} : { notes: order.comments }),
+      customFields: customShown(userFields),
+      ...(extended ? { revision: String(revisions.of(orderId(order))) } : {}),
     },
   }
 }
@@ -332,6 +415,8 @@ function route(erp: Erp, request: SimulatedRequest): Answered {
   switch (operation) {
     case 'GET customers':
       return { data: recordsOf(erp, request, 'customers') }
+    case 'POST customers':
+      return createCustomer(erp, request)
     case 'GET customers/ID':
       refuseParameters(request)
       return { data: showCustomer(erp, findCustomer(erp, key)) }
@@ -394,7 +479,7 @@ function recordsOf(erp: Erp, request: SimulatedRequest, what: 'customers' | 'pro
   const { world, limit, extended } = erp
   const more = extended ? ['ids', 'search', 'after'] : []
   const own = {
-    customers: ['status'],
+    customers: extended ? ['status', 'externalRef'] : ['status'],
     products: ['status', 'category'],
     orders: ['status', 'customerIds', 'orderNumbers', 'externalRef'],
   }[what]
@@ -449,6 +534,7 @@ const customerRow = (erp: Erp, one: ErpAccount): Row => ({
   updatedAt: one.updatedAt,
   status: one.frozen ? 'inactive' : 'active',
   texts: [one.cardCode, one.name, one.taxNumber],
+  reference: one.userFields?.[REFERENCE_FIELD] ?? null,
   show: () => showCustomer(erp, one),
 })
 
@@ -479,11 +565,157 @@ const CONTACT = objectOf(
   { name: notBlank(100), title: text(100), phone: text(50), email: EMAIL, isPrimary: truth },
   ['name', 'isPrimary'],
 )
-const CUSTOMER = objectOf({
+const ADDRESS = objectOf(
+  {
+    type: oneOf(['billing', 'shipping', 'office']),
+    address: text(200),
+    city: text(100),
+    province: text(100),
+    postalCode: text(20),
+    country: text(2, /^([A-Z]{2})?$/, 'is not a country code'),
+    isDefault: truth,
+  },
+  ['type', 'address', 'city', 'province', 'postalCode', 'country', 'isDefault'],
+)
+const CUSTOMER_FIELDS = {
   name: notBlank(200),
-  companyInfo: objectOf({ industry: text(100) }),
+  companyInfo: objectOf({
+    legalName: text(200),
+    taxNumber: text(40),
+    industry: text(100),
+    registeredAddress: text(200),
+  }),
+  financialInfo: objectOf({
+    creditLimit: decimalNumber(false),
+    paymentTerms: text(100),
+    currency: CURRENCY,
+  }),
   contacts: listOf(CONTACT, 50, 0),
+  addresses: listOf(ADDRESS, 50, 0),
+  metadata: objectOf({
+    tags: listOf(notBlank(40), 20, 0),
+    customFields: attributes,
+    // As it was shown: what is not the caller's to say is passed over.
+    createdAt: text(40),
+    updatedAt: text(40),
+    status: text(20),
+  }),
+}
+const CUSTOMER = objectOf(CUSTOMER_FIELDS)
+const NEW_CUSTOMER = objectOf({ ...CUSTOMER_FIELDS, code: ID, type: oneOf(['company', 'individual']) }, [
+  'name',
+  'type',
+  'contacts',
+  'addresses',
+])
+
+interface CustomerBody {
+  name?: string
+  code?: string
+  type?: 'company' | 'individual'
+  companyInfo?: { legalName?: string; taxNumber?: string; industry?: string; registeredAddress?: string }
+  financialInfo?: { creditLimit?: Digits; paymentTerms?: string; currency?: string }
+  contacts?: Shown[]
+  addresses?: AddressBody[]
+  metadata?: { tags?: string[]; customFields?: Record<string, string> }
+}
+interface AddressBody {
+  type: 'billing' | 'shipping' | 'office'
+  address: string
+  city: string
+  province: string
+  postalCode: string
+  country: string
+  isDefault: boolean
+}
+
+/** Where the world keeps the reference of a customer. */
+const REFERENCE_FIELD = 'U_x_externalRef'
+
+/**
+ * `Partial<CustomerData>` leaves out members of the customer, not of what they hold: to the letter, `companyInfo`
+ * replaces the one that there was, with all that it does not say.
+ */
+const replacing = ({ companyInfo, financialInfo, ...given }: CustomerBody): CustomerBody => ({
+  ...given,
+  ...(companyInfo
+    ? { companyInfo: { legalName: '', taxNumber: '', industry: '', registeredAddress: '', ...companyInfo } }
+    : {}),
+  ...(financialInfo ? { financialInfo: { paymentTerms: '', ...financialInfo } } : {}),
 })
+
+/** The account with what a body says of it. The first billing address is the account's own. */
+function changedAccount(account: ErpAccount, given: CustomerBody): ErpAccount {
+  const { companyInfo = {}, financialInfo = {}, addresses, metadata = {} } = given
+  const after: ErpAccount = { ...account, updatedAt: nowText() }
+  if (given.name !== undefined) after.name = given.name
+  if (companyInfo.legalName !== undefined) after.legalName = companyInfo.legalName
+  if (companyInfo.taxNumber !== undefined) after.taxNumber = companyInfo.taxNumber || null
+  if (companyInfo.industry !== undefined) after.industry = companyInfo.industry
+  if (companyInfo.registeredAddress !== undefined) after.registeredAddress = companyInfo.registeredAddress
+  if (financialInfo.creditLimit !== undefined) after.creditLimit = financialInfo.creditLimit.text
+  if (financialInfo.paymentTerms !== undefined)
+    after.paymentTerms = { code: account.paymentTerms.code, name: financialInfo.paymentTerms }
+  if (financialInfo.currency !== undefined) after.currency = financialInfo.currency
+  if (metadata.tags !== undefined) after.tags = metadata.tags
+  if (metadata.customFields !== undefined)
+    after.userFields = { ...account.userFields, ...customOf(metadata.customFields) }
+  if (addresses !== undefined) {
+    const own = addresses.find(({ type }) => type === 'billing')
+    Object.assign(after, {
+      street: own?.address ?? '',
+      city: own?.city ?? '',
+      province: own?.province ?? '',
+      zip: own?.postalCode ?? '',
+      country: own?.country ?? '',
+      otherAddresses: addresses
+        .filter((one) => one !== own)
+        .map(({ address, postalCode, ...place }) => ({ ...place, street: address, zip: postalCode })),
+    })
+  }
+  contacts.set(after, given.contacts ?? contactsOf(account))
+  return after
+}
+
+function createCustomer({ world, extended }: Erp, request: SimulatedRequest): Answered {
+  refuseParameters(request)
+  const raw = readBody(request)
+  actorOf(request)
+  NEW_CUSTOMER(raw, '')
+  const body = raw as CustomerBody
+  const reference = body.metadata?.customFields?.externalRef
+  const earlier =
+    extended && reference !== undefined
+      ? world.all('erpAccounts').find((one) => one.userFields?.[REFERENCE_FIELD] === reference)
+      : undefined
+  if (earlier) {
+    const details = { field: 'metadata.customFields.externalRef', externalId: earlier.cardCode }
+    throw new Refusal(40901, '外部单号已存在', details)
+  }
+  const { code = `C${30_001 + world.count('erpAccounts')}` } = body
+  if (world.get('erpAccounts', code)) throw new Refusal(40904, '客户编码已存在', { field: 'code', code })
+  const at = nowText()
+  const fresh: ErpAccount = {
+    cardCode: code,
+    name: '',
+    taxNumber: null,
+    currency: world.companyCurrency,
+    creditLimit: '0',
+    paymentTerms: { code: -1, name: '现结' },
+    phone: '',
+    email: '',
+    street: '',
+    city: '',
+    zip: '',
+    country: '',
+    frozen: false,
+    person: body.type === 'individual',
+    createdAt: at,
+    updatedAt: at,
+  }
+  world.put('erpAccounts', changedAccount(fresh, body))
+  return { data: { externalId: code, code }, status: 201 }
+}
 
 function updateCustomer(erp: Erp, account: ErpAccount, request: SimulatedRequest): Answered {
   refuseParameters(request)
@@ -491,15 +723,8 @@ function updateCustomer(erp: Erp, account: ErpAccount, request: SimulatedRequest
   actorOf(request)
   CUSTOMER(body, '')
   conditional(erp, request, account.cardCode)
-  const given = body as { name?: string; companyInfo?: { industry?: string }; contacts?: Shown[] }
-  const after = {
-    ...account,
-    ...(given.name === undefined ? {} : { name: given.name }),
-    updatedAt: nowText(),
-  }
-  const industry = given.companyInfo?.industry ?? industries.get(account)
-  if (industry !== undefined) industries.set(after, industry)
-  contacts.set(after, given.contacts ?? contactsOf(account))
+  const given = body as CustomerBody
+  const after = changedAccount(account, erp.extended ? given : replacing(given))
   erp.world.put('erpAccounts', after)
   return { data: { externalId: after.cardCode, updatedAt: after.updatedAt } }
 }
@@ -511,9 +736,39 @@ function conditional({ extended, revisions }: Erp, request: SimulatedRequest, id
   checkRevision(request, revisions.of(id), '数据已被他人修改')
 }
 
-const EXPECTED = objectOf({ expectedDate: day })
-const REFERENCES = objectOf({ customerReference: text(100), externalRef: REFERENCE })
-const METADATA = objectOf({ notes: text(500), customFields: attributes })
+const DELIVERY = objectOf({
+  expectedDate: day,
+  actualDate: day,
+  trackingNumber: text(60),
+  address: text(200),
+  city: text(100),
+  province: text(100),
+  postalCode: text(20),
+  recipient: notBlank(100),
+  phone: text(50),
+  country: text(2, /^([A-Z]{2})?$/, 'is not a country code'),
+})
+const REFERENCES = objectOf({
+  customerReference: text(100),
+  externalRef: REFERENCE,
+  proposalId: text(50),
+  quotationId: text(50),
+  contractId: text(50),
+})
+const PAYMENT = objectOf({
+  method: text(40),
+  terms: text(100),
+  dueDate: day,
+  paidAmount: decimalNumber(false),
+  paidDate: day,
+})
+const METADATA = objectOf({
+  notes: text(500),
+  createdBy: text(100),
+  customFields: attributes,
+  createdAt: text(40),
+  updatedAt: text(40),
+})
 const rate: Check = (value, field) => {
   decimalNumber(false)(value, field)
   if (new Big((value as Digits).text).gt(100)) throw new BadField(field, `"${field}" is a percentage.`)
@@ -527,6 +782,7 @@ const ITEM = objectOf(
     discount: rate,
     taxRate: rate,
     warehouse: ID,
+    notes: text(200),
   },
   ['lineNumber', 'product', 'quantity'],
 )
@@ -535,31 +791,85 @@ const NEW_ORDER = objectOf(
     orderType: oneOf(['sales']),
     customer: objectOf({ id: ID }, ['id']),
     orderDate: day,
-    delivery: EXPECTED,
+    delivery: DELIVERY,
     references: REFERENCES,
-    payment: objectOf({ method: text(40), terms: text(100) }),
+    payment: PAYMENT,
     amounts: objectOf({ currency: CURRENCY }),
     metadata: METADATA,
     items: listOf(ITEM, 200),
   },
   ['orderType', 'customer', 'items'],
 )
-const CHANGED_ORDER = objectOf({ delivery: EXPECTED, references: REFERENCES, metadata: METADATA })
+const CHANGED_ORDER = objectOf({
+  delivery: DELIVERY,
+  references: REFERENCES,
+  payment: PAYMENT,
+  metadata: METADATA,
+})
 
 interface OrderBody {
   customer: { id: string }
   orderDate?: string
-  delivery?: { expectedDate?: string }
-  references?: { customerReference?: string; externalRef?: string }
+  delivery?: {
+    expectedDate?: string
+    address?: string
+    city?: string
+    province?: string
+    postalCode?: string
+    recipient?: string
+    phone?: string
+    country?: string
+  }
+  references?: {
+    customerReference?: string
+    externalRef?: string
+    proposalId?: string
+    quotationId?: string
+    contractId?: string
+  }
+  payment?: { method?: string; terms?: string; dueDate?: string; paidAmount?: Digits; paidDate?: string }
   amounts?: { currency: string }
-  metadata?: { notes?: string; customFields?: Record<string, string> }
+  metadata?: { notes?: string; createdBy?: string; customFields?: Record<string, string> }
   items: {
     product: { id: string }
     quantity: Digits
     unitPrice?: Digits
     discount?: Digits
     warehouse?: string
+    notes?: string
   }[]
+}
+
+/** The delivery address after a change of some of its parts; none where all of them are empty. */
+function shipToOf(
+  { shipTo }: Partial<ErpOrder>,
+  { address, city, province, postalCode, recipient, phone, country }: NonNullable<OrderBody['delivery']> = {},
+): ErpOrder['shipTo'] {
+  const changed = {
+    name: recipient ?? shipTo?.name ?? '',
+    phone: phone ?? shipTo?.phone ?? '',
+    street: address ?? shipTo?.street ?? '',
+    city: city ?? shipTo?.city ?? '',
+    province: province ?? shipTo?.province ?? '',
+    zip: postalCode ?? shipTo?.zip ?? '',
+    country: country ?? shipTo?.country ?? '',
+  }
+  return Object.values(changed).every((part) => part === '') ? undefined : changed
+}
+
+const paymentOf = ({
+  paidAmount,
+  paidDate,
+  ...agreed
+}: NonNullable<OrderBody['payment']>): NonNullable<ErpOrder['payment']> => ({
+  ...agreed,
+  ...(paidAmount === undefined ? {} : { paid: paidAmount.text }),
+  ...(paidDate === undefined ? {} : { paidOn: paidDate }),
+})
+
+const shipToChange = (order: ErpOrder, delivery: OrderBody['delivery']): Partial<ErpOrder> => {
+  const shipTo = shipToOf(order, delivery)
+  return shipTo ? { shipTo } : {}
 }
 
 const customOf = (given: Readonly<Record<string, string>> = {}): Record<string, string> =>
@@ -588,22 +898,28 @@ function createOrder(erp: Erp, request: SimulatedRequest): Answered {
   const currency = body.amounts?.currency ?? account.currency
   if (currency !== account.currency)
     throw new BadField('amounts.currency', '币种与客户不符', { currency: account.currency })
-  const lines = body.items.map(({ product, quantity, unitPrice, discount, warehouse = '01' }, index) => {
-    const at = { line: index + 1 }
-    const item = world.get('erpItems', product.id)
-    if (!item?.active)
-      throw new BadField(`items[${index}].product.id`, '产品不存在', { ...at, product: product.id })
-    if (!world.get('erpStock', `${item.code}@${warehouse}`))
-      throw new BadField(`items[${index}].warehouse`, '仓库无此产品', { ...at, warehouse })
-    return {
-      item: item.code,
-      quantity: quantity.text,
-      warehouse,
-      ...(unitPrice ? { price: unitPrice.text } : {}),
-      ...(discount ? { discountPercent: discount.text } : {}),
-    }
-  })
+  const lines = body.items.map(
+    ({ product, quantity, unitPrice, discount, notes, warehouse = '01' }, index) => {
+      const at = { line: index + 1 }
+      const item = world.get('erpItems', product.id)
+      if (!item?.active)
+        throw new BadField(`items[${index}].product.id`, '产品不存在', { ...at, product: product.id })
+      if (!world.get('erpStock', `${item.code}@${warehouse}`))
+        throw new BadField(`items[${index}].warehouse`, '仓库无此产品', { ...at, warehouse })
+      return {
+        item: item.code,
+        quantity: quantity.text,
+        warehouse,
+        ...(unitPrice ? { price: unitPrice.text } : {}),
+        ...(discount ? { discountPercent: discount.text } : {}),
+        ...(notes === undefined ? {} : { comments: notes }),
+      }
+    },
+  )
   const today = nowText().slice(0, 10)
+  const { references, payment } = body
+  const createdBy = body.metadata?.createdBy ?? actor
+  const shipTo = shipToOf({}, body.delivery)
   const order = placeOrder(world, {
     cardCode: account.cardCode,
     currency,
@@ -612,10 +928,17 @@ function createOrder(erp: Erp, request: SimulatedRequest): Answered {
     numAtCard: body.references?.customerReference ?? null,
     comments: body.metadata?.notes ?? null,
     confirmed: false,
+    ...(shipTo ? { shipTo } : {}),
+    ...(payment ? { payment: paymentOf(payment) } : {}),
+    references: {
+      proposal: references?.proposalId,
+      quotation: references?.quotationId,
+      contract: references?.contractId,
+    },
     userFields: {
       ...customOf(body.metadata?.customFields),
       ...(reference === undefined ? {} : { U_ExternalRef: reference }),
-      ...(actor === undefined ? {} : { U_CreatedBy: actor }),
+      ...(createdBy === undefined ? {} : { U_CreatedBy: createdBy }),
     },
     lines,
   })
@@ -628,14 +951,17 @@ function updateOrder(erp: Erp, order: ErpOrder, request: SimulatedRequest): Answ
   const raw = readBody(request)
   actorOf(request)
   CHANGED_ORDER(raw, '')
-  const { delivery, references, metadata } = raw as Partial<OrderBody>
-  if (references?.externalRef !== undefined) throw new BadField('references.externalRef', '外部单号不可修改')
+  const { delivery, references, payment, metadata } = raw as Partial<OrderBody>
+  if (references?.externalRef !== undefined && references.externalRef !== order.userFields.U_ExternalRef)
+    throw new BadField('references.externalRef', '外部单号不可修改')
   conditional(erp, request, orderId(order))
   if (order.closed) throw new Refusal(40902, '订单已关闭', { status: statusOf(order) })
   const changed = changeOrder(erp.world, order, {
     ...(delivery?.expectedDate === undefined ? {} : { dueDate: delivery.expectedDate }),
     ...(references?.customerReference === undefined ? {} : { numAtCard: references.customerReference }),
     ...(metadata?.notes === undefined ? {} : { comments: metadata.notes }),
+    ...(payment ? { payment: { ...order.payment, ...paymentOf(payment) } } : {}),
+    ...shipToChange(order, delivery),
     userFields: { ...order.userFields, ...customOf(metadata?.customFields) },
   })
   return { data: { externalId: orderId(changed), updatedAt: changed.updatedAt } }

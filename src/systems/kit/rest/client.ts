@@ -8,7 +8,7 @@ import type { Log } from '../../../observe/log.ts'
 import { type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
 import type { CallContext, VendorRequest } from '../../port.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
-import { parseJson } from '../json.ts'
+import { jsonNumber, parseJson } from '../json.ts'
 import type { RestAuth } from './settings.ts'
 
 /** The contracts' code for an external reference that another document already has. */
@@ -39,6 +39,8 @@ export type EnvelopeStyle = 'coded' | 'success' | 'none'
 
 export interface RestAnswer {
   readonly data: unknown
+  /** The same to be sent back: numbers stay JSON numbers with all their digits, where `data` has them as text. */
+  verbatim(): unknown
   /** The system's clock when it answered, milliseconds since 1970, where it says so. */
   readonly at: number | null
 }
@@ -113,7 +115,15 @@ export function createRestClient(options: RestClientOptions): RestClient {
     })
     const envelope = readEnvelope(answer)
     if (envelope?.success && answer.status >= 200 && answer.status < 300) {
-      return { data: envelope.data, at: envelope.at ?? clockOf(answer, options.envelope) }
+      const enveloped = (options.envelope ?? 'coded') !== 'none'
+      return {
+        data: envelope.data,
+        verbatim: () => {
+          const body = JSON.parse(answer.text, keepNumbers) as { readonly data?: unknown }
+          return enveloped ? body.data : body
+        },
+        at: envelope.at ?? clockOf(answer, options.envelope),
+      }
     }
     const status = statusOf(answer, envelope)
     const failure = failureOf({
@@ -166,6 +176,12 @@ export function createRestClient(options: RestClientOptions): RestClient {
     close: () => http.close(),
   }
 }
+
+const keepNumbers = ((_: string, value: unknown, context?: { readonly source?: string }) =>
+  typeof value === 'number' ? jsonNumber(context?.source ?? String(value)) : value) as (
+  key: string,
+  value: unknown,
+) => unknown
 
 /** Envelopes without a time: the header `Date` tells it, to the second. */
 function clockOf(answer: HttpAnswer, style: EnvelopeStyle | undefined): number | null {

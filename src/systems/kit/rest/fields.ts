@@ -1,7 +1,17 @@
 /** Reading and writing records whose field names come from the configuration. Pure. */
+import Big from 'big.js'
 import { z } from 'zod'
 import { fail, type Outcome } from '../../failure.ts'
-import type { Contact, CustomFields, DateTimeText, Decimal, Quantity } from '../../records.ts'
+import type {
+  Address,
+  Contact,
+  CustomFields,
+  DateTimeText,
+  Decimal,
+  Money,
+  PostalAddress,
+  Quantity,
+} from '../../records.ts'
 import { isDecimal } from '../json.ts'
 
 /** One field of a raw record; dots lead inwards: `metadata.updatedAt`. `undefined` when it is not there. */
@@ -52,6 +62,36 @@ export function setAt(body: Record<string, unknown>, name: string, value: unknow
   body[first] = inner
 }
 
+/** Sets each field that has a value and a name with this system; dots in a name lead inwards. */
+export function setAll(
+  body: Record<string, unknown>,
+  values: readonly (readonly [name: string | undefined, value: unknown])[],
+): void {
+  for (const [name, value] of values)
+    if (name && value !== undefined && value !== null) setAt(body, name, value)
+}
+
+/** Sets custom fields under the names that the system has for them. */
+export function setCustom(
+  body: Record<string, unknown>,
+  names: Readonly<Record<string, string>>,
+  custom: CustomFields | undefined,
+): void {
+  setAll(
+    body,
+    Object.entries(custom ?? {}).flatMap(([ours, value]) => {
+      const theirs = names[ours]
+      return theirs === undefined ? [] : [[theirs, value] as const]
+    }),
+  )
+}
+
+/** The names of custom fields that the record does not show as they were to be set. */
+export const missingCustom = (shown: CustomFields | undefined, wanted: CustomFields | undefined): string[] =>
+  Object.entries(wanted ?? {})
+    .filter(([ours, value]) => value !== null && shown?.[ours] !== value)
+    .map(([ours]) => `customFields.${ours}`)
+
 /** For bodies: the field where there is a value, else nothing. */
 export const given = (name: string, value: unknown): Record<string, unknown> =>
   value === undefined || value === null ? {} : { [name]: value }
@@ -63,6 +103,16 @@ export const optionalText = z
   .transform((text) => text || null)
 
 export const key = z.string().min(1)
+
+/** A list of texts, where some systems write a single one as it is; empty ones say nothing. Null: there is no list. */
+export const texts = z
+  .union([z.array(z.string().nullable()), z.string()])
+  .nullish()
+  .transform((given): string[] | null =>
+    given === null || given === undefined
+      ? null
+      : (typeof given === 'string' ? [given] : given).filter((one): one is string => !!one),
+  )
 
 export const decimal = z.string().refine(isDecimal, 'is no decimal number')
 
@@ -145,6 +195,35 @@ export function readable<T>(what: string, name: string | undefined, read: () => 
     const detail = `${what} ${name ?? 'without a key'}: ${z.prettifyError(error).replaceAll(/\s+/g, ' ')}`
     return fail({ kind: 'invalid-response', detail })
   }
+}
+
+/** What a word of the system means, however it is spelled in the contract; the configuration is taken at its word. */
+export const meaningOfAnyCase = <S extends string>(
+  word: string | null,
+  configured: Readonly<Record<string, S>>,
+  contract: Readonly<Record<string, S>>,
+): S | 'UNKNOWN' => {
+  const meant = meaningOf(word, configured)
+  if (meant !== 'UNKNOWN' || word === null) return meant
+  const spelled = Object.keys(contract).find((known) => known.toLowerCase() === word.toLowerCase())
+  return meaningOf(spelled ?? null, contract)
+}
+
+export const sameNumber = (left: Decimal, right: Decimal): boolean => new Big(left).eq(right)
+
+export const sameMoney = (left: Money, right: Money | null | undefined): boolean =>
+  !!right && left.currency === right.currency && sameNumber(left.amount, right.amount)
+
+/** Addresses as one text to compare; what is absent, empty or false says the same. */
+export const addressesText = (addresses: readonly Address[] = []): string =>
+  JSON.stringify(
+    addresses.map(({ type, default: isDefault, ...place }) => [type, isDefault ?? false, placeText(place)]),
+  )
+
+/** One address the same way. */
+export const placeText = (place: PostalAddress): string => {
+  const { street, city, province, postalCode, country } = place
+  return JSON.stringify([street, city, province, postalCode, country].map((part) => part || null))
 }
 
 /** Contacts as one text to compare; what is absent, empty or false says the same. */

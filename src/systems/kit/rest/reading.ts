@@ -21,6 +21,8 @@ export interface Source<T extends RecordType> {
   readonly place: readonly string[]
   /** And in the order of changes, the time of the change first; absent: the system does not tell of changes so. */
   readonly changed?: readonly string[]
+  /** Parameters that narrow what is listed and polled; records read by key are not held to them. */
+  readonly only?: Readonly<Record<string, string>>
   /** The filter as query parameters. */
   readonly filter: (filter: ListFilter) => Outcome<Record<string, string>>
 }
@@ -261,7 +263,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     async ({ first, after, filter }: ListQuery, context: CallContext): Promise<Outcome<ListPage<T>>> => {
       const query = source.filter(filter ?? {})
       if (!query.ok) return query
-      return outcomeOf(() => listPage(source, query.value, first, after, context))
+      return outcomeOf(() => listPage(source, { ...source.only, ...query.value }, first, after, context))
     }
 
   /**
@@ -325,6 +327,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     const { items, hasMore, at } = await client.getPage(
       source.path,
       {
+        ...source.only,
         updatedSince: from.since,
         limit: String(settings.pageLimit),
         ...(settings.paging === 'page' ? { page: String(from.page ?? 1) } : {}),

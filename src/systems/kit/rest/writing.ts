@@ -2,6 +2,8 @@
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../../failure.ts'
 import type {
   ActionInput,
+  CallContext,
+  Extra,
   UpdateOf,
   VendorRequest,
   Verdict,
@@ -36,15 +38,26 @@ export interface Creation<Input, T extends RecordType> {
   readonly findBy?: string | null
   /** Where a refusal names the document that has the reference already. */
   readonly duplicateDetail: string
+  /** See `WriteAction`. */
+  readonly takes?: readonly Extra[]
   /** What speaks against sending this. */
   refuse?(input: Input): SourceFailure | undefined
-  body(input: Input, externalReference: string): Record<string, unknown>
+  body(input: Input, externalReference: string, write: WriteContext): Record<string, unknown>
 }
 
 export interface Change<Changes, T extends RecordType> {
   readonly source: Source<T>
+  /** See `WriteAction`. */
+  readonly takes?: readonly Extra[]
   refuse?(changes: Changes): SourceFailure | undefined
   body(changes: Changes): Record<string, unknown>
+  /**
+   * An object in a body replaces the one that is there, so that the rest of it must be sent along: it is read before.
+   * The preview shows only what is changed.
+   */
+  readonly whole?: boolean
+  /** Where only the present record tells what speaks against the change: it is read before anything is sent. */
+  refuseFor?(changes: Changes): ((record: RecordTypes[T]) => SourceFailure | undefined) | undefined
   /** The names of the changed fields that the record does not show; none: the change has taken effect. */
   missing(record: RecordTypes[T], changes: Changes): readonly string[]
 }
@@ -101,6 +114,7 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
     referenceOf,
     findBy = 'externalRef',
     duplicateDetail,
+    takes = [],
     refuse,
     body,
   }: Creation<Input, T>): WriteAction<Input, T> => {
@@ -108,10 +122,11 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
       method: 'POST',
       path,
       headers: headers(write),
-      body: JSON.stringify(body(input, write.externalReference)),
+      body: JSON.stringify(body(input, write.externalReference, write)),
     })
     return {
       preview,
+      takes,
 
       async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
         const refused = refuse?.(input)
@@ -165,8 +180,11 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
 
   const update = <Changes, T extends RecordType>({
     source,
+    takes = [],
     refuse,
+    refuseFor,
     body,
+    whole = false,
     missing,
   }: Change<Changes, T>): WriteAction<UpdateOf<Changes>, T> => {
     const preview = (
@@ -178,15 +196,39 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
       headers: headers(write, expectedVersion),
       body: JSON.stringify(body(changes)),
     })
+    /** @throws SourceError where nothing is sent */
+    const request = async (
+      input: UpdateOf<Changes>,
+      write: WriteContext,
+      context: CallContext,
+    ): Promise<VendorRequest> => {
+      const plain = preview(input, write)
+      const completed = whole && Object.values(body(input.changes)).some(isObject)
+      const refuseRecord = refuseFor?.(input.changes)
+      if (!completed && !refuseRecord) return plain
+      const present = await client.get(plain.path, {}, context)
+      const record = source.read(present.data)
+      if (!record.ok) throw new SourceError(record.failure)
+      const refused = refuseRecord?.(record.value)
+      if (refused) throw new SourceError(refused)
+      if (!completed) return plain
+      const there = present.verbatim()
+      const filled = Object.entries(body(input.changes)).map(([name, value]) => [
+        name,
+        mergedInto(isObject(there) ? there[name] : undefined, value),
+      ])
+      return { ...plain, body: JSON.stringify(Object.fromEntries(filled)) }
+    }
     return {
       preview,
+      takes,
 
       async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
         const refusal = refuse?.(input.changes)
         const refused = refusal ? fail(refusal) : refusedTarget(source.type, input)
         if (refused) return refused
         return outcomeOf(async () =>
-          changed(source, input.key, await client.write(preview(input, write), context)),
+          changed(source, input.key, await client.write(await request(input, write, context), context)),
         )
       },
 
@@ -257,6 +299,18 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
   }
 
   return { create, update, action }
+}
+
+type Members = Readonly<Record<string, unknown>>
+
+/** Neither a list nor a number that keeps its digits. */
+const isObject = (value: unknown): value is Members =>
+  typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+
+const mergedInto = (there: unknown, changes: unknown): unknown => {
+  if (!isObject(there) || !isObject(changes)) return changes
+  const changed = Object.entries(changes).map(([name, value]) => [name, mergedInto(there[name], value)])
+  return { ...there, ...Object.fromEntries(changed) }
 }
 
 const vendorStateOf = (record: RecordTypes[RecordType]): string => {
