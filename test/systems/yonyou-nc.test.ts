@@ -17,6 +17,8 @@ import {
   type YonyouNcSimulatorOptions,
 } from '../../src/systems/yonyou-nc/simulator.ts'
 
+import { startWire } from './wire.ts'
+
 const SECRET = 'S3cret-密钥'
 const call = { caller: gatewayCaller }
 const REFERENCE = '0123456789abcdef0123456789abcdef'
@@ -93,6 +95,18 @@ const newOrder: OrderCreate = {
   comments: '加急 🚚',
   lines: [{ product: 'A00003', quantity: '2.5', unitPrice: '356.50', discountPercent: '5' }],
 }
+
+/** Nine orders in the vendor's tables, made one a day. */
+const ALL_ORDERS = Array.from({ length: 9 }, (_, at) => ({
+  so_saleorder: {
+    vbillcode: `SO-${at + 1}`,
+    fstatusflag: 2,
+    dbilldate: `2026-05-0${at + 1} 10:00:00`,
+    creationtime: `2026-05-0${at + 1} 10:00:00`,
+    ts: '2026-06-01 10:00:00',
+  },
+  so_saleorder_b: [{ crowno: '10', nqtunitnum: 1 }],
+}))
 
 /** The save answered with these words instead of being carried out. */
 const says = (code: string, message: string, match = SAVE) => ({
@@ -321,6 +335,78 @@ describe('reading', () => {
       expect(keys).toEqual(oldestFirst)
       expect(second.hasMore).toBe(false)
     }
+  })
+
+  test.each([
+    ['oldest', (rows: unknown[]) => rows],
+    ['newest', (rows: unknown[]) => rows.toReversed()],
+  ])('whichever way round the server answers (%s first), lists begin with the newest', async (_, turn) => {
+    const { simulator, open } = await setUp()
+    // Turns the whole of what the server has, and cuts the page that was asked for out of it.
+    await using turned = await startWire(simulator.url, (answer, { line, body }) => {
+      if (!line.includes(QUERY)) return answer
+      const { pageIndex, pageSize } = JSON.parse(body.toString('utf8'))
+      const said = JSON.parse(answer.body.toString('utf8'))
+      const all = turn(ALL_ORDERS)
+      said.data = {
+        total: all.length,
+        rows: all.slice((pageIndex - 1) * pageSize, pageIndex * pageSize),
+      }
+      return { ...answer, body: Buffer.from(JSON.stringify(said)) }
+    })
+    const { order } = open({ baseUrl: turned.url, pageLimit: 4 })
+    const first = value(await order.list?.({ first: 5 }, call))
+    const after = first.items.at(-1)?.position
+    const second = value(await order.list?.({ first: 9, after }, call))
+    const keys = [...first.items, ...second.items].map(({ record }) => record.key)
+    expect(keys).toEqual(['SO-9', 'SO-8', 'SO-7', 'SO-6', 'SO-5', 'SO-4', 'SO-3', 'SO-2', 'SO-1'])
+    expect(second.hasMore).toBe(false)
+  })
+
+  test('an order says who is billed, how it is paid, its approval, taxes and where it comes from', async () => {
+    const { world, open } = await setUp()
+    const { order } = open({ orders: { lineCustom: { project: 'vbdef3' } } })
+    changeOrder(world, orderIn(world, 3), {
+      userFields: {
+        cpaytermid: '0002',
+        vsrccode: 'BJ2026-7',
+        vctcode: 'HT-9',
+        '0.vbdef3': 'P-1',
+        '0.vrownote': '轻放',
+      },
+    })
+    const [billed, other] = (await order.readMany([numberOf(1), numberOf(3)], call)).map(value)
+    // Order 1 of the seed is delivered and billed; 100 × 12.80 and 13 per cent of tax.
+    expect(billed).toMatchObject({
+      documentType: '30-01',
+      approvalStatus: 'APPROVED',
+      billingStatus: 'COMPLETE',
+      billTo: { key: 'C20001' },
+      shipTo: { key: 'C20001' },
+      holds: [],
+      createdBy: 'demo',
+      precededBy: null,
+    })
+    expect(billed?.lines[0]).toMatchObject({
+      taxRate: '13',
+      net: { amount: '1280' },
+      gross: { amount: '1446.4' },
+      invoiced: { value: '100' },
+      returned: { value: '0' },
+    })
+    expect(other).toMatchObject({
+      billingStatus: 'NONE',
+      payment: { terms: '0002' },
+      precededBy: [
+        { type: 'CONTRACT', number: 'HT-9' },
+        { type: 'QUOTATION', number: 'BJ2026-7', vendorType: '4310' },
+      ],
+    })
+    expect(other?.lines[0]).toMatchObject({ comments: '轻放', customFields: { project: 'P-1' } })
+    changeOrder(world, orderIn(world, 3), { userFields: { fstatusflag: '3' } })
+    expect(value((await order.readMany([numberOf(3)], call))[0])?.holds).toEqual([
+      { type: 'OTHER', code: '3', text: '冻结' },
+    ])
   })
 
   test('lists of one customer and of a part of a name; what cannot be asked for is refused', async () => {
@@ -558,7 +644,7 @@ describe('writing', () => {
 
 describe('tokens and bad days', () => {
   test('a hundred callers share one token; one that has ended is replaced once, for writes too', async () => {
-    const { customer, create, simulator, called } = await setUp()
+    const { customer, create, simulator, called } = await setUp({ timeoutMs: 20_000 })
     const read = await Promise.all(Array.from({ length: 100 }, () => customer.readMany(['C20001'], call)))
     expect(new Set(read.map(([one]) => value(one)?.key))).toEqual(new Set(['C20001']))
     expect(called(/accesstoken/)).toHaveLength(1)
@@ -654,6 +740,158 @@ describe('tokens and bad days', () => {
       status: 'SHIPPED',
       fulfilmentStatus: 'COMPLETE',
     })
+  })
+})
+
+describe('changing and approving an order', () => {
+  /** An order that is not approved: only those may be changed. */
+  const free = async (setup: Setup = {}) => {
+    const set = await setUp(setup)
+    const { order } = set
+    if (!order.update || !order.actions?.confirm || !order.actions.unapprove) throw new Error('actions')
+    changeOrder(set.world, orderIn(set.world, 3), { confirmed: false })
+    return {
+      ...set,
+      update: order.update,
+      confirm: order.actions.confirm,
+      unapprove: order.actions.unapprove,
+    }
+  }
+
+  test('names the order with its ts, changes what is asked for and nothing else', async () => {
+    const { world, update, order, simulator } = await free({
+      config: { orders: { custom: { project: 'vdef7' } } },
+    })
+    const version = value((await order.readMany([numberOf(3)], call))[0])?.version ?? ''
+    const changes = {
+      dueDate: '2026-09-09',
+      comments: '改期 🧾',
+      paymentTerms: '0003',
+      customFields: { project: 'P' },
+    }
+    const input = { key: numberOf(3), expectedVersion: version, changes }
+    const before = orderIn(world, 3)
+    simulator.clearCalls()
+    expect(value(await update.send(input, write, call))).toMatchObject({
+      key: numberOf(3),
+      reached: 'saved',
+      record: {
+        dueDate: '2026-09-09',
+        comments: '改期 🧾',
+        payment: { terms: '0003' },
+        customFields: { project: 'P' },
+      },
+    })
+    expect(orderIn(world, 3).lines).toEqual(before.lines)
+    expect(simulator.calls.map((line) => line.split('/').at(-1))).toEqual(['query', 'update', 'query'])
+    expect(value(await update.verify(input, write, call))).toMatchObject({ effect: 'done' })
+    const preview = update.preview(input, write)
+    expect(preview.path).toBe('/nccloud/api/so/saleorder/update')
+    for (const part of ['改期 🧾', '0003', '"vdef7":"P"']) expect(preview.body).toContain(part)
+  })
+
+  test('a stale version, an approved order and an unknown field are refused', async () => {
+    const { update, confirm } = await free()
+    const input = { key: numberOf(3), changes: { comments: 'x' } }
+    const stale = { ...input, expectedVersion: '2020-01-01 00:00:00' }
+    expect(failure(await update.send(stale, write, call))).toMatchObject({
+      kind: 'conflict',
+      currentVersion: expect.stringMatching(/^\d{4}-/),
+    })
+    const custom = { key: numberOf(3), changes: { customFields: { colour: 'red' } } }
+    expect(failure(await update.send(custom, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('"colour"'),
+    })
+    expect(failure(await update.send({ ...input, key: 'none' }, write, call)).kind).toBe('not-found')
+    value(await confirm.send({ key: numberOf(3) }, { ...write, externalReference: 'a'.repeat(32) }, call))
+    expect(failure(await update.send(input, write, call))).toMatchObject({
+      kind: 'rejected',
+      message: '审批中或审批通过的单据不能修改',
+    })
+  })
+
+  test('a change whose answer was lost is found in the order', async () => {
+    const { update, simulator } = await free()
+    const input = { key: numberOf(3), changes: { comments: '晚到' } }
+    expect(value(await update.verify(input, write, call))).toMatchObject({
+      effect: 'none',
+      proven: false,
+      evidence: expect.stringContaining('comments not as asked for'),
+    })
+    simulator.setFaults([{ kind: 'drop-after', match: '/update', times: 1 }])
+    expect(failure(await update.send(input, write, call)).kind).toBe('unknown-outcome')
+    expect(value(await update.verify(input, write, call))).toMatchObject({ effect: 'done' })
+    // Sent again all the same, its busi_id is refused, and the order says that it was done.
+    expect(value(await update.send(input, write, call)).record?.comments).toBe('晚到')
+  })
+
+  test('approves an order and takes the approval back, each once', async () => {
+    const { confirm, unapprove, world, called } = await free()
+    const input = { key: numberOf(3) }
+    expect(value(await confirm.send(input, write, call))).toMatchObject({
+      reached: 'effective',
+      record: { status: 'CONFIRMED', approvalStatus: 'APPROVED' },
+    })
+    expect(value(await confirm.send(input, write, call)).record?.status).toBe('CONFIRMED')
+    expect(called(/\/approve$/)).toHaveLength(1)
+    const back = { ...write, externalReference: 'b'.repeat(32) }
+    expect(value(await unapprove.send(input, back, call)).record?.status).toBe('NEW')
+    expect(value(await unapprove.verify(input, back, call))).toMatchObject({ effect: 'done' })
+    expect(orderIn(world, 3).confirmed).toBe(false)
+    const delivered = { ...write, externalReference: 'c'.repeat(32) }
+    expect(failure(await unapprove.send({ key: numberOf(2) }, delivered, call))).toMatchObject({
+      kind: 'rejected',
+      message: '订单已有出库，不能取消审批',
+    })
+  })
+
+  test('where approval is a flow, the order waits for people', async () => {
+    const { confirm } = await free({ simulator: { approval: true } })
+    expect(failure(await confirm.send({ key: numberOf(3) }, write, call))).toMatchObject({
+      kind: 'awaiting-approval',
+      vendorReference: numberOf(3),
+    })
+  })
+
+  test('an installation without these interfaces does not offer them', async () => {
+    const { open } = await free()
+    const { order } = open({ orders: { updatePath: null, approvePath: null, unapprovePath: null } })
+    expect(order.update).toBeUndefined()
+    expect(order.actions).toEqual({})
+  })
+})
+
+describe('checking the configuration', () => {
+  test('what fits has nothing to say; fields and filters that do not are named', async () => {
+    const { adapter, open } = await setUp()
+    expect(value(await adapter.checkConfiguration?.(call))).toEqual([])
+    const wrong = open({
+      customers: { custom: { region: 'def99' } },
+      products: { code: 'materialcode' },
+      orders: { changedFrom: 'since' },
+    })
+    expect(value(await wrong.adapter.checkConfiguration?.(call))).toEqual([
+      '/nccloud/api/uapbd/customermanage/customer/query: no row has "def99" (region)',
+      'rejected (1000000002): 参数materialcode不存在',
+      'rejected (1000000002): 参数since不存在',
+    ])
+  })
+
+  test('a server that overlooks a filter is found out', async () => {
+    const { simulator, open } = await setUp()
+    await using lax = await startWire(simulator.url, (answer, { line }) => {
+      if (!line.includes(QUERY)) return answer
+      const said = JSON.parse(answer.body.toString('utf8'))
+      said.data = { total: 1, rows: ALL_ORDERS.slice(0, 1) }
+      return { ...answer, body: Buffer.from(JSON.stringify(said)) }
+    })
+    const told = value(await open({ baseUrl: lax.url }).adapter.checkConfiguration?.(call))
+    expect(told).toEqual(
+      ['vbillcode', 'ccustomerid', 'vdef20', 'ts_begin'].map(
+        (name) => `${QUERY} does not filter by "${name}"`,
+      ),
+    )
   })
 })
 

@@ -8,15 +8,15 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
-import { fieldText } from '../kit/named-fields.ts'
-import { type ReadPage, walk, walkBack } from '../kit/rows.ts'
+import { field, fieldText } from '../kit/named-fields.ts'
+import { walk, walkBack } from '../kit/rows.ts'
 import { readChanges } from '../kit/stamped-changes.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import type { Key, Order, RecordTypes } from '../records.ts'
-import { type Conditions, createNcClient, type NcClient } from './client.ts'
+import { type Conditions, createNcClient, type NcClient, type Page } from './client.ts'
 import type { YonyouNcConfig } from './config.ts'
 import { createMapping, headOf, stampOf, stampText } from './mapping.ts'
-import { createOrder } from './order-create.ts'
+import { orderWrites } from './order-writes.ts'
 
 export const createYonyouNc: CreateAdapter<YonyouNcConfig> = (config, context): Adapter => {
   const client = createNcClient(config, context)
@@ -30,24 +30,32 @@ export const createYonyouNc: CreateAdapter<YonyouNcConfig> = (config, context): 
     ts: config.orders.fields.ts,
     within: (row) => headOf(row, config),
     customerField: config.orders.fields.customer,
+    madeAt: (row) => {
+      const head = headOf(row, config)
+      const { createdAt, orderDate } = config.orders.fields
+      return fieldText(head, createdAt) ?? fieldText(head, orderDate)
+    },
     read: map.order,
+  })
+
+  const customers = source<'customer'>(base, {
+    ...config.customers,
+    codeField: config.customers.fields.code,
+    ts: config.customers.fields.ts,
+    read: map.customer,
+  })
+  const products = source<'product'>(base, {
+    ...config.products,
+    codeField: config.products.fields.code,
+    ts: config.products.fields.ts,
+    read: map.product,
   })
 
   return {
     kind: 'yonyou-nc',
     ports: {
-      customer: source<'customer'>(base, {
-        ...config.customers,
-        codeField: config.customers.fields.code,
-        ts: config.customers.fields.ts,
-        read: map.customer,
-      }).port as RecordPort<'customer'>,
-      product: source<'product'>(base, {
-        ...config.products,
-        codeField: config.products.fields.code,
-        ts: config.products.fields.ts,
-        read: map.product,
-      }).port as RecordPort<'product'>,
+      customer: customers.port as RecordPort<'customer'>,
+      product: products.port as RecordPort<'product'>,
       order: {
         ...(orders.port as RecordPort<'order'>),
         lookups: {
@@ -55,12 +63,13 @@ export const createYonyouNc: CreateAdapter<YonyouNcConfig> = (config, context): 
           byNumber: orders.lookup(config.orders.code, (order: Order) => order.key),
           byCustomer: orders.lookup(config.orders.customer, (order: Order) => order.customer ?? null),
         },
-        create: createOrder({
+        ...orderWrites({
           client,
           config,
           map,
           byReference: (reference, call) =>
             orders.find({ [config.externalReferenceField]: [reference] }, call),
+          rowOf: orders.rowOf,
         }),
       },
     },
@@ -70,6 +79,23 @@ export const createYonyouNc: CreateAdapter<YonyouNcConfig> = (config, context): 
         await client.page(config.customers.path, { pk_org: [config.org] }, 1, 1, call)
         const host = new URL(config.baseUrl).host
         return { detail: `NC Cloud ${config.bizCenter}, organisation ${config.org}, at ${host}` }
+      }),
+    checkConfiguration: (call) =>
+      outcomeOf(async () => {
+        const sentences: string[] = []
+        const checks = [
+          () => customers.check([], call),
+          () => products.check([], call),
+          () => orders.check([config.orders.customer, config.externalReferenceField], call),
+        ]
+        for (const check of checks) {
+          const told = await outcomeOf(check)
+          if (told.ok) sentences.push(...told.value)
+          else if (told.failure.kind === 'unavailable' || told.failure.kind === 'unauthorized') {
+            throw new SourceError(told.failure)
+          } else sentences.push(failureText(told.failure))
+        }
+        return sentences
       }),
     async close() {
       client.close()
@@ -98,8 +124,12 @@ interface SourceOptions<T extends Held> {
   readonly codeField: string | null
   readonly ts: string | null
   readonly customerField?: string | null
-  /** The server answers with the oldest first. */
-  readonly newestLast?: boolean
+  /** The server answers with the oldest first; absent: where `madeAt` is given, the rows tell. */
+  readonly newestLast?: boolean | undefined
+  /** When a row was made, as comparable text. */
+  readonly madeAt?: (row: unknown) => string | null
+  /** Our names of custom fields, and the vendor's. */
+  readonly custom: Readonly<Record<string, string>>
   /** The part of a row that has these fields. */
   readonly within?: (row: unknown) => unknown
   read(row: unknown): Outcome<RecordTypes[T]>
@@ -174,6 +204,18 @@ function source<T extends Held>({ client, config, skip }: Base, options: SourceO
     ...(upTo === null ? {} : { [options.changedTo]: stampText(upTo) }),
   })
 
+  /** Whether a list is to be read from its end. Where rows are not counted, the end cannot be found. */
+  const isNewestLast = async (page: (number: number, size: number) => Promise<Page>): Promise<boolean> => {
+    const { madeAt, newestLast } = options
+    if (!madeAt || newestLast === false) return false
+    const begin = await page(1, config.pageLimit)
+    if (!begin.isCounted || newestLast) return begin.isCounted
+    const end = await page(Math.max(1, Math.ceil(begin.rowCount / config.pageLimit)), config.pageLimit)
+    const at = (row: unknown) => (row === undefined ? null : madeAt((row as ReturnType<typeof flat>).row))
+    const [first, last] = [at(begin.rows[0]), at(end.rows.at(-1))]
+    return first !== null && last !== null && first < last
+  }
+
   const port = {
     batchLimit: config.batchLimit,
     readMany,
@@ -186,10 +228,14 @@ function source<T extends Held>({ client, config, skip }: Base, options: SourceO
           const page = await client.page(path, conditions, number, size, context)
           return { ...page, rows: page.rows.map(flat) }
         }
-        const begin = after === undefined && options.newestLast ? await ask(1, config.pageLimit) : undefined
-        const page: ReadPage = async (number, size) =>
-          begin && number === 1 ? begin : await ask(number, size)
-        const isBackwards = begin?.isCounted ?? after?.startsWith(BACKWARDS) ?? false
+        const pages = new Map<number, Awaited<ReturnType<typeof ask>>>()
+        const page = async (number: number, size: number) => {
+          const read = pages.get(number) ?? (await ask(number, size))
+          pages.set(number, read)
+          return read
+        }
+        const isBackwards =
+          after?.startsWith(BACKWARDS) ?? (after === undefined && (await isNewestLast(page)))
         const place = isBackwards ? after?.slice(BACKWARDS.length) : after
         const rows = (isBackwards ? walkBack : walk)(page, config.pageLimit, CODE, place)
         for await (const { row, position: here } of rows) {
@@ -255,6 +301,48 @@ function source<T extends Held>({ client, config, skip }: Base, options: SourceO
           return keys.map((key) => ok(newestFirst(groups.get(key) ?? [])))
         },
       }
+    },
+
+    /** The row that a record is made of; null where there is none. */
+    async rowOf(key: Key, context: CallContext): Promise<Outcome<unknown>> {
+      if (!isCode(key)) return ok(null)
+      const rows = await outcomeOf(() => having(options.code, [key], context))
+      return rows.ok ? ok(rows.value.find((row) => codeOf(row) === key) ?? null) : rows
+    },
+
+    /**
+     * What of the configuration this interface contradicts: fields that no row of its first page has, and filters
+     * that it overlooks. A field without a value may be left out by the server, so only those of every row are told.
+     * @throws SourceError
+     */
+    async check(filters: readonly string[], context: CallContext): Promise<readonly string[]> {
+      const sentences: string[] = []
+      const { rows } = await client.page(path, fixed, 1, Math.min(20, config.pageLimit), context)
+      const nameless = rows.filter((row) => codeOf(row) === null).length
+      if (nameless > 0) sentences.push(`${path}: ${nameless} rows without "${options.codeField}"`)
+      for (const row of rows) {
+        const record = read(row)
+        if (record.ok) continue
+        sentences.push(`${path}: ${failureText(record.failure)}`)
+        break
+      }
+      for (const [own, name] of Object.entries(options.custom)) {
+        if (rows.length > 0 && rows.every((row) => field(within(row), name) === undefined)) {
+          sentences.push(`${path}: no row has "${name}" (${own})`)
+        }
+      }
+      const nobody = 'no-such-value-0'
+      const tried = rows.length === 0 ? [] : [options.code, ...filters]
+      for (const parameter of tried) {
+        const found = await client.page(path, { ...fixed, [parameter]: [nobody] }, 1, 1, context)
+        if (found.rows.length > 0) sentences.push(`${path} does not filter by "${parameter}"`)
+      }
+      if (options.changedFrom !== null && rows.length > 0) {
+        const later = changedWithin(BigInt(Math.floor(Date.now() / 1000) + 10 * 365 * 86_400), null)
+        const found = await client.page(path, later, 1, 1, context)
+        if (found.rows.length > 0) sentences.push(`${path} does not filter by "${options.changedFrom}"`)
+      }
+      return sentences
     },
 
     /** The one record that meets the conditions; a server that overlooks them answers with others. */

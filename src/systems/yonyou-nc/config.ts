@@ -5,6 +5,8 @@ import { isTimeZone } from '../kit/clock.ts'
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const path = (standard: string, what: string) =>
   z.string().startsWith('/nccloud/api/').default(standard).describe(what)
+const pathOrNone = (standard: string, what: string) =>
+  z.string().startsWith('/nccloud/api/').nullable().default(standard).describe(`${what}; null: there is none`)
 const parameter = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
 const parameterOrNone = (standard: string | null, what: string) =>
   z.string().min(1).nullable().default(standard).describe(`${what}; null: there is none`)
@@ -46,6 +48,7 @@ export const CUSTOMER_FIELDS = {
   currency: null,
   creditLimit: null,
   paymentTerms: null,
+  parent: 'pk_customer_main',
   enabled: 'enablestate',
   createdAt: 'creationtime',
   updatedAt: 'modifiedtime',
@@ -56,6 +59,10 @@ export const PRODUCT_FIELDS = {
   name: 'name',
   foreignName: 'ename',
   barcode: 'materialbarcode',
+  description: 'memo',
+  specification: 'materialspec',
+  model: 'materialtype',
+  category: 'pk_marbasclass',
   unit: 'pk_measdoc',
   enabled: 'enablestate',
   createdAt: 'creationtime',
@@ -63,13 +70,23 @@ export const PRODUCT_FIELDS = {
   ts: 'ts',
 } as const
 export const ORDER_FIELDS = {
+  id: 'csaleorderid',
   number: 'vbillcode',
+  documentType: 'vtrantypecode',
+  channel: 'cchanneltypeid',
   company: 'pk_org',
   customer: 'ccustomerid',
   orderDate: 'dbilldate',
   status: 'fstatusflag',
   currency: 'corigcurrencyid',
   gross: 'ntotalorigmny',
+  billTo: 'cinvoicecustid',
+  receiver: 'chreceivecustid',
+  paymentTerms: 'cpaytermid',
+  paymentMethod: 'cbalancetypeid',
+  paid: 'nreceivedmny',
+  approvedAt: 'taudittime',
+  createdBy: 'billmaker',
   comments: 'vnote',
   createdAt: 'creationtime',
   updatedAt: 'modifiedtime',
@@ -83,7 +100,15 @@ export const LINE_FIELDS = {
   quantity: 'nqtunitnum',
   price: 'nqtorigprice',
   discountRate: 'nitemdiscountrate',
+  taxRate: 'ntaxrate',
   net: 'norigmny',
+  gross: 'norigtaxmny',
+  comments: 'vrownote',
+  invoiced: 'ntotalinvoicenum',
+  returned: 'ntotalreturnnum',
+  contract: 'vctcode',
+  source: 'vsrccode',
+  sourceType: 'vsrctype',
   rate: 'nexchangerate',
   warehouse: 'csendstordocid',
   dueDate: 'dsenddate',
@@ -246,18 +271,28 @@ export const yonyouNcConfig = z
         savePath: path('/nccloud/api/so/saleorder/save', 'Interface that saves a sales order'),
         code: parameter('vbillcode', 'Parameter for order numbers'),
         customer: parameter('ccustomerid', 'Parameter for customer codes'),
+        updatePath: pathOrNone(
+          '/nccloud/api/so/saleorder/update',
+          'Interface that changes a sales order that is not approved',
+        ),
+        approvePath: pathOrNone('/nccloud/api/so/saleorder/approve', 'Interface that approves a sales order'),
+        unapprovePath: pathOrNone(
+          '/nccloud/api/so/saleorder/unapprove',
+          'Interface that takes an approval back',
+        ),
         newestLast: z
           .boolean()
-          .default(true)
+          .optional()
           .describe(
-            'The server answers with the oldest order first: lists are then read from their end, where it counts its rows',
+            'The server answers with the oldest order first: lists are then read from their end, where it counts its rows; absent: the dates of its first and last order tell',
           ),
         ...changes,
         head: parameter('so_saleorder', 'Name of the head in an order'),
         lines: parameter('so_saleorder_b', 'Name of the lines in an order'),
         fields: fieldsOf(ORDER_FIELDS, 'the head of an order'),
         lineFields: fieldsOf(LINE_FIELDS, 'a line of an order'),
-        custom: customFields('an order, also when one is created'),
+        custom: customFields('an order, also when one is created or changed'),
+        lineCustom: customFields('an order line, for example vbdef3, also when one is created'),
       })
       .prefault({})
       .describe('Sales orders'),

@@ -9,8 +9,9 @@ import { fail, type Outcome, ok, SourceError } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
 import { isDecimal } from '../kit/json.ts'
 import { field, fieldText, pick } from '../kit/named-fields.ts'
-import type { OrderCreate, WriteContext } from '../port.ts'
+import type { OrderChanges, OrderCreate, WriteContext } from '../port.ts'
 import type {
+  ApprovalStatus,
   Customer,
   CustomFields,
   Decimal,
@@ -20,6 +21,7 @@ import type {
   OrderStatus,
   Product,
   Quantity,
+  Reference,
   SubStatus,
 } from '../records.ts'
 import type { YonyouNcConfig } from './config.ts'
@@ -59,6 +61,7 @@ const customerSchema = z.object({
   currency: text,
   creditLimit: decimal,
   paymentTerms: text,
+  parent: text,
   enabled: text,
   createdAt: text,
   updatedAt: text,
@@ -69,6 +72,10 @@ const productSchema = z.object({
   name: text,
   foreignName: text,
   barcode: text,
+  description: text,
+  specification: text,
+  model: text,
+  category: text,
   unit: text,
   enabled: text,
   createdAt: text,
@@ -77,12 +84,21 @@ const productSchema = z.object({
 })
 const orderSchema = z.object({
   number: code,
+  documentType: text,
+  channel: text,
   company: text,
   customer: text,
   orderDate: day,
   status: text,
   currency: text,
   gross: decimal,
+  billTo: text,
+  receiver: text,
+  paymentTerms: text,
+  paymentMethod: text,
+  paid: decimal,
+  approvedAt: text,
+  createdBy: text,
   comments: text,
   createdAt: text,
   updatedAt: text,
@@ -96,7 +112,15 @@ const lineSchema = z.object({
   quantity: given,
   price: decimal,
   discountRate: decimal,
+  taxRate: decimal,
   net: decimal,
+  gross: decimal,
+  comments: text,
+  invoiced: decimal,
+  returned: decimal,
+  contract: text,
+  source: text,
+  sourceType: text,
   rate: decimal,
   warehouse: text,
   dueDate: day,
@@ -122,6 +146,8 @@ export interface Mapping {
   order(row: unknown): Outcome<Order>
   /** Body of the save interface, or why this configuration cannot say what is asked for. */
   orderBody(input: OrderCreate, write: WriteContext): Outcome<string>
+  /** Body of the update interface. @param row The order as it stands: its ids, and the `ts` that guards it. */
+  changesBody(changes: OrderChanges, row: unknown): Outcome<string>
 }
 
 /** The head of an order as the interfaces answer it, beside its lines or around them. */
@@ -169,7 +195,8 @@ export function createMapping(config: YonyouNcConfig): Mapping {
   /** 1 not yet in use, 2 in use, 3 stopped. */
   const isEnabled = (state: string | null): boolean | null => (state === null ? null : state === '2')
 
-  const orderLine = (line: Line, index: number, currency: string | null): OrderLine => {
+  const orderLine = (line: Line, row: unknown, index: number, currency: string | null): OrderLine => {
+    const part = (value: Decimal | null) => (value === null ? null : quantity(value, line.unit))
     const number = line.number ?? String(index + 1)
     const price = money(line.price, currency)
     const discount = line.discountRate === null ? null : new Big(100).minus(line.discountRate)
@@ -179,14 +206,34 @@ export function createMapping(config: YonyouNcConfig): Mapping {
       product: line.product,
       sku: line.product,
       ordered: quantity(line.quantity, line.unit),
-      delivered: line.shipped === null ? null : quantity(line.shipped, line.unit),
+      delivered: part(line.shipped),
+      invoiced: part(line.invoiced),
+      returned: part(line.returned),
       unitPrice: price && { amount: price, per: '1', taxIncluded: false },
       discountPercent: discount === null || discount.eq(0) ? null : discount.toString(),
+      taxRate: line.taxRate,
       net: money(line.net, currency),
+      gross: money(line.gross, currency),
       warehouse: line.warehouse,
       status: line.status === null ? null : states[line.status] === 'CLOSED' ? 'CLOSED' : 'OPEN',
+      comments: line.comments,
+      ...custom(config.orders.lineCustom, row),
     }
   }
+
+  /** Values under the vendor's names; an unknown name of ours is refused. */
+  const fieldsFrom = (
+    own: Readonly<Record<string, string>>,
+    values: CustomFields | undefined,
+    of: string,
+  ): Outcome<Record<string, string>> => {
+    const entries = Object.entries(values ?? {})
+    const unknown = entries.find(([name]) => !Object.hasOwn(own, name))
+    if (unknown) return cannot(`This system has no custom field "${unknown[0]}" of ${of}.`)
+    return ok(Object.fromEntries(entries.map(([name, value]) => [own[name] ?? name, value ?? ''])))
+  }
+  const customValues = ({ customFields }: { readonly customFields?: CustomFields | undefined }) =>
+    fieldsFrom(config.orders.custom, customFields, 'orders')
 
   return {
     customer(row) {
@@ -204,6 +251,9 @@ export function createMapping(config: YonyouNcConfig): Mapping {
         updatedAt: dateTime(it.updatedAt) ?? dateTime(it.ts),
         name: it.name ?? '',
         type: 'COMPANY',
+        status: enabled === null ? 'UNKNOWN' : enabled ? 'ACTIVE' : 'INACTIVE',
+        vendorStatus: it.enabled,
+        parent: it.parent,
         taxNumber: it.taxNumber,
         phone: it.phone,
         email: it.email,
@@ -225,6 +275,7 @@ export function createMapping(config: YonyouNcConfig): Mapping {
       const parsed = pick(productSchema, names, row)
       if (!parsed.success) return broken('product', row, names.code, parsed.error)
       const it = parsed.data
+      const enabled = isEnabled(it.enabled)
       return ok({
         key: it.code,
         version: it.ts,
@@ -234,8 +285,16 @@ export function createMapping(config: YonyouNcConfig): Mapping {
         name: it.name ?? '',
         foreignName: it.foreignName,
         barcode: it.barcode,
+        description: it.description,
         unit: it.unit,
-        active: isEnabled(it.enabled),
+        active: enabled,
+        status: enabled === null ? 'UNKNOWN' : enabled ? 'ACTIVE' : 'INACTIVE',
+        vendorStatus: it.enabled,
+        category: it.category === null ? null : { key: it.category },
+        specifications: [
+          ...(it.specification === null ? [] : [{ name: '规格', value: it.specification }]),
+          ...(it.model === null ? [] : [{ name: '型号', value: it.model }]),
+        ],
         ...custom(config.products.custom, row),
       })
     },
@@ -255,26 +314,45 @@ export function createMapping(config: YonyouNcConfig): Mapping {
         lines.push(line.data)
       }
       const currency = currencyOf(head.currency)
-      const shipped = shippedOf(lines)
+      const shipped = progressOf(lines, 'shipped')
       return ok({
         key: head.number,
         version: head.ts,
         createdAt: dateTime(head.createdAt),
         updatedAt: dateTime(head.updatedAt) ?? dateTime(head.ts),
         number: head.number,
+        documentType: head.documentType,
+        channel: head.channel,
         company: config.company ?? head.company ?? config.org,
         customer: head.customer,
+        shipTo: head.receiver === null ? null : { key: head.receiver },
+        billTo: head.billTo === null ? null : { key: head.billTo },
         customerReference: fieldText(own, config.customerReferenceField),
         externalReference: fieldText(own, config.externalReferenceField),
         orderDate: head.orderDate,
         dueDate: shared(lines.map((line) => line.dueDate)),
         status: statusOf(head.status === null ? undefined : states[head.status], shipped),
         vendorStatus: head.status,
+        statusSince:
+          head.status === '2' && shipped !== 'COMPLETE' && shipped !== 'PARTIAL'
+            ? dateTime(head.approvedAt)
+            : null,
+        approvalStatus: APPROVAL[head.status ?? ''] ?? null,
         fulfilmentStatus: shipped,
+        billingStatus: progressOf(lines, 'invoiced'),
+        holds:
+          head.status === null
+            ? null
+            : head.status === FROZEN
+              ? [{ type: 'OTHER', code: FROZEN, text: '冻结' }]
+              : [],
+        payment: { method: head.paymentMethod, terms: head.paymentTerms, paid: money(head.paid, currency) },
+        precededBy: sourcesOf(lines),
+        createdBy: head.createdBy,
         totals: { gross: money(head.gross, currency) },
         exchangeRate: shared(lines.map((line) => line.rate)),
         comments: head.comments,
-        lines: lines.map((line, index) => orderLine(line, index, currency)),
+        lines: lines.map((line, index) => orderLine(line, rows.data[index], index, currency)),
         ...custom(config.orders.custom, own),
       })
     },
@@ -286,9 +364,15 @@ export function createMapping(config: YonyouNcConfig): Mapping {
       if (input.customerReference !== undefined && config.customerReferenceField === null) {
         return cannot('This system has no field for the customer’s own reference.')
       }
-      const { custom: own, fields, lineFields } = config.orders
-      const unknown = Object.keys(input.customFields ?? {}).find((name) => !Object.hasOwn(own, name))
-      if (unknown !== undefined) return cannot(`This system has no custom field "${unknown}" of orders.`)
+      const { fields, lineFields } = config.orders
+      const customs = customValues(input)
+      if (!customs.ok) return customs
+      const lineCustoms: Record<string, string>[] = []
+      for (const line of input.lines) {
+        const values = fieldsFrom(config.orders.lineCustom, line.customFields, 'order lines')
+        if (!values.ok) return values
+        lineCustoms.push(values.value)
+      }
       const currency =
         input.currency === undefined
           ? undefined
@@ -299,6 +383,8 @@ export function createMapping(config: YonyouNcConfig): Mapping {
         orderDate: input.orderDate,
         currency,
         comments: input.comments,
+        paymentTerms: input.paymentTerms,
+        paymentMethod: input.paymentMethod,
       })
       const lines = input.lines.map((line, index) =>
         named(lineFields, {
@@ -312,14 +398,11 @@ export function createMapping(config: YonyouNcConfig): Mapping {
               : new Big(100).minus(line.discountPercent).toString(),
           warehouse: line.warehouse,
           dueDate: input.dueDate,
+          comments: line.comments,
         }),
       )
       const missing = [head, ...lines].find((part) => !part.ok)
       if (missing && !missing.ok) return missing
-      const customs = Object.entries(input.customFields ?? {}).map(([name, value]) => [
-        own[name],
-        value ?? '',
-      ])
       return ok(
         JSON.stringify([
           {
@@ -331,18 +414,84 @@ export function createMapping(config: YonyouNcConfig): Mapping {
                 ? {}
                 : { [config.customerReferenceField]: input.customerReference }),
               ...(config.onBehalfOfField === null ? {} : { [config.onBehalfOfField]: write.onBehalfOf }),
-              ...Object.fromEntries(customs),
+              ...customs.value,
               [config.externalReferenceField]: write.externalReference,
             },
-            [config.orders.lines]: lines.map((line) => ({
+            [config.orders.lines]: lines.map((line, index) => ({
               ...standard.line,
               ...(line.ok ? line.value : {}),
+              ...lineCustoms[index],
             })),
           },
         ]),
       )
     },
+
+    changesBody(changes, row) {
+      const { fields, lineFields } = config.orders
+      if (changes.customerReference !== undefined && config.customerReferenceField === null) {
+        return cannot('This system has no field for the customer’s own reference.')
+      }
+      const customs = customValues(changes)
+      if (!customs.ok) return customs
+      const own = headOf(row, config)
+      const known = named(fields, {
+        id: fieldText(own, fields.id) ?? undefined,
+        number: fieldText(own, fields.number) ?? undefined,
+        ts: fieldText(own, fields.ts) ?? undefined,
+        comments: changes.comments,
+        paymentTerms: changes.paymentTerms,
+      })
+      if (!known.ok) return known
+      const { dueDate } = changes
+      const rows = z.array(z.unknown()).safeParse(field(row, config.orders.lines)).data ?? []
+      const lines = (dueDate === undefined ? [] : rows).map((line) =>
+        named(lineFields, { id: fieldText(line, lineFields.id) ?? undefined, dueDate }),
+      )
+      const missing = lines.find((line) => !line.ok)
+      if (missing && !missing.ok) return missing
+      const head = {
+        pk_org: config.org,
+        ...known.value,
+        ...(config.customerReferenceField === null || changes.customerReference === undefined
+          ? {}
+          : { [config.customerReferenceField]: changes.customerReference }),
+        ...customs.value,
+      }
+      return ok(
+        JSON.stringify([
+          {
+            [config.orders.head]: head,
+            ...(lines.length === 0
+              ? {}
+              : { [config.orders.lines]: lines.map((line) => (line.ok ? line.value : {})) }),
+          },
+        ]),
+      )
+    },
   }
+}
+
+const FROZEN = '3'
+/** As `STATES`; before it is handed in nobody has been asked. */
+const APPROVAL: Readonly<Record<string, ApprovalStatus>> = {
+  '2': 'APPROVED',
+  '7': 'PENDING',
+  '8': 'REJECTED',
+}
+
+/** The contract and the document that lines were made from; null where they name none. */
+function sourcesOf(lines: readonly Line[]): Reference[] | null {
+  const found = new Map<string, Reference>()
+  for (const { contract, source, sourceType } of lines) {
+    if (contract !== null) found.set(`contract ${contract}`, { type: 'CONTRACT', number: contract })
+    if (source !== null) {
+      // 4310 销售报价单
+      const type = sourceType === '4310' ? 'QUOTATION' : 'OTHER'
+      found.set(`${sourceType} ${source}`, { type, number: source, vendorType: sourceType })
+    }
+  }
+  return found.size === 0 ? null : [...found.values()]
 }
 
 const cannot = (message: string): Outcome<never> => fail({ kind: 'unsupported', message })
@@ -368,11 +517,11 @@ function shared(values: readonly (string | null)[]): string | null {
   return values.every((value) => value === first) ? first : null
 }
 
-/** By 累计出库数量 of the lines; null where the vendor does not tell it. */
-function shippedOf(lines: readonly Line[]): SubStatus | null {
-  if (lines.length === 0 || lines.some((line) => line.shipped === null)) return null
+/** By 累计出库数量 or 累计开票数量 of the lines; null where the vendor does not tell it. */
+function progressOf(lines: readonly Line[], done: 'shipped' | 'invoiced'): SubStatus | null {
+  if (lines.length === 0 || lines.some((line) => line[done] === null)) return null
   const parts = lines.map((line) => ({
-    shipped: new Big(line.shipped ?? 0),
+    shipped: new Big(line[done] ?? 0),
     ordered: new Big(line.quantity),
   }))
   if (parts.every(({ shipped }) => shipped.eq(0))) return 'NONE'

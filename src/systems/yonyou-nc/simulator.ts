@@ -22,7 +22,7 @@ import {
   type Simulator,
   startSimulatorServer,
 } from '../../simulation/server.ts'
-import { placeOrder } from '../../simulation/trade.ts'
+import { changeOrder, placeOrder } from '../../simulation/trade.ts'
 import type { ErpAccount, ErpItem, ErpOrder, ErpOrderLine, World } from '../../simulation/world.ts'
 
 export interface YonyouNcSimulatorOptions {
@@ -335,6 +335,7 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
     email: account.email,
     corpaddress: account.street,
     pk_currtype: account.currency,
+    pk_customer_main: account.cardCode.includes('-') ? account.cardCode.split('-')[0] : null,
     def3: account.country === 'CN' ? '国内' : '国外',
     enablestate: account.frozen ? 3 : 2,
     creationtime: local(account.createdAt),
@@ -351,6 +352,10 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
     ename: item.foreignName,
     materialbarcode: item.barcode,
     pk_measdoc: item.unit,
+    pk_marbasclass: String(item.group),
+    materialspec: item.foreignName.split(' ').at(-1),
+    materialtype: null,
+    memo: null,
     enablestate: item.active ? 2 : 3,
     creationtime: local(item.createdAt),
     modifiedtime: local(item.updatedAt),
@@ -371,6 +376,15 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
     dbilldate: `${order.docDate} 10:00:00`,
     ccustomerid: order.cardCode,
     cdeptid: '01',
+    cchanneltypeid: null,
+    cinvoicecustid: order.cardCode,
+    chreceivecustid: order.cardCode,
+    cpaytermid: order.userFields.cpaytermid ?? null,
+    cbalancetypeid: order.userFields.cbalancetypeid ?? null,
+    nreceivedmny: 0,
+    billmaker: 'demo',
+    approver: stateOf(order) === 2 ? 'demo' : null,
+    taudittime: stateOf(order) === 2 ? local(order.createdAt) : null,
     corigcurrencyid: order.currency,
     ntotalorigmny: Number(order.gross),
     fstatusflag: stateOf(order),
@@ -395,6 +409,21 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
     nitemdiscountrate: Number(new Big(100).minus(one.discountPercent)),
     ntaxrate: Number(one.taxPercent),
     norigmny: Number(one.total),
+    norigtaxmny: Number(new Big(one.total).times(new Big(100).plus(one.taxPercent)).div(100)),
+    vrownote: order.userFields[`${one.lineNum}.vrownote`] ?? null,
+    vctcode: order.userFields.vctcode ?? null,
+    vsrccode: order.userFields.vsrccode ?? null,
+    vsrctype: order.userFields.vsrccode ? '4310' : null,
+    ntotalinvoicenum: world.find('financeInvoices', 'orderNo', String(order.docNum))
+      ? Number(one.quantity)
+      : 0,
+    ntotalreturnnum: 0,
+    ...Object.fromEntries(
+      Array.from({ length: 20 }, (_, at) => [
+        `vbdef${at + 1}`,
+        order.userFields[`${one.lineNum}.vbdef${at + 1}`] ?? null,
+      ]),
+    ),
     nmny: Number(one.companyTotal),
     nexchangerate: Number(order.rate),
     csendstordocid: one.warehouse,
@@ -431,6 +460,31 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
     return options.bareLists ? part : { total: found.length, rows: part }
   }
 
+  /** Does something for the first call with this number, and refuses the others. */
+  const once = <T>(busiId: string | undefined, work: () => T): T => {
+    if (busiId !== undefined && used.has(busiId)) {
+      throw new Refusal(BUSINESS, `busi_id[${busiId}]重复，请勿重复调用`)
+    }
+    const done = work()
+    if (busiId !== undefined) used.add(busiId)
+    return done
+  }
+  const headOf = (row: Row): Row => (row.so_saleorder ?? {}) as Row
+
+  /** The order that a call speaks of, by its key, if it still has the time of change that the call knows. */
+  const aggregateOf = (body: unknown, own: (row: Row) => Row): ErpOrder => {
+    if (!Array.isArray(body) || body.length !== 1) throw new Refusal(CHECK, '请传入一张销售订单')
+    const { pk_org: org, csaleorderid: id, vbillcode: code, ts } = own(body[0] as Row)
+    if (org !== ORG) throw new Refusal(CHECK, '销售组织不能为空或不存在')
+    const order = world
+      .all('erpOrders')
+      .find((one) => head(one).csaleorderid === id && numberOf(one) === code)
+    if (!order) throw new Refusal(BUSINESS, `销售订单[${code}]不存在`)
+    if (ts !== local(order.updatedAt)) throw new Refusal('1000000007', '单据已被他人修改，请刷新')
+    if (order.cancelled || order.closed) throw new Refusal(BUSINESS, '订单已关闭，不能操作')
+    return order
+  }
+
   return {
     /** `undefined`: there is no such interface. */
     serve(path: string, body: Row, busiId: string | undefined): unknown {
@@ -463,12 +517,29 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
             (row) => row.so_saleorder as Row,
           )
         case '/nccloud/api/so/saleorder/save': {
-          if (busiId !== undefined && used.has(busiId)) {
-            throw new Refusal(BUSINESS, `busi_id[${busiId}]重复，请勿重复调用`)
-          }
-          const saved = save(world, body, options)
-          if (busiId !== undefined) used.add(busiId)
-          return saved.map(aggregate)
+          return once(busiId, () => save(world, body, options).map(aggregate))
+        }
+        case '/nccloud/api/so/saleorder/update':
+          return once(busiId, () => [change(world, aggregateOf(body, headOf), body)].map(aggregate))
+        case '/nccloud/api/so/saleorder/approve':
+        case '/nccloud/api/so/saleorder/unapprove': {
+          const isApproval = path.endsWith('/approve')
+          return once(busiId, () => {
+            const order = aggregateOf(body, (row) => row)
+            const state = stateOf(order)
+            if (isApproval && ![1, 8].includes(state)) throw new Refusal(BUSINESS, '只有自由态的单据才能审批')
+            if (!isApproval && state !== 2) throw new Refusal(BUSINESS, '只有审批通过的单据才能取消审批')
+            if (!isApproval && order.lines.some((one) => !new Big(one.open).eq(one.quantity))) {
+              throw new Refusal(BUSINESS, '订单已有出库，不能取消审批')
+            }
+            const { fstatusflag: _, ...userFields } = order.userFields
+            const waits = isApproval && options.approval
+            const changed = changeOrder(world, order, {
+              confirmed: isApproval && !waits,
+              userFields: waits ? { ...userFields, fstatusflag: '7' } : userFields,
+            })
+            return [aggregate(changed)]
+          })
         }
         default:
           return undefined
@@ -479,6 +550,30 @@ function createCompany(world: World, options: YonyouNcSimulatorOptions) {
 
 /* ---- saving ---- */
 
+/** What is not sent is left alone. */
+function change(world: World, order: ErpOrder, body: unknown): ErpOrder {
+  const state = order.userFields.fstatusflag ?? (order.confirmed ? '2' : '1')
+  if (!['1', '8'].includes(state)) throw new Refusal(BUSINESS, '审批中或审批通过的单据不能修改')
+  const { so_saleorder: head, so_saleorder_b: rows = [] } = (body as Row[])[0] as Row
+  const known = new Set(['pk_org', 'csaleorderid', 'vbillcode', 'ts', 'vnote', 'cpaytermid'])
+  const changed: Record<string, string | null> = {}
+  let { comments, dueDate } = order
+  for (const [name, value] of Object.entries(head as Row)) {
+    if (!known.has(name) && !/^vdef([1-9]|1\d|20)$/.test(name)) throw new Refusal(CHECK, `字段${name}不存在`)
+    if (typeof value !== 'string') throw new Refusal(CHECK, `${name}格式错误`)
+    if (name === 'vnote') comments = value || null
+    else if (name === 'cpaytermid' || name.startsWith('vdef')) changed[name] = value || null
+  }
+  for (const row of rows as Row[]) {
+    for (const name of Object.keys(row)) {
+      if (!['csaleorderbid', 'dsenddate'].includes(name)) throw new Refusal(CHECK, `字段${name}不存在`)
+    }
+    if (!/^1001A4\d{14}$/.test(String(row.csaleorderbid))) throw new Refusal(CHECK, '表体主键不存在')
+    dueDate = String(row.dsenddate).slice(0, 10)
+  }
+  return changeOrder(world, order, { comments, dueDate, userFields: { ...order.userFields, ...changed } })
+}
+
 const HEAD = new Set([
   'pk_org',
   'ctrantypeid',
@@ -488,6 +583,8 @@ const HEAD = new Set([
   'cemployeeid',
   'corigcurrencyid',
   'vnote',
+  'cpaytermid',
+  'cbalancetypeid',
   ...Array.from({ length: 20 }, (_, at) => `vdef${at + 1}`),
 ])
 const LINE = new Set([
@@ -499,6 +596,7 @@ const LINE = new Set([
   'csendstordocid',
   'dsenddate',
   'ctaxcodeid',
+  'vrownote',
   ...Array.from({ length: 20 }, (_, at) => `vbdef${at + 1}`),
 ])
 
@@ -531,7 +629,7 @@ function save(world: World, body: unknown, options: YonyouNcSimulatorOptions): E
   }
   const userFields: Record<string, string | null> = { ...(options.approval ? { fstatusflag: '7' } : {}) }
   for (const name of Object.keys(own)) {
-    const value = /^vdef/.test(name) ? text(own, name) : undefined
+    const value = /^(vdef|cpaytermid|cbalancetypeid)/.test(name) ? text(own, name) : undefined
     if (value !== undefined && value.length > 101) throw new Refusal(CHECK, `${name}长度超过101`)
     if (value !== undefined) userFields[name] = value
   }
@@ -555,6 +653,10 @@ function save(world: World, body: unknown, options: YonyouNcSimulatorOptions): E
     if (!world.get('erpWarehouses', warehouse))
       throw new Refusal(BUSINESS, `${where}仓库[${warehouse}]不存在`)
     const price = number('nqtorigprice')
+    for (const name of Object.keys(row)) {
+      const kept = /^(vbdef|vrownote)/.test(name) ? text(row, name) : undefined
+      if (kept !== undefined) userFields[`${at}.${name}`] = kept
+    }
     dueDate = text(row, 'dsenddate')?.slice(0, 10) ?? dueDate
     return {
       item: code,

@@ -85,4 +85,10 @@ export default subject({
       stored: (world, key) => erp.orderIn(world, entryOf(key)).comments,
     },
   },
+  versioned: {
+    type: 'order',
+    key: numberOf(3),
+    write: { action: 'unapprove' },
+    done: (world) => !erp.orderIn(world, 3).confirmed,
+  },
 })
