@@ -1,11 +1,11 @@
 /** The ports of a SAP Business One company. */
-import { z } from 'zod'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
-import { type Delivery, type InventoryLevel, joinKey, type Key, type Order, splitKey } from '../records.ts'
-import { createServiceLayer, literal, type ServiceLayer } from './client.ts'
+import { type Delivery, type InventoryLevel, joinKey, type Key, splitKey } from '../records.ts'
+import { createServiceLayer, literal } from './client.ts'
 import type { SapB1Config } from './config.ts'
 import {
+  completed,
   DOCUMENT_KEY,
   type Entity,
   entity,
@@ -18,62 +18,109 @@ import {
 import { financePorts } from './finance.ts'
 import {
   createMapping,
-  DOCUMENT_FIELDS,
+  DELIVERY_FIELDS,
   ITEM_FIELDS,
+  ORDER_FIELDS,
   ORDER_OBJECT,
   PARTNER_FIELDS,
+  type RawOrder,
   rowKey,
   STOCK_FIELDS,
   WAREHOUSE_FIELDS,
 } from './mapping.ts'
+import { createTables, type NameTable, NO_NAMES } from './names.ts'
+import { orderDetails } from './order-details.ts'
 import { orderWrites } from './order-writes.ts'
 import { partnerCreate, partnerUpdate } from './partner-writes.ts'
+
+/** Fields of the vendor's that are asked for only where somebody wants what comes of them. */
+const ORDER_PARTS = {
+  lines: ['DocumentLines'],
+  addresses: ['ShipToCode', 'PayToCode', 'AddressExtension'],
+  payment: ['PaymentGroupCode', 'PaymentMethod'],
+  createdBy: ['UserSign'],
+  attachments: ['AttachmentEntry'],
+} as const
+const PARTNER_PARTS = {
+  contacts: ['ContactEmployees'],
+  addresses: ['BPAddresses'],
+  level: ['GroupCode'],
+  industry: ['Industry'],
+} as const
+const PRODUCT_PARTS = {
+  prices: ['ItemPrices'],
+  category: ['ItemsGroupCode'],
+  description: ['User_Text'],
+} as const
 
 export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapter => {
   const client = createServiceLayer(config, context)
   const map = createMapping(config)
-  const terms = paymentTerms(client, config)
+  const tables = createTables(client, config)
   const skip = (failure: SourceFailure) =>
     context.log.warn({ system: context.systemId, failure }, 'left out a record that cannot be read')
   const source: Source = { client, config, skip }
 
-  const orders = entity<Order>(source, {
+  const { customFields } = config
+  const namesFor = (table: NameTable, part: string, call: CallContext) =>
+    call.without?.has(part) ? NO_NAMES : table.read(call)
+
+  const orderSelect = [
+    ...new Set([
+      ...ORDER_FIELDS,
+      ...[config.externalReferenceField, config.shipToPhoneField].filter((field) => field !== null),
+      ...Object.values(customFields.order),
+    ]),
+  ]
+  const rawOrders = entity<RawOrder>(source, {
     entity: 'Orders',
-    select: [
-      ...DOCUMENT_FIELDS,
-      ...(config.externalReferenceField === 'NumAtCard' ? [] : [config.externalReferenceField]),
-    ],
+    select: orderSelect,
     ...DOCUMENT_KEY,
-    parts: { lines: 'DocumentLines' },
+    parts: ORDER_PARTS,
     searched: ['CardName', 'NumAtCard'],
-    read: async () => map.order,
+    read: async (call) => {
+      const [terms, users] = await Promise.all([
+        namesFor(tables.paymentTerms, 'payment', call),
+        namesFor(tables.users, 'createdBy', call),
+      ])
+      return (row) => map.order(row, { terms, users })
+    },
   })
+  const orders = completed(rawOrders, orderDetails(source))
   const deliveries = entity<Delivery>(source, {
     entity: 'DeliveryNotes',
-    select: DOCUMENT_FIELDS,
+    select: [...DELIVERY_FIELDS, ...Object.values(customFields.delivery)],
     ...DOCUMENT_KEY,
-    parts: { lines: 'DocumentLines' },
+    parts: { lines: ['DocumentLines'], shipTo: ['ShipToCode', 'AddressExtension'] },
     searched: ['CardName', 'NumAtCard'],
     read: async () => map.delivery,
   })
   const customers = entity(source, {
     entity: 'BusinessPartners',
-    select: PARTNER_FIELDS,
-    parts: { contacts: 'ContactEmployees', addresses: 'BPAddresses' },
+    select: [...PARTNER_FIELDS, ...Object.values(customFields.customer)],
+    parts: PARTNER_PARTS,
     ...textKey('CardCode'),
     where: `CardType eq 'cCustomer'`,
     searched: ['CardName', 'CardCode'],
     read: async (call) => {
-      const names = await terms(call)
-      return (row) => map.customer(row, names)
+      const [terms, groups, industries] = await Promise.all([
+        namesFor(tables.paymentTerms, 'account', call),
+        namesFor(tables.partnerGroups, 'level', call),
+        namesFor(tables.industries, 'industry', call),
+      ])
+      return (row) => map.customer(row, { terms, groups, industries })
     },
   })
   const products = entity(source, {
     entity: 'Items',
-    select: ITEM_FIELDS,
+    select: [...ITEM_FIELDS, ...Object.values(customFields.product)],
+    parts: PRODUCT_PARTS,
     ...textKey('ItemCode'),
     searched: ['ItemName', 'ItemCode', 'BarCode'],
-    read: async () => map.product,
+    read: async (call) => {
+      const groups = await namesFor(tables.itemGroups, 'category', call)
+      return (row) => map.product(row, groups)
+    },
   })
   const warehouses = entity(source, {
     entity: 'Warehouses',
@@ -88,26 +135,41 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
     ports: {
       customer: {
         ...readable<'customer'>(customers),
-        parts: { contacts: ['contacts'], addresses: ['addresses'] },
-        create: partnerCreate({ client, config, map, reread: customers.readOne }),
-        update: partnerUpdate({ client, config, map, reread: customers.readOne }),
+        parts: {
+          contacts: ['contacts'],
+          addresses: ['addresses'],
+          level: ['level', 'vendorLevel'],
+          industry: ['industry'],
+          account: ['account'],
+        },
+        create: partnerCreate({ client, config, map, tables, reread: customers.readOne }),
+        update: partnerUpdate({ client, config, map, tables, reread: customers.readOne }),
       },
-      product: readable<'product'>(products),
+      product: {
+        ...readable<'product'>(products),
+        parts: { prices: ['price'], category: ['category'], description: ['description'] },
+      },
       warehouse: { batchLimit: warehouses.batchLimit, readMany: warehouses.readMany, list: warehouses.list },
       inventoryLevel: inventoryPort(source, map.inventoryLevels),
       order: {
         ...readable<'order'>(orders),
-        // How far an order has come is told by its lines.
-        parts: { lines: ['lines', 'fulfilmentStatus', 'status'] },
+        parts: {
+          // How far an order has come is told by its lines, and what it follows.
+          lines: ['lines', 'fulfilmentStatus', 'status', 'precededBy'],
+          addresses: ['shipTo', 'billTo'],
+          payment: ['payment'],
+          createdBy: ['createdBy'],
+          attachments: ['attachments'],
+        },
         lookups: {
           byNumber: orders.lookup('DocNum', (order) => [order.number], { numeric: true, newestOnly: true }),
           byCustomer: orders.lookup('CardCode', (order) => (order.customer ? [order.customer] : [])),
         },
-        ...orderWrites({ client, config, map, reread: orders.readOne }),
+        ...orderWrites({ client, config, map, tables, select: orderSelect, reread: orders.readOne }),
       },
       delivery: {
         ...readable<'delivery'>(deliveries),
-        parts: { lines: ['lines', 'orders'] },
+        parts: { lines: ['lines', 'orders'], shipTo: ['shipTo'] },
         lookups: { byOrder: deliveriesByOrder(source, deliveries) },
       },
       ...(config.invoices ? financePorts(source, deliveries) : {}),
@@ -228,48 +290,5 @@ function deliveriesByOrder({ client, config }: Source, deliveries: Entity<Delive
       const linked = await followers(client, config, 'DeliveryNotes', ORDER_OBJECT, keys, context)
       return readFollowers(linked, deliveries, context)
     },
-  }
-}
-
-/* ---- names of payment terms ---- */
-
-/** The names hardly ever change. */
-const TERMS_KEPT_MS = 600_000
-
-const termSchema = z.object({ GroupNumber: z.string(), PaymentTermsGroupName: z.string() })
-
-/** Customers carry only the number of their payment terms; the few names are read with the first customer. */
-function paymentTerms(client: ServiceLayer, config: SapB1Config) {
-  let names: ReadonlyMap<string, string> = new Map()
-  let readAt = Number.NEGATIVE_INFINITY
-  let reading: Promise<Outcome<void>> | undefined
-  const read = async (context: CallContext) => {
-    const rows = await client.rows(
-      {
-        entity: 'PaymentTermsTypes',
-        select: Object.keys(termSchema.shape),
-        orderby: 'GroupNumber asc',
-        pageSize: config.pageLimit,
-      },
-      context,
-    )
-    const parsed = rows.map((row) => termSchema.safeParse(row))
-    names = new Map(
-      parsed.flatMap(({ data }) => (data ? [[data.GroupNumber, data.PaymentTermsGroupName] as const] : [])),
-    )
-  }
-  return async (context: CallContext): Promise<ReadonlyMap<string, string>> => {
-    if (Date.now() - readAt < TERMS_KEPT_MS) return names
-    // Without the caller's signal: others wait for the same answer.
-    reading ??= outcomeOf(() => read({ caller: context.caller })).finally(() => {
-      reading = undefined
-    })
-    const outcome = await reading
-    if (!outcome.ok && outcome.failure.kind === 'unavailable' && names.size === 0) {
-      throw new SourceError(outcome.failure) // the customers themselves would not be reached either
-    }
-    // Without the right to read them, customers show the numbers.
-    readAt = Date.now()
-    return names
   }
 }

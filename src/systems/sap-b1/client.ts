@@ -199,7 +199,43 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     }
   }
 
-  const manyRows: ServiceLayer['manyRows'] = (queries, { signal }) => {
+  /** By entity: standard fields that this release or localization does not have. */
+  const absent = new Map<string, Set<string>>()
+  const fieldsThere = (query: Query): Query => {
+    const missing = absent.get(query.entity)
+    return missing ? { ...query, select: query.select.filter((field) => !missing.has(field)) } : query
+  }
+
+  const manyRows: ServiceLayer['manyRows'] = async (queries, call) => {
+    const asked = queries.map(fieldsThere)
+    const outcomes = await askedRows(asked, call)
+    return Promise.all(outcomes.map((outcome, at) => withoutUnknown(asked[at] as Query, outcome, call)))
+  }
+
+  /** The vendor refuses a read that names a field which it does not know, and names it: asked again without. */
+  const withoutUnknown = async (
+    query: Query,
+    outcome: Outcome<unknown[]>,
+    call: CallContext,
+  ): Promise<Outcome<unknown[]>> => {
+    const unknown = outcome.ok ? [] : unknownFields(outcome.failure, query)
+    if (unknown.length === 0) return outcome
+    const { entity } = query
+    const missing = absent.get(entity) ?? new Set()
+    absent.set(entity, missing)
+    if (unknown.some((field) => !missing.has(field))) {
+      context.log.warn(
+        { system: context.systemId, entity, unknown },
+        'fields that this release does not have',
+      )
+    }
+    for (const field of unknown) missing.add(field)
+    const fewer = fieldsThere(query)
+    const [again] = await askedRows([fewer], call)
+    return again ? withoutUnknown(fewer, again, call) : outcome
+  }
+
+  const askedRows: ServiceLayer['manyRows'] = (queries, { signal }) => {
     const asks = queries.map((query) => {
       const base = queryPath(query)
       const top = query.top ?? Number.POSITIVE_INFINITY
@@ -307,6 +343,19 @@ function readPage(answer: HttpAnswer, what: string): z.infer<typeof pageSchema> 
   const page = pageSchema.safeParse(parseJson(answer.text, what))
   if (page.success) return page.data
   throw new SourceError({ kind: 'invalid-response', detail: `${what}: ${z.prettifyError(page.error)}` })
+}
+
+/**
+ * Which of the fields asked for a refusal names: `Property 'PaidToDate' of 'Document' is invalid`. Only standard ones
+ * that nothing else in the query needs: a field that the configuration names and the company lacks is an error.
+ */
+function unknownFields(failure: SourceFailure, query: Query): string[] {
+  if (failure.kind !== 'rejected') return []
+  const named = new Set([...failure.message.matchAll(/["'](\w+)["']/g)].map(([, name]) => name))
+  const needed = `${query.filter ?? ''} ${query.orderby}`
+  return query.select.filter(
+    (field) => named.has(field) && !field.startsWith('U_') && !new RegExp(`\\b${field}\\b`).test(needed),
+  )
 }
 
 /* ---- sessions ---- */

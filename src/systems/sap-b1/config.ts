@@ -11,9 +11,13 @@ function isTimeZone(text: string): boolean {
 }
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
-const userField = z
-  .string()
-  .regex(/^U_\w{1,50}$/, 'is a user-defined field of marketing documents, named U_…')
+const userField = z.string().regex(/^U_\w{1,50}$/, 'is a user-defined field, named U_…')
+
+const custom = (what: string) =>
+  z
+    .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), userField)
+    .default({})
+    .describe(`User-defined fields of ${what}: our name, and the vendor's`)
 
 /** What a SAP Business One company needs to be told; see README.md. */
 export const sapB1Config = z.strictObject({
@@ -110,12 +114,10 @@ export const sapB1Config = z.strictObject({
     .boolean()
     .default(false)
     .describe('Offer invoices and incoming payments too: where no other system holds the same ones'),
-  paidToDate: z
+  creditNotes: z
     .boolean()
     .default(true)
-    .describe(
-      'Invoices tell what has been paid (PaidToDate); older releases do not, and refuse the question',
-    ),
+    .describe('Where invoices are offered: A/R credit notes too, as invoices of their own sort'),
   paymentReferenceField: z
     .union([z.literal('CounterReference'), userField])
     .default('U_TributaryRef')
@@ -145,6 +147,40 @@ export const sapB1Config = z.strictObject({
     })
     .prefault({})
     .describe('What new customers need and callers do not know'),
+  levelGroups: z
+    .record(z.string().min(1), z.enum(['VIP', 'PREMIUM', 'STANDARD', 'BASIC']))
+    .default({})
+    .describe('What customer groups mean, by code or name; the first that fits is written'),
+  priceList: z
+    .int()
+    .positive()
+    .default(1)
+    .describe('Number of the price list that products show; 1 is the base price list'),
+  priceListGross: z.boolean().default(false).describe('Prices of that list include tax'),
+  shipToNameField: z
+    .enum(['ShipToAddress2', 'ShipToAddress3'])
+    .default('ShipToAddress2')
+    .describe("Part of a document's ship-to address that holds the name of who receives the goods"),
+  shipToPhoneField: userField
+    .nullable()
+    .default(null)
+    .describe(
+      'Field of orders for the phone number of who receives the goods; null: orders that give one are refused',
+    ),
+  customFields: z
+    .strictObject({
+      customer: custom('business partners'),
+      product: custom('items'),
+      order: custom('orders'),
+      orderLine: custom('order lines'),
+      delivery: custom('deliveries'),
+      invoice: custom('invoices and credit notes'),
+      payment: custom('incoming payments'),
+    })
+    .prefault({})
+    .describe(
+      "What the company has added: our names for the vendor's fields, read and, where records are written, written",
+    ),
   onBehalfOfField: userField
     .nullable()
     .default(null)

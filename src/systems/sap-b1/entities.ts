@@ -20,8 +20,8 @@ export interface Source {
 export interface EntityOptions<R> {
   readonly entity: string
   readonly select: readonly string[]
-  /** The collection of each part that can be left out; it reads as empty then. */
-  readonly parts?: Readonly<Record<string, string>>
+  /** The fields of each part that can be left out. */
+  readonly parts?: Readonly<Record<string, readonly string[]>>
   readonly key: string
   /** Whole numbers are compared as such; a key that is none names no record. */
   readonly numeric: boolean
@@ -50,17 +50,11 @@ export const textKey = (key: string) =>
     created: { date: 'CreateDate', time: 'CreateTime' },
   }) as const
 
-export interface Entity<R> extends Reader<R> {
-  lookup(
-    field: string,
-    keysOf: (record: R) => readonly Key[],
-    options?: { numeric?: boolean; newestOnly?: boolean },
-  ): { batchLimit: number; read: ReadLists<R> }
-}
+export type Entity<R> = Completed<R, R>
 
 type ReadLists<R> = (keys: readonly Key[], context: CallContext) => Promise<readonly Outcome<readonly R[]>[]>
 
-export function readable<T extends RecordType>(of: Entity<RecordTypes[T]>) {
+export function readable<T extends RecordType>(of: Reader<RecordTypes[T]>) {
   return {
     batchLimit: of.batchLimit,
     readMany: of.readMany,
@@ -95,7 +89,7 @@ export function entity<R extends { key: Key; version?: string | null }>(
     pageSize,
     ...(top === undefined ? {} : { top }),
   })
-  /** Rows of queries that travel together, with nothing in the collections that are left out. */
+  /** Rows of queries that travel together, without the fields that are left out. */
   const allRows = async (
     asked: readonly ReturnType<typeof query>[],
     context: CallContext,
@@ -103,13 +97,10 @@ export function entity<R extends { key: Key; version?: string | null }>(
     const left = [...(context.without ?? [])].flatMap((part) => options.parts?.[part] ?? [])
     if (left.length === 0) return client.manyRows(asked, context)
     const fewer = select.filter((field) => !left.includes(field))
-    const answers = await client.manyRows(
+    return client.manyRows(
       asked.map((one) => ({ ...one, select: fewer })),
       context,
     )
-    const empty = Object.fromEntries(left.map((field) => [field, []]))
-    const filled = (row: unknown) => (typeof row === 'object' && row !== null ? { ...row, ...empty } : row)
-    return answers.map((rows) => (rows.ok ? ok(rows.value.map(filled)) : rows))
   }
   const rowsOf = async (asked: ReturnType<typeof query>, context: CallContext): Promise<unknown[]> => {
     const [rows] = await allRows([asked], context)
@@ -294,6 +285,88 @@ export function entity<R extends { key: Key; version?: string | null }>(
       }
     },
   }
+}
+
+/**
+ * The same records with what other entities add to them.
+ * @param add One record for each, same order. @throws SourceError
+ */
+export function completed<Raw extends { key: Key }, R>(
+  raw: Entity<Raw>,
+  add: (records: readonly Raw[], context: CallContext) => Promise<R[]>,
+): Completed<Raw, R> {
+  const addAll = async <Held, Given>(
+    outcomes: readonly Outcome<Held>[],
+    recordsOf: (held: Held) => readonly Raw[],
+    put: (records: readonly R[]) => Given,
+    context: CallContext,
+  ): Promise<Outcome<Given>[]> => {
+    const all = outcomes.map((one) => (one.ok ? recordsOf(one.value) : []))
+    const read = await outcomeOf(() => add(all.flat(), context))
+    if (!read.ok) return outcomes.map((one) => (one.ok ? read : one))
+    let at = 0
+    return outcomes.map((one, index) => {
+      const from = at
+      at += all[index]?.length ?? 0
+      return one.ok ? ok(put(read.value.slice(from, at))) : one
+    })
+  }
+  const readMany: Completed<Raw, R>['readMany'] = async (keys, context) =>
+    addAll(
+      await raw.readMany(keys, context),
+      (one) => (one ? [one] : []),
+      ([record]) => record ?? null,
+      context,
+    )
+
+  return {
+    batchLimit: raw.batchLimit,
+    readMany,
+    async readOne(key, context) {
+      const [record] = await readMany([key], context)
+      return record ?? ok(null)
+    },
+    async list(query, context) {
+      const page = await raw.list(query, context)
+      if (!page.ok) return page
+      return outcomeOf(async () => {
+        const { items, hasMore } = page.value
+        const records = await add(
+          items.map(({ record }) => record),
+          context,
+        )
+        const shown = items.map(({ position }, at) => ({ position, record: records[at] as R }))
+        return { items: shown, hasMore }
+      })
+    },
+    async changes(checkpoint, context) {
+      const page = await raw.changes(checkpoint, context)
+      if (!page.ok) return page
+      return outcomeOf(async () => ({ ...page.value, records: await add(page.value.records, context) }))
+    },
+    lookup(field, keysOf, options) {
+      const lookup = raw.lookup(field, keysOf, options)
+      return {
+        batchLimit: lookup.batchLimit,
+        async read(keys, context) {
+          return addAll(
+            await lookup.read(keys, context),
+            (list) => list,
+            (records) => records,
+            context,
+          )
+        },
+      }
+    },
+  }
+}
+
+export interface Completed<Raw, R> extends Reader<R> {
+  lookup(
+    field: string,
+    keysOf: (record: Raw) => readonly Key[],
+    options?: { numeric?: boolean; newestOnly?: boolean },
+  ): { batchLimit: number; read: ReadLists<R> }
 }
 
 const stamp = (record: { version?: string | null }): string => record.version ?? ''

@@ -6,34 +6,46 @@ import Big from 'big.js'
 import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
 import type { PaymentCreate, WriteContext } from '../port.ts'
-import type { Decimal, Invoice, Key, Money, Payment } from '../records.ts'
+import type { Decimal, Invoice, InvoiceLine, Key, Money, Payment } from '../records.ts'
 import type { SapB1Config } from './config.ts'
 import {
   amount,
   broken,
   createBasics,
+  customBody,
   DOCUMENT_FIELDS,
   day,
   dayOf,
   documentSchema,
   entry,
-  ORDER_OBJECT,
   referenceOf,
   text,
+  unitOf,
+  unknownCustomField,
+  vendorCurrency,
   vendorStatus,
 } from './mapping.ts'
 
-/** Object code of a delivery note, as `BaseType` of invoice lines. */
+/** Object codes of a delivery note and of an invoice, as `BaseType` of the lines that follow from them. */
 export const DELIVERY_OBJECT = '15'
+export const INVOICE_OBJECT = '13'
 
-/** An invoice before the numbers of its orders are known. */
-export interface RawInvoice extends Omit<Invoice, 'orderNumbers'> {
-  readonly orders: readonly Key[]
-  readonly deliveries: readonly Key[]
+/** An invoice or a credit note before the numbers of its orders are known. The key is the entry in its own table. */
+export interface RawInvoice extends Omit<Invoice, 'orderNumbers' | 'lines'> {
+  readonly lines: readonly InvoiceLine[]
+  /** What each line follows from. */
+  readonly bases: readonly (Base | null)[]
+}
+
+export interface Base {
+  readonly type: string
+  readonly entry: Key
+  readonly line: string | null
 }
 
 const invoiceSchema = documentSchema.extend({ PaidToDate: amount, PaidToDateFC: amount })
-export const INVOICE_FIELDS = DOCUMENT_FIELDS
+/** `PaidToDate` is not known to older releases. */
+export const INVOICE_FIELDS: readonly string[] = [...DOCUMENT_FIELDS, 'PaidToDate', 'PaidToDateFC']
 
 const paymentSchema = z.object({
   DocEntry: entry,
@@ -50,7 +62,16 @@ const paymentSchema = z.object({
   Cancelled: text,
   AuthorizationStatus: text,
   PaymentInvoices: z
-    .array(z.object({ DocEntry: entry, SumApplied: amount, AppliedFC: amount, InvoiceType: text }))
+    .array(
+      z.object({
+        DocEntry: entry,
+        SumApplied: amount,
+        AppliedFC: amount,
+        TotalDiscount: amount,
+        TotalDiscountFC: amount,
+        InvoiceType: text,
+      }),
+    )
     .nullish(),
   PaymentChecks: z.array(z.object({ CheckSum: amount })).nullish(),
 })
@@ -58,17 +79,33 @@ export const PAYMENT_FIELDS: readonly string[] = Object.keys(paymentSchema.shape
 
 export interface FinanceMapping {
   invoice(row: unknown): Outcome<RawInvoice>
+  creditNote(row: unknown): Outcome<RawInvoice>
   payment(row: unknown): Outcome<Payment>
 }
 
 export function createFinanceMapping(config: SapB1Config): FinanceMapping {
-  const { currencyOf, money, base, totals } = createBasics(config)
+  const { currencyOf, money, quantity, base, totals, lineTotals, custom } = createBasics(config)
   const inCurrency = (code: string | null | undefined) => (code ? currencyOf(code) : config.companyCurrency)
 
-  return {
-    invoice(row) {
+  const line = (of: Document['DocumentLines'][number], currency: string): InvoiceLine => ({
+    id: of.LineNum,
+    product: of.ItemCode || null,
+    description: of.ItemDescription ?? null,
+    quantity: quantity(of.Quantity, unitOf(of)),
+    unitPrice: of.UnitPrice
+      ? { amount: { amount: of.UnitPrice, currency }, per: '1', taxIncluded: false }
+      : null,
+    taxRate: of.TaxPercentagePerRow ?? null,
+    ...lineTotals(of, currency),
+  })
+
+  const billed =
+    (type: 'STANDARD' | 'CREDIT_NOTE'): FinanceMapping['invoice'] =>
+    (row) => {
       const parsed = invoiceSchema.safeParse(row)
-      if (!parsed.success) return broken('Invoice', row, 'DocEntry', parsed.error)
+      if (!parsed.success) {
+        return broken(type === 'STANDARD' ? 'Invoice' : 'CreditNote', row, 'DocEntry', parsed.error)
+      }
       const document = parsed.data
       const currency = inCurrency(document.DocCurrency)
       const own = totals(document, currency).totals
@@ -76,18 +113,12 @@ export function createFinanceMapping(config: SapB1Config): FinanceMapping {
         currency === config.companyCurrency ? document.PaidToDate : document.PaidToDateFC,
         currency,
       )
-      const bases = (type: string) => [
-        ...new Set(
-          document.DocumentLines.flatMap((line) =>
-            line.BaseType === type && line.BaseEntry ? [line.BaseEntry] : [],
-          ),
-        ),
-      ]
       return ok({
         key: document.DocEntry,
         ...base(document),
+        ...custom(config.customFields.invoice, row),
         number: document.DocNum,
-        type: document.CancelStatus === 'csCancellation' ? 'CANCELLATION' : 'STANDARD',
+        type: document.CancelStatus === 'csCancellation' ? 'CANCELLATION' : type,
         customer: document.CardCode || null,
         issueDate: dayOf(document.DocDate),
         dueDate: dayOf(document.DocDueDate),
@@ -96,10 +127,16 @@ export function createFinanceMapping(config: SapB1Config): FinanceMapping {
         totals: own,
         paid,
         open: balanceOf(document, own.gross ?? null, paid),
-        orders: bases(ORDER_OBJECT),
-        deliveries: bases(DELIVERY_OBJECT),
+        lines: document.DocumentLines.map((one) => line(one, currency)),
+        bases: document.DocumentLines.map(({ BaseType, BaseEntry, BaseLine }) =>
+          BaseType && BaseEntry ? { type: BaseType, entry: BaseEntry, line: BaseLine ?? null } : null,
+        ),
       })
-    },
+    }
+
+  return {
+    invoice: billed('STANDARD'),
+    creditNote: billed('CREDIT_NOTE'),
 
     payment(row) {
       const parsed = paymentSchema.safeParse(row)
@@ -116,6 +153,7 @@ export function createFinanceMapping(config: SapB1Config): FinanceMapping {
       const used = means.filter(([, value]) => !new Big(value).eq(0))
       return ok({
         key: it.DocEntry,
+        ...custom(config.customFields.payment, row),
         number: it.DocNum,
         customer: it.CardCode || null,
         date: dayOf(it.DocDate),
@@ -132,11 +170,19 @@ export function createFinanceMapping(config: SapB1Config): FinanceMapping {
         status: it.Cancelled === 'tYES' ? 'CANCELLED' : it.Cancelled === 'tNO' ? 'POSTED' : 'UNKNOWN',
         vendorStatus: `Cancelled=${it.Cancelled ?? ''} ${it.AuthorizationStatus ?? ''}`.trim(),
         applications: (it.PaymentInvoices ?? []).flatMap((part) => {
-          const applied = currency === config.companyCurrency ? part.SumApplied : part.AppliedFC
+          const isLocal = currency === config.companyCurrency
+          const applied = isLocal ? part.SumApplied : part.AppliedFC
+          const discount = isLocal ? part.TotalDiscount : part.TotalDiscountFC
           const isInvoice = (part.InvoiceType ?? 'it_Invoice') === 'it_Invoice'
-          return isInvoice && applied
-            ? [{ invoice: part.DocEntry, amount: { amount: applied, currency } }]
-            : []
+          if (!isInvoice || !applied) return []
+          const isDiscounted = discount && !new Big(discount).eq(0)
+          return [
+            {
+              invoice: part.DocEntry,
+              amount: { amount: applied, currency },
+              discount: isDiscounted ? { amount: discount, currency } : null,
+            },
+          ]
         }),
       })
     },
@@ -175,16 +221,21 @@ export function paymentBody(config: SapB1Config, input: PaymentCreate, write: Wr
   if (account === undefined) {
     return cannot(`The configuration names no account for payments by ${isCash ? 'cash' : 'transfer'}.`)
   }
+  const unknown = unknownCustomField(config.customFields.payment, input.customFields)
+  if (unknown !== undefined) {
+    return cannot(`No own field "${unknown}" is configured for payments of this system.`)
+  }
+  const odd = input.applications.find(({ invoice }) => !/^\d+$/.test(invoice))
+  if (odd) return cannot(`Payments are applied to invoices here, not to "${odd.invoice}".`)
   const { amount: value, currency } = input.amount
-  const own = Object.entries(config.currencyCodes).find(([, iso]) => iso === currency)?.[0] ?? currency
-  const applied = currency === config.companyCurrency ? 'SumApplied' : 'AppliedFC'
+  const isLocal = currency === config.companyCurrency
   const reference = config.paymentReferenceField === 'CounterReference' ? undefined : input.reference
   return ok(
     JSON.stringify({
       DocType: 'rCustomer',
       CardCode: input.customer,
       DocDate: input.date,
-      DocCurrency: own,
+      DocCurrency: vendorCurrency(config, currency),
       ...(isCash
         ? { CashAccount: account, CashSum: value, CounterReference: reference }
         : {
@@ -197,8 +248,10 @@ export function paymentBody(config: SapB1Config, input: PaymentCreate, write: Wr
       PaymentInvoices: input.applications.map((part) => ({
         DocEntry: part.invoice,
         InvoiceType: 'it_Invoice',
-        [applied]: part.amount,
+        [isLocal ? 'SumApplied' : 'AppliedFC']: part.amount,
+        [isLocal ? 'TotalDiscount' : 'TotalDiscountFC']: part.discount,
       })),
+      ...customBody(config.customFields.payment, input.customFields),
     }),
   )
 }

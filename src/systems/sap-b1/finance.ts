@@ -4,10 +4,10 @@ import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import { readCheckpoint } from '../kit/checkpoint.ts'
 import { parseJson } from '../kit/json.ts'
+import { compare } from '../kit/keyset.ts'
 import type {
   CallContext,
   ChangePage,
-  Lookup,
   PaymentCreate,
   RecordPort,
   Verdict,
@@ -15,10 +15,12 @@ import type {
   WriteContext,
   WriteResult,
 } from '../port.ts'
-import type { Delivery, Invoice, Key, Payment } from '../records.ts'
+import { type Delivery, type Invoice, joinKey, type Key, type Payment, splitKey } from '../records.ts'
 import { literal, vendorError, type WriteRequest } from './client.ts'
 import {
   batches,
+  type Completed,
+  completed,
   DOCUMENT_KEY,
   type Entity,
   entity,
@@ -29,10 +31,12 @@ import {
   type Source,
 } from './entities.ts'
 import {
+  type Base,
   createFinanceMapping,
   DELIVERY_OBJECT,
   type FinanceMapping,
   INVOICE_FIELDS,
+  INVOICE_OBJECT,
   PAYMENT_FIELDS,
   paymentBody,
   type RawInvoice,
@@ -45,44 +49,77 @@ export function financePorts(
   deliveries: Entity<Delivery>,
 ): { invoice: RecordPort<'invoice'>; payment: RecordPort<'payment'> } {
   const map = createFinanceMapping(source.config)
-  const raw = entity<RawInvoice>(source, {
-    entity: 'Invoices',
-    select: source.config.paidToDate ? [...INVOICE_FIELDS, 'PaidToDate', 'PaidToDateFC'] : INVOICE_FIELDS,
-    ...DOCUMENT_KEY,
-    searched: ['CardName', 'NumAtCard'],
-    read: async () => map.invoice,
-  })
-  const named = withOrderNumbers(source, raw, deliveries)
-  return { invoice: invoicePort(source, named), payment: paymentPort(source, map, named) }
+  const tableOf = (entityName: string, read: FinanceMapping['invoice']) =>
+    entity<RawInvoice>(source, {
+      entity: entityName,
+      select: [...INVOICE_FIELDS, ...Object.values(source.config.customFields.invoice)],
+      ...DOCUMENT_KEY,
+      parts: { lines: ['DocumentLines'] },
+      searched: ['CardName', 'NumAtCard'],
+      read: async () => read,
+    })
+  const invoices = completed(tableOf('Invoices', map.invoice), withOrderNumbers(source, deliveries))
+  const notes = source.config.creditNotes
+    ? completed(tableOf('CreditNotes', map.creditNote), withInvoicedOrders(invoices))
+    : null
+  return {
+    invoice: notes ? bothPorts(source, invoices, notes) : invoicePort(source, invoices),
+    payment: paymentPort(source, map, invoices),
+  }
 }
 
 /* ---- invoices ---- */
 
-type Invoices = Pick<Entity<Invoice>, 'batchLimit' | 'readMany' | 'list' | 'changes' | 'lookup'>
+type Invoices = Completed<RawInvoice, Invoice>
+
+const basesOf = (records: readonly RawInvoice[], type: string): Key[] => [
+  ...new Set(
+    records.flatMap(({ bases }) => bases.flatMap((base) => (base?.type === type ? [base.entry] : []))),
+  ),
+]
+
+/** With the numbers of the orders that its lines follow from. */
+function named(
+  { bases, lines, ...invoice }: RawInvoice,
+  numbersOf: (base: Base) => readonly string[],
+): Invoice {
+  const numbers = bases.map((base) => (base ? numbersOf(base) : []))
+  return {
+    ...invoice,
+    orderNumbers: [...new Set(numbers.flat())],
+    // What follows from several orders names none of them.
+    lines: lines.map((line, at) => ({
+      ...line,
+      orderNumber: numbers[at]?.length === 1 ? (numbers[at]?.[0] ?? null) : null,
+    })),
+  }
+}
 
 /**
  * The lines of an invoice name the keys of orders, or of deliveries that follow from orders; people say numbers. Two
  * calls for all invoices of an answer tell them.
  */
-function withOrderNumbers(
-  { client, config }: Source,
-  raw: Entity<RawInvoice>,
-  deliveries: Entity<Delivery>,
-): Invoices {
-  /** @throws SourceError */
-  const name = async (invoices: readonly RawInvoice[], context: CallContext): Promise<Invoice[]> => {
-    const viaDelivery = [...new Set(invoices.flatMap((one) => one.deliveries))]
-    const read = await deliveries.readMany(viaDelivery, context)
-    const ordersOf = new Map<Key, readonly Key[]>()
-    read.forEach((delivery, at) => {
+function withOrderNumbers({ client, config }: Source, deliveries: Entity<Delivery>) {
+  return async (invoices: readonly RawInvoice[], context: CallContext): Promise<Invoice[]> => {
+    const viaDelivery = basesOf(invoices, DELIVERY_OBJECT)
+    const delivered = new Map<Key, Delivery>()
+    for (const delivery of await deliveries.readMany(viaDelivery, {
+      caller: context.caller,
+      signal: context.signal,
+    })) {
       if (!delivery.ok) throw new SourceError(delivery.failure)
-      ordersOf.set(viaDelivery[at] ?? '', delivery.value?.orders ?? [])
-    })
-    const entriesOf = (one: RawInvoice) => [
-      ...new Set([...one.orders, ...one.deliveries.flatMap((key) => ordersOf.get(key) ?? [])]),
+      if (delivery.value) delivered.set(delivery.value.key, delivery.value)
+    }
+    /** Keys of the orders behind a line. */
+    const ordersOf = ({ type, entry, line }: Base): readonly Key[] => {
+      if (type === ORDER_OBJECT) return [entry]
+      const delivery = type === DELIVERY_OBJECT ? delivered.get(entry) : undefined
+      const order = delivery?.lines.find(({ id }) => id === line)?.order
+      return order ? [order] : (delivery?.orders ?? [])
+    }
+    const entries = [
+      ...new Set(invoices.flatMap(({ bases }) => bases.flatMap((base) => (base ? ordersOf(base) : [])))),
     ]
-    const numbers = new Map<Key, string>()
-    const entries = [...new Set(invoices.flatMap(entriesOf))]
     const parts = batches(entries, (entry) => `DocEntry eq ${entry}`, config, 200)
     const queries = [...parts].map(({ keys, terms }) => ({
       entity: 'Orders',
@@ -91,123 +128,219 @@ function withOrderNumbers(
       orderby: 'DocEntry asc',
       pageSize: keys.length,
     }))
+    const numbers = new Map<Key, string>()
     for (const rows of await client.manyRows(queries, context)) {
       if (!rows.ok) throw new SourceError(rows.failure)
       for (const row of rows.value) numbers.set(rowKey(row, 'DocEntry') ?? '', rowKey(row, 'DocNum') ?? '')
     }
-    return invoices.map(({ orders: _, deliveries: __, ...invoice }, at) => ({
-      ...invoice,
-      orderNumbers: entriesOf(invoices[at] as RawInvoice).flatMap((entry) => numbers.get(entry) ?? []),
-    }))
-  }
-  const nameAll = async <R>(
-    outcomes: readonly Outcome<R>[],
-    rawOf: (value: R) => readonly RawInvoice[],
-    put: (value: R, invoices: readonly Invoice[]) => unknown,
-    context: CallContext,
-  ): Promise<Outcome<unknown>[]> => {
-    const all = outcomes.map((one) => (one.ok ? rawOf(one.value) : []))
-    const read = await outcomeOf(() => name(all.flat(), context))
-    if (!read.ok) return outcomes.map((one) => (one.ok ? read : one))
-    let at = 0
-    return outcomes.map((one, index) => {
-      const from = at
-      at += all[index]?.length ?? 0
-      return one.ok ? ok(put(one.value, read.value.slice(from, at))) : one
-    })
-  }
-
-  return {
-    batchLimit: raw.batchLimit,
-    async readMany(keys, context) {
-      const read = await raw.readMany(keys, context)
-      const put = (_: RawInvoice | null, [invoice]: readonly Invoice[]) => invoice ?? null
-      return (await nameAll(read, (one) => (one ? [one] : []), put, context)) as Outcome<Invoice | null>[]
-    },
-    async list(query, context) {
-      const page = await raw.list(query, context)
-      if (!page.ok) return page
-      return outcomeOf(async () => {
-        const { items, hasMore } = page.value
-        const invoices = await name(
-          items.map(({ record }) => record),
-          context,
-        )
-        const named = items.map(({ position }, at) => ({ position, record: invoices[at] as Invoice }))
-        return { items: named, hasMore }
-      })
-    },
-    async changes(checkpoint, context) {
-      const page = await raw.changes(checkpoint, context)
-      if (!page.ok) return page
-      return outcomeOf(async () => ({ ...page.value, records: await name(page.value.records, context) }))
-    },
-    lookup(field, keysOf, options) {
-      const lookup = raw.lookup(field, (one) => keysOf({ ...one, orderNumbers: [] }), options)
-      return {
-        batchLimit: lookup.batchLimit,
-        async read(keys, context) {
-          const read = await lookup.read(keys, context)
-          const put = (_: readonly RawInvoice[], invoices: readonly Invoice[]) => invoices
-          return (await nameAll(read, (list) => list, put, context)) as Outcome<readonly Invoice[]>[]
-        },
-      }
-    },
+    return invoices.map((one) =>
+      named(one, (base) => ordersOf(base).flatMap((entry) => numbers.get(entry) ?? [])),
+    )
   }
 }
 
 function invoicePort(source: Source, invoices: Invoices): RecordPort<'invoice'> {
-  const { client, config } = source
-  const byOrderNumber: Lookup<'invoice'> = {
-    batchLimit: config.batchLimit,
-    async read(numbers, context) {
-      const wanted = [...new Set(numbers)].filter(isEntry)
-      const found = await outcomeOf(async () => {
-        if (wanted.length === 0) return new Map<string, Key>()
-        const rows = await client.rows(
-          {
-            entity: 'Orders',
-            select: ['DocEntry', 'DocNum'],
-            filter: wanted.map((number) => `DocNum eq ${number}`).join(' or '),
-            orderby: 'DocEntry asc',
-            pageSize: config.pageLimit,
-          },
-          context,
-        )
-        return new Map(rows.map((row) => [rowKey(row, 'DocNum') ?? '', rowKey(row, 'DocEntry') ?? '']))
-      })
-      if (!found.ok) return numbers.map(() => found)
-      const orders = numbers.map((number) => found.value.get(number) ?? '')
-      const direct = await followers(client, config, 'Invoices', ORDER_OBJECT, orders, context)
-      const delivered = await followers(client, config, 'DeliveryNotes', ORDER_OBJECT, orders, context)
-      const deliveries = [...new Set(delivered.flatMap((one) => (one.ok ? one.value : [])))]
-      const billed = await followers(client, config, 'Invoices', DELIVERY_OBJECT, deliveries, context)
-      const ofDelivery = new Map(billed.map((one, at) => [deliveries[at], one]))
-      const linked = orders.map((_, at): Outcome<readonly Key[]> => {
-        const parts = [direct[at] ?? ok([]), delivered[at] ?? ok([])]
-        const broken = parts.find((part) => !part.ok)
-        if (broken && !broken.ok) return broken
-        const keys = new Set(parts[0]?.ok ? parts[0].value : [])
-        for (const delivery of parts[1]?.ok ? parts[1].value : []) {
-          const own = ofDelivery.get(delivery) ?? ok([])
-          if (!own.ok) return own
-          for (const key of own.value) keys.add(key)
-        }
-        return ok([...keys])
-      })
-      return readFollowers(linked, invoices, context)
-    },
-  }
   return {
     batchLimit: invoices.batchLimit,
     readMany: invoices.readMany,
     list: invoices.list,
     changes: invoices.changes,
+    parts: INVOICE_PARTS,
     lookups: {
-      byOrderNumber,
-      byCustomer: invoices.lookup('CardCode', (invoice) => (invoice.customer ? [invoice.customer] : [])),
+      byOrderNumber: {
+        batchLimit: source.config.batchLimit,
+        async read(numbers, context) {
+          return readFollowers(await invoicesOfOrders(source, numbers, context), invoices, context)
+        },
+      },
+      byCustomer: invoices.lookup('CardCode', customerOf),
     },
   }
+}
+
+const INVOICE_PARTS = { lines: ['lines', 'orderNumbers'] } as const
+const customerOf = ({ customer }: RawInvoice): readonly Key[] => (customer ? [customer] : [])
+
+/** Keys of the invoices that follow from orders, directly or by their deliveries. One outcome per number, same order. */
+async function invoicesOfOrders(
+  { client, config }: Source,
+  numbers: readonly string[],
+  context: CallContext,
+): Promise<Outcome<readonly Key[]>[]> {
+  const wanted = [...new Set(numbers)].filter(isEntry)
+  const found = await outcomeOf(async () => {
+    if (wanted.length === 0) return new Map<string, Key>()
+    const rows = await client.rows(
+      {
+        entity: 'Orders',
+        select: ['DocEntry', 'DocNum'],
+        filter: wanted.map((number) => `DocNum eq ${number}`).join(' or '),
+        orderby: 'DocEntry asc',
+        pageSize: config.pageLimit,
+      },
+      context,
+    )
+    return new Map(rows.map((row) => [rowKey(row, 'DocNum') ?? '', rowKey(row, 'DocEntry') ?? '']))
+  })
+  if (!found.ok) return numbers.map(() => found)
+  const orders = numbers.map((number) => found.value.get(number) ?? '')
+  const direct = await followers(client, config, 'Invoices', ORDER_OBJECT, orders, context)
+  const delivered = await followers(client, config, 'DeliveryNotes', ORDER_OBJECT, orders, context)
+  const billed = await onwards(delivered, (keys) =>
+    followers(client, config, 'Invoices', DELIVERY_OBJECT, keys, context),
+  )
+  return orders.map((_, at) => merged([direct[at] ?? ok([]), billed[at] ?? ok([])]))
+}
+
+/** What follows from what was found for each key: one question for all. */
+async function onwards(
+  found: readonly Outcome<readonly Key[]>[],
+  ask: (keys: readonly Key[]) => Promise<Outcome<readonly Key[]>[]>,
+): Promise<Outcome<readonly Key[]>[]> {
+  const all = [...new Set(found.flatMap((one) => (one.ok ? one.value : [])))]
+  const next = await ask(all)
+  const of = new Map(all.map((key, at) => [key, next[at] ?? ok([])]))
+  return found.map((one) => (one.ok ? merged(one.value.map((key) => of.get(key) ?? ok([]))) : one))
+}
+
+function merged(lists: readonly Outcome<readonly Key[]>[]): Outcome<readonly Key[]> {
+  const broken = lists.find((list) => !list.ok)
+  if (broken && !broken.ok) return broken
+  return ok([...new Set(lists.flatMap((list) => (list.ok ? list.value : [])))])
+}
+
+/* ---- credit notes beside them ---- */
+
+/** Entries of the two tables overlap. */
+const NOTE = 'CN'
+const noteKey = (entry: Key): Key => joinKey([NOTE, entry])
+const entryOfNote = (key: Key): Key | null => {
+  const [mark, entry] = splitKey(key)
+  return mark === NOTE && entry !== undefined ? entry : null
+}
+
+/** A credit note follows from an invoice, which knows its orders. */
+function withInvoicedOrders(invoices: Invoices) {
+  return async (notes: readonly RawInvoice[], context: CallContext): Promise<Invoice[]> => {
+    const numbers = new Map<Key, readonly string[]>()
+    const plain = { caller: context.caller, signal: context.signal }
+    for (const invoice of await invoices.readMany(basesOf(notes, INVOICE_OBJECT), plain)) {
+      if (!invoice.ok) throw new SourceError(invoice.failure)
+      if (invoice.value) numbers.set(invoice.value.key, invoice.value.orderNumbers ?? [])
+    }
+    return notes.map((note) => ({
+      ...named(note, ({ type, entry }) => (type === INVOICE_OBJECT ? (numbers.get(entry) ?? []) : [])),
+      key: noteKey(note.key),
+    }))
+  }
+}
+
+const bothCheckpoint = z.strictObject({ invoices: z.string(), creditNotes: z.string() })
+
+/** Invoices and credit notes as one list of invoices. */
+function bothPorts(source: Source, invoices: Invoices, notes: Invoices): RecordPort<'invoice'> {
+  const { client, config } = source
+  const port = invoicePort(source, invoices)
+  const newestFirst = (a: Invoice, b: Invoice) => compare(b.createdAt ?? '', a.createdAt ?? '')
+  const both = async (
+    ask: (of: Invoices) => Promise<readonly Outcome<readonly Invoice[]>[]>,
+  ): Promise<Outcome<readonly Invoice[]>[]> => {
+    const [billed, credited] = await Promise.all([ask(invoices), ask(notes)])
+    return billed.map((list, at) => {
+      const more = credited[at] ?? ok([])
+      if (!list.ok || !more.ok) return list.ok ? more : list
+      return ok([...list.value, ...more.value].sort(newestFirst))
+    })
+  }
+  const lookups = [invoices, notes].map((of) => of.lookup('CardCode', customerOf))
+
+  return {
+    ...port,
+    async readMany(keys, context) {
+      const isNote = keys.map((key) => entryOfNote(key) !== null)
+      const [billed, credited] = await Promise.all([
+        invoices.readMany(
+          keys.filter((_, at) => !isNote[at]),
+          context,
+        ),
+        notes.readMany(
+          keys.flatMap((key) => entryOfNote(key) ?? []),
+          context,
+        ),
+      ])
+      const [rest, restOfNotes] = [[...billed], [...credited]]
+      return isNote.map((note) => (note ? restOfNotes : rest).shift() ?? ok(null))
+    },
+
+    /** A place is one in each table: both go on where the last page ended. */
+    list({ first, after, filter }, context) {
+      return outcomeOf(async () => {
+        const [invoiceAt, noteAt] = after === undefined ? [] : splitKey(after)
+        const ask = (of: Invoices, at: string | undefined) =>
+          of.list({ first, filter, ...(at ? { after: at } : {}) }, context)
+        const pages = await Promise.all([ask(invoices, invoiceAt), ask(notes, noteAt)])
+        const [billed, credited] = [given(pages[0]), given(pages[1])]
+        const items: { record: Invoice; position: string }[] = []
+        const [left, right] = [[...billed.items], [...credited.items]]
+        let [place, notePlace] = [invoiceAt ?? '', noteAt ?? '']
+        while (items.length < first) {
+          const [a, b] = [left[0], right[0]]
+          // Where one table's page ends and more is behind it, nobody knows what comes next.
+          if ((!a && billed.hasMore) || (!b && credited.hasMore)) break
+          const next = a && (!b || newestFirst(a.record, b.record) <= 0) ? left.shift() : right.shift()
+          if (!next) break
+          if (next === a) place = next.position
+          else notePlace = next.position
+          items.push({ record: next.record, position: joinKey([place, notePlace]) })
+        }
+        return { items, hasMore: billed.hasMore || credited.hasMore || left.length + right.length > 0 }
+      })
+    },
+
+    changes(checkpoint, context) {
+      return outcomeOf(async () => {
+        const known = checkpoint === null ? null : readCheckpoint(bothCheckpoint, checkpoint)
+        const pages = await Promise.all([
+          invoices.changes(known?.invoices ?? null, context),
+          notes.changes(known?.creditNotes ?? null, context),
+        ])
+        const [billed, credited] = [given(pages[0]), given(pages[1])]
+        return {
+          records: [...billed.records, ...credited.records].sort((a, b) =>
+            compare(a.version ?? '', b.version ?? ''),
+          ),
+          checkpoint: JSON.stringify({ invoices: billed.checkpoint, creditNotes: credited.checkpoint }),
+          hasMore: billed.hasMore || credited.hasMore,
+        }
+      })
+    },
+
+    lookups: {
+      byCustomer: {
+        batchLimit: invoices.batchLimit,
+        read: (keys, context) =>
+          both(
+            (of) => (of === invoices ? lookups[0] : lookups[1])?.read(keys, context) ?? Promise.resolve([]),
+          ),
+      },
+      byOrderNumber: {
+        batchLimit: config.batchLimit,
+        async read(numbers, context) {
+          const billed = await invoicesOfOrders(source, numbers, context)
+          const credited = await onwards(billed, (keys) =>
+            followers(client, config, 'CreditNotes', INVOICE_OBJECT, keys, context),
+          )
+          return both((of) => readFollowers(of === invoices ? billed : credited, of, context))
+        },
+      },
+    },
+  }
+}
+
+/** @throws SourceError */
+function given<T>(outcome: Outcome<T>): T {
+  if (!outcome.ok) throw new SourceError(outcome.failure)
+  return outcome.value
 }
 
 /* ---- payments ---- */
@@ -228,6 +361,7 @@ function paymentPort(source: Source, map: FinanceMapping, invoices: Invoices): R
     select: [
       ...PAYMENT_FIELDS,
       ...(PAYMENT_FIELDS.includes(config.paymentReferenceField) ? [] : [config.paymentReferenceField]),
+      ...Object.values(config.customFields.payment),
     ],
     ...DOCUMENT_KEY,
     where: `DocType eq 'rCustomer'`,
@@ -339,6 +473,29 @@ function createPayment(
     const body = paymentBody(config, input, write)
     return body.ok ? ok({ method: 'POST', path: 'IncomingPayments', body: body.value }) : body
   }
+  /** What an approval procedure keeps until a person there agrees. @throws SourceError */
+  const draftOf = async (write: WriteContext, context: CallContext): Promise<SourceFailure | null> => {
+    const [row] = await client.rows(
+      {
+        entity: 'PaymentDrafts',
+        select: ['DocEntry', 'AuthorizationStatus'],
+        filter: `${field} eq ${literal(write.externalReference)}`,
+        orderby: 'DocEntry desc',
+        top: 1,
+        pageSize: 1,
+      },
+      context,
+    )
+    const draft = rowKey(row, 'DocEntry')
+    if (draft === undefined) return null
+    const status = rowKey(row, 'AuthorizationStatus')
+    if (status === 'pasRejected' || status === 'pasCancelled') {
+      const message = `The payment was refused in the approval procedure of SAP Business One (draft ${draft}).`
+      return { kind: 'rejected', code: status, message }
+    }
+    const message = `The payment waits for approval in SAP Business One as draft ${draft}.`
+    return { kind: 'awaiting-approval', vendorReference: draft, message }
+  }
   const resultOf = (key: Key, record: Outcome<Payment>): WriteResult<'payment'> => ({
     key,
     reached: 'effective',
@@ -346,6 +503,7 @@ function createPayment(
   })
 
   return {
+    takes: ['applications.discount', 'customFields'],
     preview(input, write) {
       const request = requestOf(input, write)
       if (request.ok) return preview(request.value)
@@ -361,7 +519,12 @@ function createPayment(
       if (sent.value.status !== 201) {
         if (sent.value.status < 300) return fail(illegible('the answer does not name the payment'))
         const failure = client.writeFailure(sent.value)
-        return fail(failure.kind === 'not-found' ? missingMaster(sent.value, failure) : failure)
+        if (failure.kind !== 'not-found') return fail(failure)
+        const missing = missingMaster(sent.value, failure)
+        if (missing.kind === 'rejected') return fail(missing)
+        // An approval procedure has put it aside: the draft itself must tell.
+        const draft = await outcomeOf(() => draftOf(write, context))
+        return fail((draft.ok && draft.value) || missing)
       }
       const row = await outcomeOf(async () => parseJson(sent.value.text, 'IncomingPayments'))
       const key = row.ok ? rowKey(row.value, 'DocEntry') : undefined
@@ -375,7 +538,7 @@ function createPayment(
         const [row] = await client.rows(
           {
             entity: 'IncomingPayments',
-            select: PAYMENT_FIELDS.includes(field) ? PAYMENT_FIELDS : [...PAYMENT_FIELDS, field],
+            select: [...new Set([...PAYMENT_FIELDS, field, ...Object.values(config.customFields.payment)])],
             filter: `CardCode eq ${literal(input.customer)} and ${ours}`,
             orderby: 'DocEntry asc',
             pageSize: config.pageLimit,
@@ -384,8 +547,10 @@ function createPayment(
         )
         const key = rowKey(row, 'DocEntry')
         if (key !== undefined) return { effect: 'done', result: resultOf(key, map.payment(row)) }
+        const draft = await draftOf(write, context)
+        if (draft) throw new SourceError(draft)
         // The field is not unique, and a transaction may still be on its way.
-        const evidence = `no incoming payment has ${field} = ${write.externalReference}`
+        const evidence = `no incoming payment and no draft has ${field} = ${write.externalReference}`
         return { effect: 'none', proven: false, evidence }
       })
     },

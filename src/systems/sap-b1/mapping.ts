@@ -7,10 +7,12 @@ import Big from 'big.js'
 import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
 import { isDecimal } from '../kit/json.ts'
-import type { OrderChanges, OrderCreate, WriteContext } from '../port.ts'
+import type { OrderChanges, OrderCreate, ShipTo, WriteContext } from '../port.ts'
 import {
   type Address,
+  type ApprovalStatus,
   type Customer,
+  type CustomFields,
   type DateText,
   type DateTimeText,
   type Decimal,
@@ -21,16 +23,21 @@ import {
   type Order,
   type OrderLine,
   type OrderStatus,
+  type Party,
+  type PostalAddress,
   type Product,
+  type ProductUnit,
   type Quantity,
   type SubStatus,
   type Totals,
   type Warehouse,
 } from '../records.ts'
 import type { SapB1Config } from './config.ts'
+import type { Names } from './names.ts'
 
-/** Object code of a sales order, as `BaseType` of the lines that follow from it. */
+/** Object codes, as `BaseType` of the lines that follow from such a document. */
 export const ORDER_OBJECT = '17'
+export const QUOTATION_OBJECT = '23'
 
 /* ---- what is read ---- */
 
@@ -62,6 +69,14 @@ const partnerSchema = z.object({
   CardCode: z.string(),
   CardName: text,
   CardType: text,
+  CompanyPrivate: text,
+  GroupCode: entry.nullish(),
+  Industry: entry.nullish(),
+  FatherCard: text,
+  BilltoDefault: text,
+  ShipToDefault: text,
+  ContactPerson: text,
+  Valid: text,
   FederalTaxID: text,
   Phone1: text,
   EmailAddress: text,
@@ -73,6 +88,7 @@ const partnerSchema = z.object({
   BPAddresses: z
     .array(
       z.object({
+        AddressName: text,
         AddressType: text,
         Street: text,
         Block: text,
@@ -87,6 +103,7 @@ const partnerSchema = z.object({
   ContactEmployees: z
     .array(
       z.object({
+        InternalCode: entry.nullish(),
         Name: text,
         FirstName: text,
         LastName: text,
@@ -106,8 +123,18 @@ const itemSchema = z.object({
   ForeignName: text,
   BarCode: text,
   InventoryUOM: text,
+  SalesUnit: text,
+  SalesItemsPerUnit: amount,
+  PurchaseUnit: text,
+  PurchaseItemsPerUnit: amount,
+  User_Text: text,
+  ItemsGroupCode: entry.nullish(),
+  Mainsupplier: text,
+  LeadTime: amount,
+  MovingAveragePrice: amount,
   Valid: text,
   Frozen: text,
+  ItemPrices: z.array(z.object({ PriceList: entry, Price: amount, Currency: text })).nullish(),
   ...stamps,
 })
 
@@ -133,6 +160,12 @@ const lineSchema = z.object({
   DiscountPercent: amount,
   LineTotal: amount,
   RowTotalFC: amount,
+  TaxPercentagePerRow: amount,
+  NetTaxAmount: amount,
+  NetTaxAmountFC: amount,
+  GrossTotal: amount,
+  GrossTotalFC: amount,
+  FreeText: text,
   WarehouseCode: text,
   MeasureUnit: text,
   UoMCode: text,
@@ -140,6 +173,27 @@ const lineSchema = z.object({
   BaseType: entry.nullish(),
   BaseEntry: entry.nullish(),
   BaseLine: entry.nullish(),
+})
+
+const addressSchema = z.object({
+  ShipToStreet: text,
+  ShipToStreetNo: text,
+  ShipToBlock: text,
+  ShipToCity: text,
+  ShipToZipCode: text,
+  ShipToCounty: text,
+  ShipToState: text,
+  ShipToCountry: text,
+  ShipToAddress2: text,
+  ShipToAddress3: text,
+  BillToStreet: text,
+  BillToStreetNo: text,
+  BillToBlock: text,
+  BillToCity: text,
+  BillToZipCode: text,
+  BillToCounty: text,
+  BillToState: text,
+  BillToCountry: text,
 })
 
 export const documentSchema = z.object({
@@ -165,8 +219,31 @@ export const documentSchema = z.object({
   Cancelled: text,
   CancelStatus: text,
   Confirmed: text,
-  DocumentLines: z.array(lineSchema),
+  /** Absent where the lines were not asked for. */
+  DocumentLines: z
+    .array(lineSchema)
+    .nullish()
+    .transform((lines) => lines ?? []),
   ...stamps,
+})
+
+/** What orders say beyond what all documents do. */
+const orderSchema = documentSchema.extend({
+  AuthorizationStatus: text,
+  ShipToCode: text,
+  PayToCode: text,
+  AddressExtension: addressSchema.nullish(),
+  PaymentGroupCode: entry.nullish(),
+  PaymentMethod: text,
+  TrackingNumber: text,
+  UserSign: entry.nullish(),
+  AttachmentEntry: entry.nullish(),
+})
+
+const deliverySchema = documentSchema.extend({
+  ShipToCode: text,
+  AddressExtension: addressSchema.nullish(),
+  TrackingNumber: text,
 })
 
 export const PARTNER_FIELDS = Object.keys(partnerSchema.shape).filter(
@@ -177,21 +254,46 @@ export const ITEM_FIELDS = Object.keys(itemSchema.shape).filter(
 )
 export const STOCK_FIELDS = Object.keys(stockSchema.shape)
 export const WAREHOUSE_FIELDS = Object.keys(warehouseSchema.shape)
-export const DOCUMENT_FIELDS = Object.keys(documentSchema.shape).filter(
-  (name) => name !== 'CreateDate' && name !== 'CreateTime',
-)
+const ofDocument = (schema: z.ZodObject): readonly string[] =>
+  Object.keys(schema.shape).filter((name) => name !== 'CreateDate' && name !== 'CreateTime')
+export const DOCUMENT_FIELDS = ofDocument(documentSchema)
+export const ORDER_FIELDS = ofDocument(orderSchema)
+export const DELIVERY_FIELDS = ofDocument(deliverySchema)
 
 /* ---- reading ---- */
 
 export interface Mapping {
   /** `null`: a supplier or a lead, not a customer. */
-  customer(row: unknown, terms: ReadonlyMap<string, string>): Outcome<Customer | null>
-  product(row: unknown): Outcome<Product>
+  customer(row: unknown, names: PartnerNames): Outcome<Customer | null>
+  product(row: unknown, groups: Names): Outcome<Product>
   /** One record per warehouse in which the item is kept, by warehouse code. */
   inventoryLevels(row: unknown): Outcome<readonly InventoryLevel[]>
   warehouse(row: unknown): Outcome<Warehouse>
-  order(row: unknown): Outcome<Order>
+  order(row: unknown, names: OrderNames): Outcome<RawOrder>
   delivery(row: unknown): Outcome<Delivery>
+}
+
+export interface PartnerNames {
+  readonly terms: Names
+  readonly groups: Names
+  readonly industries: Names
+}
+
+export interface OrderNames {
+  readonly terms: Names
+  readonly users: Names
+}
+
+/** An order before what other entities say of it is read. */
+export interface RawOrder extends Omit<Order, 'precededBy' | 'attachments'> {
+  /** Keys. */
+  readonly quotations: readonly string[]
+  readonly attachmentEntry: string | null
+}
+
+/** As a write answers it: with nothing of what other entities say. */
+export function bareOrder({ quotations: _, attachmentEntry: __, ...order }: RawOrder): Order {
+  return order
 }
 
 /** What the records of one company have in common. */
@@ -227,13 +329,101 @@ export function createBasics(config: SapB1Config) {
     return { totals: inDocument, companyTotals: inCompany }
   }
 
-  return { currencyOf, money, quantity, base, totals }
+  /** As of documents: what is in company currency has names without FC. */
+  const lineTotals = (line: z.infer<typeof lineSchema>, currency: string) =>
+    currency === config.companyCurrency
+      ? {
+          net: money(line.LineTotal, currency),
+          tax: money(line.NetTaxAmount, currency),
+          gross: money(line.GrossTotal, currency),
+        }
+      : {
+          net: money(line.RowTotalFC, currency),
+          tax: money(line.NetTaxAmountFC, currency),
+          gross: money(line.GrossTotalFC, currency),
+        }
+
+  /** A company's own fields, whatever their type, as text. */
+  const custom = (names: Readonly<Record<string, string>>, row: unknown): { customFields?: CustomFields } => {
+    const entries = Object.entries(names).map(([ours, theirs]) => [ours, ownText(row, theirs)] as const)
+    return entries.length === 0 ? {} : { customFields: Object.fromEntries(entries) }
+  }
+
+  return { currencyOf, money, quantity, base, totals, lineTotals, custom }
+}
+
+function ownText(row: unknown, field: string): string | null {
+  const value = (row as Record<string, unknown> | null)?.[field]
+  if (value === null || value === undefined) return null
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+/** The rows of a collection beside those that the schema has read: own fields are in no schema. */
+const rawLines = (row: unknown): readonly unknown[] => {
+  const lines = (row as Record<string, unknown> | null)?.DocumentLines
+  return Array.isArray(lines) ? lines : []
+}
+
+type Addresses = z.infer<typeof addressSchema>
+
+function postal(address: Addresses, kind: 'ShipTo' | 'BillTo'): PostalAddress | null {
+  const of = (part: 'Street' | 'StreetNo' | 'Block' | 'City' | 'ZipCode' | 'County' | 'State' | 'Country') =>
+    address[`${kind}${part}`] || null
+  const found = {
+    street:
+      [[of('Street'), of('StreetNo')].filter(Boolean).join(' '), of('Block')].filter(Boolean).join(', ') ||
+      null,
+    city: of('City'),
+    province: of('State') ?? of('County'),
+    postalCode: of('ZipCode'),
+    country: of('Country'),
+  }
+  return Object.values(found).every((part) => part === null) ? null : found
 }
 
 export function createMapping(config: SapB1Config): Mapping {
-  const { currencyOf, money, quantity, base, totals } = createBasics(config)
+  const { currencyOf, money, quantity, base, totals, lineTotals, custom } = createBasics(config)
+
+  const shipTo = (
+    row: unknown,
+    {
+      ShipToCode,
+      AddressExtension,
+    }: { ShipToCode?: string | null | undefined; AddressExtension?: Addresses | null | undefined },
+  ): Party | null => {
+    const address = AddressExtension ? postal(AddressExtension, 'ShipTo') : null
+    const name = AddressExtension?.[config.shipToNameField] || null
+    if (!ShipToCode && address === null && name === null) return null
+    const phone = config.shipToPhoneField === null ? null : ownText(row, config.shipToPhoneField) || null
+    return { key: ShipToCode || null, name, phone, address }
+  }
+
+  const units = (item: z.infer<typeof itemSchema>): ProductUnit[] => {
+    const traded = [
+      [item.SalesUnit, item.SalesItemsPerUnit],
+      [item.PurchaseUnit, item.PurchaseItemsPerUnit],
+    ] as const
+    const found = new Map<string, Decimal>()
+    for (const [unit, each] of traded) {
+      if (unit && each && unit !== item.InventoryUOM && new Big(each).gt(0)) found.set(unit, each)
+    }
+    return [...found].map(([vendorUnit, denominator]) => ({
+      unit: config.unitCodes[vendorUnit] ?? null,
+      vendorUnit,
+      numerator: '1',
+      denominator,
+    }))
+  }
+
+  const listPrice = (item: z.infer<typeof itemSchema>): Product['price'] => {
+    const found = item.ItemPrices?.find(({ PriceList }) => PriceList === String(config.priceList))
+    if (!found?.Price || new Big(found.Price).eq(0)) return null // 0 is how the vendor says none
+    const currency = found.Currency ? currencyOf(found.Currency) : config.companyCurrency
+    return { amount: { amount: found.Price, currency }, per: '1', taxIncluded: config.priceListGross }
+  }
 
   const orderLine = (
+    raw: unknown,
     line: z.infer<typeof lineSchema>,
     document: z.infer<typeof documentSchema>,
     currency: string,
@@ -265,17 +455,17 @@ export function createMapping(config: SapB1Config): Mapping {
               taxIncluded: false,
             },
       discountPercent: line.DiscountPercent ?? null,
-      net:
-        currency === config.companyCurrency
-          ? money(line.LineTotal, currency)
-          : money(line.RowTotalFC, currency),
+      taxRate: line.TaxPercentagePerRow ?? null,
+      ...lineTotals(line, currency),
       warehouse: line.WarehouseCode || null,
       status: line.LineStatus === 'bost_Open' ? 'OPEN' : line.LineStatus === 'bost_Close' ? 'CLOSED' : null,
+      comments: line.FreeText || null,
+      ...custom(config.customFields.orderLine, raw),
     }
   }
 
   return {
-    customer(row, terms) {
+    customer(row, { terms, groups, industries }) {
       const parsed = partnerSchema.safeParse(row)
       if (!parsed.success) return broken('BusinessPartner', row, 'CardCode', parsed.error)
       const partner = parsed.data
@@ -284,10 +474,24 @@ export function createMapping(config: SapB1Config): Mapping {
       const currency = !partner.Currency || partner.Currency === '##' ? null : currencyOf(partner.Currency)
       const amountsIn = config.accountAmounts === 'account' ? currency : config.companyCurrency
       const code = partner.PayTermsGrpCode
+      const industry = partner.Industry
+      const frozen = yesNo(partner.Frozen)
       return ok({
         key: partner.CardCode,
         ...base(partner),
+        ...custom(config.customFields.customer, row),
         name: partner.CardName ?? '',
+        type:
+          partner.CompanyPrivate === 'cCompany'
+            ? 'COMPANY'
+            : partner.CompanyPrivate === 'cPrivate'
+              ? 'INDIVIDUAL'
+              : null,
+        status: statusOf(partner.Valid, partner.Frozen),
+        vendorStatus: frozen === null ? null : `Valid=${partner.Valid ?? ''} Frozen=${partner.Frozen ?? ''}`,
+        parent: partner.FatherCard || null,
+        ...levelOf(config, partner.GroupCode, groups),
+        industry: !industry || industry === '-1' ? null : (industries.get(industry) ?? industry),
         taxNumber: partner.FederalTaxID || null,
         phone: partner.Phone1 || null,
         email: partner.EmailAddress || null,
@@ -296,10 +500,15 @@ export function createMapping(config: SapB1Config): Mapping {
           title: person.Position || null,
           phone: person.Phone1 || person.MobilePhone || null,
           email: person.E_Mail || null,
+          ...(partner.ContactPerson ? { primary: person.Name === partner.ContactPerson } : {}),
         })),
         addresses: (partner.BPAddresses ?? []).map(
           (address): Address => ({
             type: address.AddressType === 'bo_ShipTo' ? 'SHIPPING' : 'BILLING',
+            default:
+              Boolean(address.AddressName) &&
+              address.AddressName ===
+                (address.AddressType === 'bo_ShipTo' ? partner.ShipToDefault : partner.BilltoDefault),
             street: [address.Street, address.Block].filter(Boolean).join(', ') || null,
             city: address.City || null,
             province: address.State || address.County || null,
@@ -313,25 +522,35 @@ export function createMapping(config: SapB1Config): Mapping {
           creditLimit: amountsIn === null ? null : money(partner.CreditLimit, amountsIn),
           balance: amountsIn === null ? null : money(partner.CurrentAccountBalance, amountsIn),
           paymentTerms: code === null || code === undefined ? null : (terms.get(code) ?? code),
-          blocked: yesNo(partner.Frozen),
+          blocked: frozen,
         },
       })
     },
 
-    product(row) {
+    product(row, groups) {
       const parsed = itemSchema.safeParse(row)
       if (!parsed.success) return broken('Item', row, 'ItemCode', parsed.error)
       const item = parsed.data
       const frozen = yesNo(item.Frozen)
+      const { ItemsGroupCode: group, Mainsupplier: supplier, LeadTime: days } = item
       return ok({
         key: item.ItemCode,
         ...base(item),
+        ...custom(config.customFields.product, row),
         sku: item.ItemCode,
         name: item.ItemName ?? '',
         foreignName: item.ForeignName || null,
         barcode: item.BarCode || null,
+        description: item.User_Text || null,
         unit: item.InventoryUOM || null,
+        units: units(item),
         active: frozen === null ? yesNo(item.Valid) : !frozen,
+        status: statusOf(item.Valid, item.Frozen),
+        vendorStatus: frozen === null ? null : `Valid=${item.Valid ?? ''} Frozen=${item.Frozen ?? ''}`,
+        category: group ? { key: group, name: groups.get(group) ?? null } : null,
+        price: listPrice(item),
+        cost: item.MovingAveragePrice ? money(item.MovingAveragePrice, config.companyCurrency) : null,
+        supplier: supplier ? { key: supplier, leadTimeDays: days ? Math.round(Number(days)) : null } : null,
       })
     },
 
@@ -362,19 +581,39 @@ export function createMapping(config: SapB1Config): Mapping {
       return ok({ key: parsed.data.WarehouseCode, name: parsed.data.WarehouseName ?? null })
     },
 
-    order(row) {
-      const parsed = documentSchema.safeParse(row)
+    order(row, { terms, users }) {
+      const parsed = orderSchema.safeParse(row)
       if (!parsed.success) return broken('Order', row, 'DocEntry', parsed.error)
       const document = parsed.data
       const currency = document.DocCurrency ? currencyOf(document.DocCurrency) : config.companyCurrency
       const fulfilmentStatus = fulfilmentOf(document)
       const left = (row as Record<string, unknown>)[config.externalReferenceField]
       const ours = referenceOf(config.externalReferenceField, left)
+      const lines = rawLines(row)
+      const { PaymentGroupCode: term, PaymentMethod: method, UserSign: user } = document
+      const billTo = document.AddressExtension ? postal(document.AddressExtension, 'BillTo') : null
       return ok({
         key: document.DocEntry,
         ...base(document),
+        ...custom(config.customFields.order, row),
         number: document.DocNum,
+        documentType: document.DocType || null,
         company: config.companyDb,
+        shipTo: shipTo(row, document),
+        billTo: document.PayToCode || billTo ? { key: document.PayToCode || null, address: billTo } : null,
+        approvalStatus: approvalOf(document.AuthorizationStatus),
+        payment:
+          term || method ? { method: method || null, terms: term ? (terms.get(term) ?? term) : null } : null,
+        trackingNumbers: document.TrackingNumber ? [document.TrackingNumber] : [],
+        createdBy: user ? (users.get(user) ?? user) : null,
+        quotations: [
+          ...new Set(
+            document.DocumentLines.flatMap((line) =>
+              line.BaseType === QUOTATION_OBJECT && line.BaseEntry ? [line.BaseEntry] : [],
+            ),
+          ),
+        ],
+        attachmentEntry: document.AttachmentEntry ?? null,
         customer: document.CardCode || null,
         customerName: document.CardName ?? null,
         customerReference:
@@ -389,12 +628,12 @@ export function createMapping(config: SapB1Config): Mapping {
         ...totals(document, currency),
         exchangeRate: document.DocRate && new Big(document.DocRate).gt(0) ? document.DocRate : null,
         comments: document.Comments || null,
-        lines: document.DocumentLines.map((line) => orderLine(line, document, currency)),
+        lines: document.DocumentLines.map((line, at) => orderLine(lines[at], line, document, currency)),
       })
     },
 
     delivery(row) {
-      const parsed = documentSchema.safeParse(row)
+      const parsed = deliverySchema.safeParse(row)
       if (!parsed.success) return broken('DeliveryNote', row, 'DocEntry', parsed.error)
       const document = parsed.data
       const orderOf = (line: z.infer<typeof lineSchema>) =>
@@ -402,8 +641,11 @@ export function createMapping(config: SapB1Config): Mapping {
       return ok({
         key: document.DocEntry,
         ...base(document),
+        ...custom(config.customFields.delivery, row),
         number: document.DocNum,
         customer: document.CardCode || null,
+        shipTo: shipTo(row, document),
+        trackingNumbers: document.TrackingNumber ? [document.TrackingNumber] : [],
         orders: [...new Set(document.DocumentLines.map(orderOf))].filter((order) => order !== null),
         date: dayOf(document.DocDate),
         status: deliveryStatus(document),
@@ -423,6 +665,52 @@ export function createMapping(config: SapB1Config): Mapping {
 }
 
 type Document = z.infer<typeof documentSchema>
+
+/** Both boxes may be ticked with dates; the dates are not looked at. */
+function statusOf(
+  valid: string | null | undefined,
+  frozen: string | null | undefined,
+): 'ACTIVE' | 'INACTIVE' | null {
+  if (frozen === 'tYES') return 'INACTIVE'
+  return frozen === 'tNO' || valid === 'tYES' ? 'ACTIVE' : null
+}
+
+function levelOf(
+  { levelGroups }: SapB1Config,
+  group: string | null | undefined,
+  groups: Names,
+): Pick<Customer, 'level' | 'vendorLevel'> {
+  if (!group) return { level: null, vendorLevel: null }
+  const name = groups.get(group)
+  const level = levelGroups[group] ?? (name === undefined ? undefined : levelGroups[name])
+  // Where nobody said what the groups mean, they say nothing of a level.
+  return {
+    level: level ?? (Object.keys(levelGroups).length === 0 ? null : 'UNKNOWN'),
+    vendorLevel: name ?? group,
+  }
+}
+
+function approvalOf(status: string | null | undefined): ApprovalStatus | null {
+  switch (status) {
+    case null:
+    case undefined:
+    case '':
+      return null
+    case 'dasWithout':
+      return 'NOT_REQUIRED'
+    case 'dasPending':
+      return 'PENDING'
+    case 'dasApproved':
+    case 'dasGenerated':
+    case 'dasGeneratedbyAuthorizer':
+      return 'APPROVED'
+    case 'dasRejected':
+    case 'dasCancelled':
+      return 'REJECTED'
+    default:
+      return 'UNKNOWN'
+  }
+}
 
 /**
  * The open quantity is what has not been delivered. Of a cancelled order nothing is said: whether its lines keep
@@ -475,7 +763,7 @@ export function vendorStatus(document: Document): string {
 }
 
 /** `Manual` is what the vendor calls a line without a unit group; its unit is then free text. */
-function unitOf(line: z.infer<typeof lineSchema>): string | null {
+export function unitOf(line: z.infer<typeof lineSchema>): string | null {
   return line.MeasureUnit || (line.UoMCode && line.UoMCode !== 'Manual' ? line.UoMCode : null)
 }
 
@@ -577,21 +865,33 @@ function createClock(
 
 /* ---- writing ---- */
 
+/** Codes of what callers name; looked up before the body is made. */
+export interface OrderCodes {
+  readonly paymentTerms?: string | undefined
+}
+
 /**
  * Body of `POST Orders`. Decimals go as text, which the vendor accepts and no double can spoil.
  * `NumAtCard` cannot hold both our reference and the customer's: see `cannotStore`.
  */
-export function orderBody(config: SapB1Config, input: OrderCreate, write: WriteContext): string {
-  const vendorCurrency = (iso: string) =>
-    Object.entries(config.currencyCodes).find(([, code]) => code === iso)?.[0] ?? iso
+export function orderBody(
+  config: SapB1Config,
+  input: OrderCreate,
+  write: WriteContext,
+  codes: OrderCodes,
+): string {
   return JSON.stringify({
     CardCode: input.customer,
     DocDate: input.orderDate,
     TaxDate: input.orderDate,
     DocDueDate: input.dueDate,
-    DocCurrency: input.currency === undefined ? undefined : vendorCurrency(input.currency),
+    DocCurrency: input.currency === undefined ? undefined : vendorCurrency(config, input.currency),
     NumAtCard: input.customerReference,
     Comments: input.comments,
+    PaymentGroupCode: numberOf(codes.paymentTerms),
+    PaymentMethod: input.paymentMethod,
+    ...shipToBody(config, input.shipTo),
+    ...customBody(config.customFields.order, input.customFields),
     ...(config.onBehalfOfField === null ? {} : { [config.onBehalfOfField]: write.onBehalfOf }),
     [config.externalReferenceField]: write.externalReference,
     DocumentLines: input.lines.map((line) => ({
@@ -600,27 +900,113 @@ export function orderBody(config: SapB1Config, input: OrderCreate, write: WriteC
       UnitPrice: line.unitPrice,
       DiscountPercent: line.discountPercent,
       WarehouseCode: line.warehouse,
+      FreeText: line.comments,
+      ...customBody(config.customFields.orderLine, line.customFields),
     })),
   })
 }
 
-export function orderChanges(changes: OrderChanges): Record<string, string | undefined> {
+export const vendorCurrency = (config: SapB1Config, iso: string): string =>
+  Object.entries(config.currencyCodes).find(([, code]) => code === iso)?.[0] ?? iso
+
+const numberOf = (code: string | undefined): number | string | undefined =>
+  code !== undefined && /^-?\d+$/.test(code) ? Number(code) : code
+
+export function orderChanges(
+  config: SapB1Config,
+  changes: OrderChanges,
+  codes: OrderCodes,
+): Record<string, unknown> {
   return {
     DocDueDate: changes.dueDate,
     NumAtCard: changes.customerReference,
     Comments: changes.comments,
+    PaymentGroupCode: numberOf(codes.paymentTerms),
+    ...shipToBody(config, changes.shipTo),
+    ...customBody(config.customFields.order, changes.customFields),
   }
 }
 
-/** Which of the wished changes an order does not show; an empty text and none are the same to the vendor. */
-export function missingChanges(order: Order, changes: OrderChanges): string[] {
-  const pairs = [
+/** The whole address: what is not given must not be left over from another one. */
+function shipToBody(config: SapB1Config, shipTo: ShipTo | undefined): Record<string, unknown> {
+  if (shipTo === undefined) return {}
+  const { street, city, province, postalCode, country } = shipTo.address
+  return {
+    AddressExtension: {
+      ShipToStreet: street ?? null,
+      ShipToStreetNo: null,
+      ShipToBlock: null,
+      ShipToCity: city ?? null,
+      ShipToZipCode: postalCode ?? null,
+      ...stateOrCounty('ShipTo', province),
+      ShipToCountry: country ?? null,
+      [config.shipToNameField]: shipTo.name,
+    },
+    ...(config.shipToPhoneField === null ? {} : { [config.shipToPhoneField]: shipTo.phone ?? null }),
+  }
+}
+
+/** A state is a code of a table there; a name has its place in the county. */
+export function stateOrCounty<P extends string>(prefix: P, province: string | null | undefined) {
+  const isCode = /^[A-Z0-9]{1,3}$/.test(province ?? '')
+  return {
+    [`${prefix}State`]: isCode ? province : null,
+    [`${prefix}County`]: isCode ? null : (province ?? null),
+  }
+}
+
+export function customBody(
+  names: Readonly<Record<string, string>>,
+  values: CustomFields | undefined,
+): Record<string, string | null> {
+  return Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [names[name] ?? name, value]))
+}
+
+/** The first custom field that the configuration has no name for. */
+export function unknownCustomField(
+  names: Readonly<Record<string, string>>,
+  values: CustomFields | undefined,
+): string | undefined {
+  return Object.keys(values ?? {}).find((name) => !Object.hasOwn(names, name))
+}
+
+/** An empty text and none are the same to the vendor; numbers and days come back in its own width. */
+export function isSame(wished: string | null | undefined, found: string | null | undefined): boolean {
+  if ((wished || null) === (found || null)) return true
+  if (!wished || !found) return false
+  if (isDecimal(wished) && isDecimal(found)) return new Big(wished).eq(found)
+  return /^\d{4}-\d\d-\d\d$/.test(wished) && found.slice(0, 10) === wished
+}
+
+/** Which of the wished changes an order does not show. */
+export function missingChanges(
+  order: Order,
+  changes: OrderChanges,
+  terms: Names,
+  codes: OrderCodes,
+): string[] {
+  const { shipTo, customFields } = changes
+  const term = codes.paymentTerms
+  const pairs: (readonly [string, string | null | undefined, string | null | undefined])[] = [
     ['DocDueDate', changes.dueDate, order.dueDate],
     ['NumAtCard', changes.customerReference, order.customerReference],
     ['Comments', changes.comments, order.comments],
-  ] as const
+    ['PaymentGroupCode', term && (terms.get(term) ?? term), order.payment?.terms],
+    ...(shipTo === undefined
+      ? []
+      : ([
+          ['ShipTo name', shipTo.name, order.shipTo?.name],
+          ['ShipTo phone', shipTo.phone, order.shipTo?.phone],
+          ...(['street', 'city', 'province', 'postalCode', 'country'] as const).map(
+            (part) => [`ShipTo ${part}`, shipTo.address[part] ?? '', order.shipTo?.address?.[part]] as const,
+          ),
+        ] as const)),
+    ...Object.entries(customFields ?? {}).map(
+      ([name, value]) => [name, value ?? '', order.customFields?.[name]] as const,
+    ),
+  ]
   return pairs.flatMap(([name, wished, found]) =>
-    wished === undefined || (wished || null) === (found || null) ? [] : [name],
+    wished === undefined || isSame(wished, found) ? [] : [name],
   )
 }
 
@@ -637,7 +1023,9 @@ const draftSchema = z.object({
 /** What an approval procedure keeps until a person there agrees. `null`: a draft of another sort. */
 export function readDraft(row: unknown): { key: string; refused: boolean } | null {
   const parsed = draftSchema.safeParse(row)
-  if (!parsed.success || parsed.data.DocObjectCode !== 'oOrders') return null
+  // Where the code is not told, only what was asked for by our own reference is here.
+  if (!parsed.success || ![null, undefined, 'oOrders', ORDER_OBJECT].includes(parsed.data.DocObjectCode))
+    return null
   const { DocEntry: key, AuthorizationStatus: status } = parsed.data
   return { key, refused: status === 'dasRejected' || status === 'dasCancelled' }
 }

@@ -1,4 +1,5 @@
 /** What may be written to orders: create, update, cancel. */
+import { gatewayCaller } from '../../caller/caller.ts'
 import { fail, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
 import type { HttpAnswer } from '../kit/http.ts'
 import { parseJson } from '../kit/json.ts'
@@ -17,22 +18,43 @@ import type { Key, Order } from '../records.ts'
 import { literal, type ServiceLayer, vendorError, type WriteRequest } from './client.ts'
 import type { SapB1Config } from './config.ts'
 import {
-  DOCUMENT_FIELDS,
+  bareOrder,
   DRAFT_FIELDS,
   type Mapping,
   missingChanges,
+  type OrderCodes,
+  type OrderNames,
   orderBody,
   orderChanges,
+  type RawOrder,
   readDraft,
   rowKey,
+  unknownCustomField,
 } from './mapping.ts'
+import { NO_NAMES, type Tables } from './names.ts'
 import { etagHeader, finish, illegible, nothingDone, preview, type Subject, unchanged } from './writing.ts'
 
 export interface OrderWritesOptions {
   readonly client: ServiceLayer
   readonly config: SapB1Config
   readonly map: Mapping
+  readonly tables: Pick<Tables, 'paymentTerms'>
+  /** What is read of an order. */
+  readonly select: readonly string[]
   readonly reread: (key: Key, context: CallContext) => Promise<Outcome<Order | null>>
+}
+
+/** The answer to a write is shown with the codes in it; reading tells the names. */
+const CODES_ONLY: OrderNames = { terms: NO_NAMES, users: NO_NAMES }
+
+const codesOf = async (
+  { tables }: Pick<OrderWritesOptions, 'tables'>,
+  { paymentTerms }: { readonly paymentTerms?: string | undefined },
+  context: Pick<CallContext, 'caller'>,
+): Promise<Outcome<OrderCodes>> => {
+  if (paymentTerms === undefined) return ok({})
+  const code = await tables.paymentTerms.codeOf(paymentTerms, context)
+  return code.ok ? ok({ paymentTerms: code.value }) : code
 }
 
 type Result = Outcome<WriteResult<'order'>>
@@ -52,12 +74,13 @@ export function orderWrites(options: OrderWritesOptions): {
 
 /* ---- create ---- */
 
-function createAction({ client, config, map }: OrderWritesOptions): WriteAction<OrderCreate, 'order'> {
+function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'order'> {
+  const { client, config, map, select } = options
   const field = config.externalReferenceField
-  const request = (input: OrderCreate, write: WriteContext): WriteRequest => ({
+  const request = (input: OrderCreate, write: WriteContext, codes: OrderCodes): WriteRequest => ({
     method: 'POST',
     path: 'Orders',
-    body: orderBody(config, input, write),
+    body: orderBody(config, input, write, codes),
   })
 
   /** Orders that carry our reference, else the draft that an approval procedure made of it. */
@@ -67,10 +90,9 @@ function createAction({ client, config, map }: OrderWritesOptions): WriteAction<
       // NumAtCard has no index of its own and other customers' numbers in it.
       const filter = field === 'NumAtCard' ? `CardCode eq ${literal(input.customer)} and ${ours}` : ours
       const query = { filter, orderby: 'DocEntry asc', pageSize: config.pageLimit }
-      const select = field === 'NumAtCard' ? DOCUMENT_FIELDS : [...DOCUMENT_FIELDS, field]
       const [row] = await client.rows({ ...query, entity: 'Orders', select }, context)
       const key = rowKey(row, 'DocEntry')
-      if (key !== undefined) return ok({ effect: 'done', result: resultOf(key, map.order(row)) })
+      if (key !== undefined) return ok({ effect: 'done', result: resultOf(key, map.order(row, CODES_ONLY)) })
       const drafts = await client.rows({ ...query, entity: 'Drafts', select: DRAFT_FIELDS }, context)
       const draft = drafts.map(readDraft).find((one) => one !== null)
       if (draft) return fail(draft.refused ? refusedDraft(draft.key) : awaiting(draft.key))
@@ -82,12 +104,20 @@ function createAction({ client, config, map }: OrderWritesOptions): WriteAction<
     }).then((outcome) => (outcome.ok ? outcome.value : outcome))
 
   return {
-    preview: (input, write) => preview(request(input, write)),
+    takes: ['shipTo', 'paymentTerms', 'paymentMethod', 'lines.comments', 'lines.customFields'],
+    // With the names themselves, where they cannot be looked up.
+    preview: (input, write) => preview(request(input, write, input)),
+    previewLater: async (input, write) => {
+      const codes = await codesOf(options, input, { caller: gatewayCaller })
+      return preview(request(input, write, codes.ok ? codes.value : input))
+    },
 
     async send(input, write, context): Promise<Result> {
       const unstorable = cannotStore(config, input)
       if (unstorable) return fail(unstorable)
-      const sent = await outcomeOf(() => client.write(request(input, write), context))
+      const codes = await codesOf(options, input, context)
+      if (!codes.ok) return codes
+      const sent = await outcomeOf(() => client.write(request(input, write, codes.value), context))
       if (!sent.ok) return sent
       const answer = sent.value
       if (answer.status === 201) return created(answer, map)
@@ -119,14 +149,14 @@ function created(answer: HttpAnswer, map: Mapping): Result {
   const key = rowKey(body, 'DocEntry')
   return key === undefined
     ? fail(illegible('the answer does not name the order'))
-    : ok(resultOf(key, map.order(body)))
+    : ok(resultOf(key, map.order(body, CODES_ONLY)))
 }
 
-function resultOf(key: Key, record: Outcome<Order>): WriteResult<'order'> {
+function resultOf(key: Key, record: Outcome<RawOrder>): WriteResult<'order'> {
   if (!record.ok) return { key, reached: 'saved' }
   return {
     key,
-    record: record.value,
+    record: bareOrder(record.value),
     reached: record.value.status === 'PENDING_APPROVAL' ? 'submitted' : 'effective',
   }
 }
@@ -152,31 +182,42 @@ const refusedDraft = (draft: Key): SourceFailure => ({
 /* ---- update ---- */
 
 function updateAction(options: OrderWritesOptions): WriteAction<UpdateOf<OrderChanges>, 'order'> {
-  const { config, reread } = options
-  const request = (input: UpdateOf<OrderChanges>, etag?: string): WriteRequest => ({
+  const { config, tables, reread } = options
+  const request = (input: UpdateOf<OrderChanges>, codes: OrderCodes, etag?: string): WriteRequest => ({
     method: 'PATCH',
     path: `Orders(${input.key})`,
-    body: JSON.stringify(orderChanges(input.changes)),
+    body: JSON.stringify(orderChanges(config, input.changes, codes)),
     ...etagHeader(etag),
   })
   const subject = orderSubject(options)
   return {
-    preview: (input) => preview(request(input)),
+    takes: ['shipTo', 'paymentTerms'],
+    preview: (input) => preview(request(input, input.changes)),
+    previewLater: async (input) => {
+      const codes = await codesOf(options, input.changes, { caller: gatewayCaller })
+      return preview(request(input, codes.ok ? codes.value : input.changes))
+    },
 
     async send(input, _write, context): Promise<Result> {
       const unstorable = cannotStore(config, input.changes)
       if (unstorable) return fail(unstorable)
       if (!isEntry(input.key)) return fail(noOrder(input.key))
+      const codes = await codesOf(options, input.changes, context)
+      if (!codes.ok) return codes
       const before = await unchanged(subject, input, context)
       if (!before.ok) return before
-      return finish(subject, input.key, request(input, before.value), context)
+      return finish(subject, input.key, request(input, codes.value, before.value), context)
     },
 
     async verify(input, _write, context): Promise<Checked> {
       const order = await reread(input.key, context)
       if (!order.ok) return order
       if (order.value === null) return nothingDone(`there is no order ${input.key}`, true)
-      const missing = missingChanges(order.value, input.changes)
+      const codes = await codesOf(options, input.changes, context)
+      if (!codes.ok) return codes
+      const terms = await outcomeOf(() => tables.paymentTerms.read(context))
+      if (!terms.ok) return terms
+      const missing = missingChanges(order.value, input.changes, terms.value, codes.value)
       if (missing.length > 0) return nothingDone(`${missing.join(', ')} are not as asked for`, false)
       return ok({
         effect: 'done',
@@ -216,30 +257,39 @@ function cancelAction(options: OrderWritesOptions): WriteAction<ActionInput, 'or
   }
 }
 
-/** Our reference and the customer's cannot both be in NumAtCard; dropping one silently would be worse than no. */
+/** What this configuration has no place for: to drop it silently would be worse than no. */
 function cannotStore(
   config: SapB1Config,
-  { customerReference, customFields }: OrderChanges,
+  { customerReference, customFields, shipTo, lines }: OrderChanges & Partial<OrderCreate>,
 ): SourceFailure | undefined {
-  const [custom] = Object.keys(customFields ?? {})
-  if (custom !== undefined) {
-    return {
-      kind: 'unsupported',
-      message: `No own field "${custom}" is configured for orders of this system.`,
-    }
+  const unsupported = (message: string): SourceFailure => ({ kind: 'unsupported', message })
+  const ofOrder = unknownCustomField(config.customFields.order, customFields)
+  if (ofOrder !== undefined)
+    return unsupported(`No own field "${ofOrder}" is configured for orders of this system.`)
+  const ofLine = lines?.map((line) => unknownCustomField(config.customFields.orderLine, line.customFields))
+  const unknown = ofLine?.find((name) => name !== undefined)
+  if (unknown !== undefined) {
+    return unsupported(`No own field "${unknown}" is configured for order lines of this system.`)
   }
-  if (config.externalReferenceField !== 'NumAtCard' || customerReference === undefined) return undefined
-  return {
-    kind: 'unsupported',
-    message: 'This system keeps the reference of the gateway where the customer’s own reference would stand.',
+  if (shipTo?.phone && config.shipToPhoneField === null) {
+    return unsupported(
+      'Orders of this system have no place for the phone number of "shipTo" (shipToPhoneField).',
+    )
   }
+  // Our reference and the customer's cannot both be in NumAtCard.
+  if (config.externalReferenceField === 'NumAtCard' && customerReference !== undefined) {
+    return unsupported(
+      'This system keeps the reference of the gateway where the customer’s own reference would stand.',
+    )
+  }
+  return undefined
 }
 
 const orderSubject = ({ client, map, reread }: OrderWritesOptions): Subject<'order'> => ({
   client,
   reread,
   path: (key) => `Orders(${key})`,
-  read: map.order,
+  read: (row) => map.order(row, CODES_ONLY),
   nameOf: (order) => `Order ${order.number}`,
   missing: noOrder,
 })

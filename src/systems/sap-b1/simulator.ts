@@ -55,8 +55,12 @@ export interface SapB1SimulatorOptions {
   readonly userFields?: readonly string[]
   /** Orders whose gross total in company currency is above become drafts that wait for approval. */
   readonly approvalAbove?: string
+  /** Incoming payments above become drafts that wait for approval. */
+  readonly paymentApprovalAbove?: string
   /** The release knows PaidToDate of invoices. Default true. */
   readonly paidToDate?: boolean
+  /** Properties that this release or localization does not have. */
+  readonly unknownFields?: readonly string[]
   /** The posting periods up to this day are locked. */
   readonly closedUpTo?: string
   /** Rows that were never changed have no UpdateDate, as in some releases. Default false: it is that of creation. */
@@ -68,6 +72,10 @@ export interface SapB1SimulatorOptions {
 export interface SapB1Simulator extends Simulator {
   /** What the approver does with a draft. An approved one becomes an order. */
   decide(draft: number, decision: 'approve' | 'reject'): void
+  /** The same with a payment's draft. */
+  decidePayment(draft: number, decision: 'approve' | 'reject'): void
+  /** Takes an invoice back as a whole. @returns DocEntry of the credit note */
+  credit(invoice: number): number
 }
 
 const ROOT = '/b1s/v2'
@@ -141,7 +149,8 @@ export async function startSapB1Simulator(
     handle,
     ...(options.port === undefined ? {} : { port: options.port }),
   })
-  return Object.assign(server, { decide: company.decide })
+  const { decide, decidePayment, credit } = company
+  return Object.assign(server, { decide, decidePayment, credit })
 }
 
 const BATCHES = {
@@ -251,10 +260,10 @@ const STAMPS: Fields = { CreateDate: 'date', CreateTime: 'time', UpdateDate: 'da
 
 const PARTNER: Fields = {
   ...texts(
-    'CardCode CardName CardType Phone1 Phone2 Cellular EmailAddress FederalTaxID Currency Valid Frozen CompanyPrivate',
+    'CardCode CardName CardType Phone1 Phone2 Cellular EmailAddress FederalTaxID Currency Valid Frozen CompanyPrivate FatherCard BilltoDefault ShipToDefault ContactPerson',
   ),
   ...numbers(
-    'Series GroupCode CreditLimit MaxCommitment CurrentAccountBalance OpenOrdersBalance OpenDeliveryNotesBalance PriceListNum PayTermsGrpCode',
+    'Series GroupCode CreditLimit MaxCommitment CurrentAccountBalance OpenOrdersBalance OpenDeliveryNotesBalance PriceListNum PayTermsGrpCode Industry',
   ),
   BPAddresses: 'collection',
   ContactEmployees: 'collection',
@@ -263,23 +272,31 @@ const PARTNER: Fields = {
 
 const ITEM: Fields = {
   ...texts(
-    'ItemCode ItemName ForeignName BarCode InventoryUOM DefaultWarehouse Valid Frozen InventoryItem SalesItem',
+    'ItemCode ItemName ForeignName BarCode InventoryUOM DefaultWarehouse Valid Frozen InventoryItem SalesItem SalesUnit PurchaseUnit User_Text Mainsupplier',
   ),
-  ...numbers('ItemsGroupCode QuantityOnStock QuantityOrderedByCustomers QuantityOrderedFromVendors'),
+  ...numbers(
+    'ItemsGroupCode SalesItemsPerUnit PurchaseItemsPerUnit LeadTime MovingAveragePrice QuantityOnStock QuantityOrderedByCustomers QuantityOrderedFromVendors',
+  ),
   ItemWarehouseInfoCollection: 'collection',
+  ItemPrices: 'collection',
   ...STAMPS,
 }
 
 const WAREHOUSE: Fields = texts('WarehouseCode WarehouseName Inactive')
 
 const TERMS: Fields = { GroupNumber: 'number', PaymentTermsGroupName: 'text' }
+const PARTNER_GROUP: Fields = { Code: 'number', Name: 'text', Type: 'text' }
+const INDUSTRY: Fields = { IndustryCode: 'number', IndustryName: 'text', IndustryDescription: 'text' }
+const ITEM_GROUP: Fields = { Number: 'number', GroupName: 'text' }
+const USER: Fields = { InternalKey: 'number', UserCode: 'text', UserName: 'text' }
+const ATTACHMENT: Fields = { AbsoluteEntry: 'number', Attachments2_Lines: 'collection' }
 
 const DOCUMENT: Fields = {
   ...numbers(
-    'DocEntry DocNum Series DocRate DocTotal DocTotalFc DocTotalSys VatSum VatSumFc VatSumSys TotalDiscount TotalDiscountFC',
+    'DocEntry DocNum Series DocRate DocTotal DocTotalFc DocTotalSys VatSum VatSumFc VatSumSys TotalDiscount TotalDiscountFC PaymentGroupCode UserSign AttachmentEntry',
   ),
   ...texts(
-    'DocType CardCode CardName NumAtCard Comments DocCurrency Reference1 Reference2 DocObjectCode DocumentStatus Cancelled CancelStatus Confirmed AuthorizationStatus',
+    'ShipToCode PayToCode Address Address2 PaymentMethod TrackingNumber DocType CardCode CardName NumAtCard Comments DocCurrency Reference1 Reference2 DocObjectCode DocumentStatus Cancelled CancelStatus Confirmed AuthorizationStatus',
   ),
   DocDate: 'date',
   DocDueDate: 'date',
@@ -289,7 +306,29 @@ const DOCUMENT: Fields = {
   UpdateDate: 'date',
   UpdateTime: 'time',
   DocumentLines: 'collection',
+  AddressExtension: 'collection',
 }
+
+const ADDRESS_COLUMNS = [
+  'AddressName',
+  'AddressType',
+  'Street',
+  'Block',
+  'City',
+  'County',
+  'State',
+  'ZipCode',
+  'Country',
+]
+const PAYMENT_LINE = [
+  'DocEntry',
+  'SumApplied',
+  'AppliedFC',
+  'TotalDiscount',
+  'TotalDiscountFC',
+  'InvoiceType',
+  'LineNum',
+]
 
 const PAYMENT: Fields = {
   ...numbers('DocEntry DocNum CashSum TransferSum DocRate'),
@@ -307,7 +346,7 @@ const LINE: Fields = {
     'ItemCode ItemDescription Currency WarehouseCode TaxCode VatGroup MeasureUnit UoMCode LineStatus FreeText',
   ),
   ...numbers(
-    'DocEntry LineNum VisualOrder Quantity UnitPrice Price PriceAfterVAT DiscountPercent LineTotal RowTotalFC TaxPercentagePerRow UoMEntry RemainingOpenQuantity OpenAmount BaseType BaseEntry BaseLine',
+    'DocEntry LineNum VisualOrder Quantity UnitPrice Price PriceAfterVAT DiscountPercent LineTotal RowTotalFC TaxPercentagePerRow NetTaxAmount NetTaxAmountFC GrossTotal GrossTotalFC UoMEntry RemainingOpenQuantity OpenAmount BaseType BaseEntry BaseLine',
   ),
   ShipDate: 'date',
 }
@@ -320,12 +359,62 @@ function numbers(names: string): Fields {
   return Object.fromEntries(names.split(' ').map((name) => [name, 'number' as const]))
 }
 
+/** Of `AddressExtension`. */
+const ADDRESS_FIELDS = ['ShipTo', 'BillTo'].flatMap((kind) =>
+  [
+    'Street',
+    'StreetNo',
+    'Block',
+    'City',
+    'ZipCode',
+    'County',
+    'State',
+    'Country',
+    'Address2',
+    'Address3',
+  ].map((part) => `${kind}${part}`),
+)
+const GROUPS = [
+  [100, '客户'],
+  [101, '重点客户'],
+  [102, 'Distributors'],
+] as const
+const INDUSTRIES = [
+  [1, '机械制造'],
+  [2, '电子'],
+  [3, 'Trade'],
+] as const
+const MANAGER = 1
+
 interface EntitySet {
   readonly type: string
   readonly key: string
   readonly fields: Fields
   rows(): Row[]
   find(key: string): Row | undefined
+}
+
+interface PaymentDraft {
+  readonly entry: number
+  readonly row: Row
+  readonly take: () => void
+  status: 'pasPending' | 'pasGenerated' | 'pasRejected'
+}
+
+/** Numbers there have digits only. */
+function quotationOf({ references }: ErpOrder): number | null {
+  const digits = references?.quotation?.replaceAll(/\D/g, '')
+  return digits ? Number(digits) : null
+}
+
+function attachmentLine(file: string, at: number): Row {
+  const dot = file.lastIndexOf('.')
+  return {
+    LineNum: at + 1,
+    FileName: file.slice(0, dot),
+    FileExtension: file.slice(dot + 1),
+    SourcePath: '\\\\files',
+  }
 }
 
 interface Draft {
@@ -336,11 +425,30 @@ interface Draft {
 
 function createCompany(world: World, options: SapB1SimulatorOptions) {
   const userFields = options.userFields ?? ['U_TributaryRef', 'U_TributaryUser']
-  const document: Fields = { ...DOCUMENT, ...texts(userFields.join(' ')) }
-  const partner: Fields = { ...PARTNER, ...texts(userFields.join(' ')) }
-  const payment: Fields = { ...PAYMENT, ...texts(userFields.join(' ')) }
+  const own = texts(userFields.join(' '))
+  const without = (fields: Fields): Fields =>
+    Object.fromEntries(Object.entries(fields).filter(([name]) => !options.unknownFields?.includes(name)))
+  const document: Fields = { ...without(DOCUMENT), ...own }
+  const partner: Fields = { ...without(PARTNER), ...own }
+  const payment: Fields = { ...without(PAYMENT), ...own }
+  const lineFields: Fields = { ...LINE, ...own }
   const show = createRows(world, userFields, options.emptyUpdateDates ?? false)
   const drafts: Draft[] = []
+  const paymentDrafts: PaymentDraft[] = []
+  const creditNotes: Row[] = []
+  const table = (type: string, fields: Fields, key: string, rows: () => Row[]): EntitySet => ({
+    type,
+    key,
+    fields,
+    rows,
+    find: (wanted) => rows().find((row) => String(row[key]) === wanted),
+  })
+  const itemGroups = () =>
+    [
+      ...new Map(
+        world.all('erpItems').map(({ group, groupPath }) => [group, groupPath?.at(-1) ?? `组 ${group}`]),
+      ),
+    ].map(([group, name]) => ({ Number: group, GroupName: name }))
 
   const sets: Readonly<Record<string, EntitySet>> = {
     BusinessPartners: {
@@ -356,7 +464,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     Items: {
       type: 'Item',
       key: 'ItemCode',
-      fields: ITEM,
+      fields: { ...without(ITEM), ...own },
       rows: () => world.all('erpItems').map(show.item),
       find: (key) => shown(world.get('erpItems', key), show.item),
     },
@@ -411,6 +519,48 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
       rows: () => [...world.all('erpPayments').map(show.payment), SUPPLIER_PAYMENT],
       find: (key) => shown(world.get('erpPayments', key), show.payment),
     },
+    CreditNotes: table(
+      'Document',
+      { ...document, ...numbers('PaidToDate PaidToDateFC') },
+      'DocEntry',
+      () => creditNotes,
+    ),
+    PaymentDrafts: table('Payment', payment, 'DocEntry', () =>
+      paymentDrafts.map(({ entry, row, status }) => ({
+        ...row,
+        DocEntry: entry,
+        AuthorizationStatus: status,
+      })),
+    ),
+    BusinessPartnerGroups: table('BusinessPartnerGroup', PARTNER_GROUP, 'Code', () =>
+      GROUPS.map(([Code, Name]) => ({ Code, Name, Type: 'bbpgt_CustomerGroup' })),
+    ),
+    Industries: table('Industry', INDUSTRY, 'IndustryCode', () =>
+      INDUSTRIES.map(([IndustryCode, IndustryName]) => ({
+        IndustryCode,
+        IndustryName,
+        IndustryDescription: null,
+      })),
+    ),
+    ItemGroups: table('ItemGroups', ITEM_GROUP, 'Number', itemGroups),
+    Users: table('User', USER, 'InternalKey', () => [
+      { InternalKey: MANAGER, UserCode: options.user ?? 'manager', UserName: '管理员' },
+    ]),
+    Quotations: table('Document', document, 'DocEntry', () =>
+      world.all('erpOrders').flatMap((order) => {
+        const number = quotationOf(order)
+        return number === null ? [] : [{ DocEntry: order.docEntry, DocNum: number, CardCode: order.cardCode }]
+      }),
+    ),
+    Attachments2: table('Attachments2', ATTACHMENT, 'AbsoluteEntry', () =>
+      world
+        .all('erpOrders')
+        .flatMap(({ docEntry, attachments }) =>
+          attachments === undefined
+            ? []
+            : [{ AbsoluteEntry: docEntry, Attachments2_Lines: attachments.map(attachmentLine) }],
+        ),
+    ),
     Drafts: {
       type: 'Document',
       key: 'DocEntry',
@@ -453,7 +603,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
   /* -- writing -- */
 
   const post = (request: SimulatedRequest): SimulatedResponse => {
-    const order = readNewOrder(bodyOf(request), world, document, userFields)
+    const order = readNewOrder(bodyOf(request), world, { document, line: lineFields, userFields })
     mustBeOpenPeriod(order.docDate, 'ORDR')
     const quiet = /return-no-content/.test(String(request.headers.prefer ?? ''))
     if (options.approvalAbove !== undefined && grossOf(order, world).gt(options.approvalAbove)) {
@@ -501,7 +651,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     const invoices = parts.map((part, index) => {
       const place = (field: string) => `[RCT2.${field}][line: ${index + 1}]`
       for (const name of Object.keys(part)) {
-        if (!['DocEntry', 'SumApplied', 'AppliedFC', 'InvoiceType', 'LineNum'].includes(name)) {
+        if (!PAYMENT_LINE.includes(name)) {
           throw invalidQuery(`Property '${name}' of 'PaymentInvoice' is invalid`)
         }
       }
@@ -519,11 +669,18 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
       const applied = new Big(
         numberIn(part[isLocal ? 'SumApplied' : 'AppliedFC'], place('SumApplied')) ?? '0',
       )
+      const discount = new Big(
+        numberIn(part[isLocal ? 'TotalDiscount' : 'TotalDiscountFC'], place('TotalDiscount')) ?? '0',
+      )
       const due = new Big(invoice.gross).minus(invoice.paid)
-      if (applied.lte(0) || applied.gt(due)) {
+      if (applied.lte(0) || applied.plus(discount).gt(due)) {
         throw new Refusal(400, -5002, `Amount exceeds the balance due ${due}  ${place('SumApplied')}`)
       }
-      return { docEntry: invoice.docEntry, amount: applied.toString() }
+      return {
+        docEntry: invoice.docEntry,
+        amount: applied.toString(),
+        ...(discount.eq(0) ? {} : { discount: discount.toString() }),
+      }
     })
     if (invoices.reduce((sum, { amount }) => sum.plus(amount), new Big(0)).gt(total)) {
       throw new Refusal(400, -5002, 'More is applied than paid  [ORCT.DocTotal]')
@@ -545,18 +702,58 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
       userFields: Object.fromEntries(userFields.map((name) => [name, textIn(body[name], name)])),
       createdAt: at,
     }
-    world.put('erpPayments', taken)
-    for (const part of invoices) {
-      const invoice = world.get('erpInvoices', String(part.docEntry)) as ErpInvoice
-      const paid = new Big(invoice.paid).plus(part.amount)
-      const companyPaid = paid.times(invoice.rate).toFixed(2)
-      world.put('erpInvoices', { ...invoice, paid: paid.toString(), companyPaid, updatedAt: at })
+    const take = () => {
+      world.put('erpPayments', taken)
+      for (const part of invoices) {
+        const invoice = world.get('erpInvoices', String(part.docEntry)) as ErpInvoice
+        const paid = new Big(invoice.paid).plus(part.amount).plus(part.discount ?? '0')
+        const companyPaid = paid.times(invoice.rate).toFixed(2)
+        world.put('erpInvoices', { ...invoice, paid: paid.toString(), companyPaid, updatedAt: at })
+      }
     }
+    if (options.paymentApprovalAbove !== undefined && total.gt(options.paymentApprovalAbove)) {
+      const entry = 950 + paymentDrafts.length
+      paymentDrafts.push({ entry, row: show.payment(taken), take, status: 'pasPending' })
+      throw new Refusal(404, '-2028', 'No matching records found (ODBC -2028)')
+    }
+    take()
     return json(
       201,
       { '@odata.context': `${ROOT}/$metadata#IncomingPayments/$entity`, ...show.payment(taken) },
       { location: `${ROOT}/IncomingPayments(${docEntry})` },
     )
+  }
+
+  const decidePayment = (entry: number, decision: 'approve' | 'reject'): void => {
+    const draft = paymentDrafts.find((one) => one.entry === entry && one.status === 'pasPending')
+    if (!draft) throw new Error(`no payment draft ${entry} waits`)
+    draft.status = decision === 'approve' ? 'pasGenerated' : 'pasRejected'
+    if (decision === 'approve') draft.take()
+  }
+
+  const credit = (invoice: number): number => {
+    const billed = world.get('erpInvoices', String(invoice))
+    if (!billed) throw new Error(`no invoice ${invoice}`)
+    const at = nowText()
+    const { DocumentLines: lines, ...head } = show.invoice({ ...billed, createdAt: at, updatedAt: at })
+    const DocEntry = creditNotes.length + 1
+    creditNotes.push({
+      ...head,
+      DocEntry,
+      DocNum: 9000 + DocEntry,
+      DocObjectCode: 'oCreditNotes',
+      PaidToDate: 0,
+      PaidToDateFC: 0,
+      DocumentStatus: 'bost_Open',
+      DocumentLines: (lines as Row[]).map((line) => ({
+        ...line,
+        DocEntry,
+        BaseType: 13,
+        BaseEntry: invoice,
+        BaseLine: line.LineNum,
+      })),
+    })
+    return DocEntry
   }
 
   const mustBeOpenPeriod = (day: string, table: string): void => {
@@ -588,38 +785,26 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
         '-2035',
         `This entry already exists in the following tables (ODBC -2035) '${cardCode}'`,
       )
-    const people = Array.isArray(body.ContactEmployees)
-      ? (body.ContactEmployees as Record<string, unknown>[])
-      : []
-    const contacts = people.map((person) => {
-      for (const field of Object.keys(person)) {
-        if (!['Name', 'Position', 'Phone1', 'E_Mail'].includes(field))
-          throw invalidQuery(`Property '${field}' of 'ContactEmployee' is invalid`)
-      }
-      const of = (field: string) => textIn(person[field], field) ?? ''
-      if (of('Name') === '') throw new Refusal(400, -10, 'Name of a contact is missing  [OCPR.Name]')
-      return { name: of('Name'), title: of('Position'), phone: of('Phone1'), email: of('E_Mail') }
-    })
     const at = nowText()
-    const account: ErpAccount = {
+    const blank: ErpAccount = {
       cardCode,
       name,
-      taxNumber: text('FederalTaxID'),
-      currency: text('Currency') ?? world.companyCurrency,
+      taxNumber: null,
+      currency: world.companyCurrency,
       creditLimit: '0',
       paymentTerms: { code: -1, name: '- Cash Basic -' },
-      phone: text('Phone1') ?? '',
-      email: text('EmailAddress') ?? '',
+      phone: '',
+      email: '',
       street: '',
       city: '',
       zip: '',
       country: '',
       frozen: false,
-      contacts,
-      userFields: Object.fromEntries(userFields.map((field) => [field, text(field)])),
       createdAt: at,
       updatedAt: at,
     }
+    const { CardCode: _, CardType: __, Series: ___, ...fields } = body
+    const account: ErpAccount = { ...blank, ...partnerChanges(blank, fields, true) }
     world.put('erpAccounts', account)
     return json(
       201,
@@ -632,17 +817,109 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     mustMatch(row, request)
     const account = world.get('erpAccounts', String(row.CardCode))
     if (!account) throw new Refusal(400, -5002, 'Suppliers are kept by purchasing  [OCRD.CardType]')
+    const replaces = request.headers['b1s-replacecollectionsonpatch'] === 'true'
+    const changes = partnerChanges(account, bodyOf(request), replaces)
+    world.put('erpAccounts', { ...account, ...changes, updatedAt: nowText() })
+    return { status: 204 }
+  }
+
+  /** @param replaces Collections are as in the body; else what is there stays, and what is new is added. */
+  const partnerChanges = (
+    account: ErpAccount,
+    body: Readonly<Record<string, unknown>>,
+    replaces: boolean,
+  ): Partial<ErpAccount> => {
     const changes: Partial<ErpAccount> = {}
-    for (const [name, value] of Object.entries(bodyOf(request))) {
-      fieldsOf('BusinessPartner', partner)(name)
-      if (name === 'CardName') changes.name = textIn(value, name) ?? ''
-      else if (name === 'Phone1') changes.phone = textIn(value, name) ?? ''
-      else if (name === 'EmailAddress') changes.email = textIn(value, name) ?? ''
+    const ours: Record<string, string | null> = {}
+    const code = (name: string, value: unknown, known: readonly (readonly [number, string])[]) => {
+      const found = known.find(([one]) => one === value)
+      if (!found) throw new Refusal(400, -5002, `Linked value does not exist  [OCRD.${name}] , '${value}'`)
+      return found
+    }
+    for (const [name, value] of Object.entries(body)) {
+      if (value === undefined) continue
+      const { kind } = fieldsOf('BusinessPartner', partner)(name)
+      const text = kind === 'text' ? (textIn(value, name) ?? '') : ''
+      if (name === 'CardName') changes.name = text
+      else if (name === 'FederalTaxID') changes.taxNumber = text || null
+      else if (name === 'Phone1') changes.phone = text
+      else if (name === 'EmailAddress') changes.email = text
+      else if (name === 'Currency') changes.currency = text
+      else if (name === 'CompanyPrivate') changes.person = text === 'cPrivate'
+      else if (name === 'CreditLimit') changes.creditLimit = numberIn(value, '[OCRD.CreditLine]') ?? '0'
+      else if (name === 'GroupCode') changes.group = code(name, value, GROUPS)[0]
+      else if (name === 'Industry') {
+        if (value === null) changes.industry = ''
+        else changes.industry = code(name, value, INDUSTRIES)[1]
+      } else if (name === 'PayTermsGrpCode') {
+        const terms = (sets.PaymentTermsTypes?.rows() ?? []).map(
+          (row) => [row.GroupNumber as number, String(row.PaymentTermsGroupName)] as const,
+        )
+        const [number, terms_] = code(name, value, terms)
+        changes.paymentTerms = { code: number, name: terms_ }
+      } else if (name === 'ContactEmployees') changes.contacts = contactsIn(account, value, replaces)
+      else if (name === 'BPAddresses') Object.assign(changes, addressesIn(account, value, replaces))
+      else if (['BilltoDefault', 'ShipToDefault', 'ContactPerson'].includes(name)) continue
+      else if (userFields.includes(name)) ours[name] = text || null
       else throw new Refusal(400, '-1029', `Field cannot be updated (ODBC -1029)  [OCRD.${name}]`)
     }
     if ((changes.name ?? '').length > 100) throw new Refusal(400, -1013, 'Value too long  [OCRD.CardName]')
-    world.put('erpAccounts', { ...account, ...changes, updatedAt: nowText() })
-    return { status: 204 }
+    const kept = { ...account.userFields, ...ours }
+    return Object.keys(kept).length === 0 ? changes : { ...changes, userFields: kept }
+  }
+
+  const contactsIn = (account: ErpAccount, value: unknown, replaces: boolean): ErpAccount['contacts'] => {
+    const before = account.contacts ?? []
+    const people = Array.isArray(value) ? (value as Record<string, unknown>[]) : []
+    const numbers = new Set<unknown>()
+    const named = people.map((person) => {
+      for (const field of Object.keys(person)) {
+        if (!['InternalCode', 'Name', 'Position', 'Phone1', 'E_Mail'].includes(field))
+          throw invalidQuery(`Property '${field}' of 'ContactEmployee' is invalid`)
+      }
+      const of = (field: string) => textIn(person[field], field) ?? ''
+      if (of('Name') === '') throw new Refusal(400, -10, 'Name of a contact is missing  [OCPR.Name]')
+      if (person.InternalCode !== undefined) {
+        if (before[Number(person.InternalCode) - 1]?.name !== of('Name') || numbers.has(person.InternalCode))
+          throw new Refusal(400, -5002, 'No such contact  [OCPR.CntctCode]')
+        numbers.add(person.InternalCode)
+      } else if (before.some((one) => one.name === of('Name')) && !replaces) {
+        throw new Refusal(400, '-2035', 'This entry already exists  [OCPR.Name]')
+      }
+      return { name: of('Name'), title: of('Position'), phone: of('Phone1'), email: of('E_Mail') }
+    })
+    if (new Set(named.map((one) => one.name)).size < named.length)
+      throw new Refusal(400, '-2035', 'This entry already exists  [OCPR.Name]')
+    const rest = replaces ? [] : before.filter((_, at) => !numbers.has(at + 1))
+    return [...rest, ...named]
+  }
+
+  const addressesIn = (account: ErpAccount, value: unknown, replaces: boolean): Partial<ErpAccount> => {
+    const rows = Array.isArray(value) ? (value as Record<string, unknown>[]) : []
+    const names = new Set(rows.map((row) => `${row.AddressType} ${row.AddressName}`))
+    if (names.size < rows.length || rows.some((row) => !row.AddressName))
+      throw new Refusal(400, '-2035', 'This entry already exists  [CRD1.Address]')
+    if (!replaces && (account.street !== '' || (account.otherAddresses ?? []).length > 0))
+      throw new Refusal(400, -5002, 'The simulator replaces addresses only as a whole  [CRD1.Address]')
+    const read = rows.map((row) => {
+      for (const field of Object.keys(row)) {
+        if (!ADDRESS_COLUMNS.includes(field))
+          throw invalidQuery(`Property '${field}' of 'BPAddress' is invalid`)
+      }
+      const of = (field: string) => textIn(row[field], field) ?? ''
+      if (of('State').length > 3) throw new Refusal(400, -1013, 'Value too long  [CRD1.State]')
+      return {
+        type: of('AddressType') === 'bo_ShipTo' ? ('shipping' as const) : ('billing' as const),
+        street: of('Street'),
+        city: of('City'),
+        province: of('State') || of('County'),
+        zip: of('ZipCode'),
+        country: of('Country'),
+      }
+    })
+    const main = read.findIndex((one) => one.type === 'billing')
+    const { street = '', city = '', zip = '', country = '', province = '' } = read[main] ?? {}
+    return { street, city, zip, country, province, otherAddresses: read.filter((_, at) => at !== main) }
   }
 
   const patch = (order: ErpOrder, row: Row, request: SimulatedRequest): SimulatedResponse => {
@@ -659,6 +936,9 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
       else if (name === 'NumAtCard') changes.numAtCard = textIn(value, name)
       else if (name === 'Comments') changes.comments = textIn(value, name)
       else if (name === 'Confirmed') changes.confirmed = value === 'tYES'
+      else if (name === 'AddressExtension') changes.shipTo = shipToIn(value, order.shipTo)
+      else if (name === 'PaymentGroupCode')
+        changes.payment = { ...order.payment, terms: termsNamed(world, value) }
       else if (userFields.includes(name)) ours[name] = textIn(value, name)
       else throw new Refusal(400, '-1029', `Field cannot be updated (ODBC -1029)  [ORDR.${name}] , '${kind}'`)
     }
@@ -695,7 +975,7 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     if (decision === 'approve') placeOrder(world, draft.order)
   }
 
-  return { serve, decide }
+  return { serve, decide, decidePayment, credit }
 }
 
 function mustMatch(row: Row, request: SimulatedRequest): void {
@@ -897,8 +1177,13 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       CardCode: account.cardCode,
       CardName: account.name,
       CardType: 'cCustomer',
-      CompanyPrivate: 'cCompany',
-      GroupCode: 100,
+      CompanyPrivate: account.person ? 'cPrivate' : 'cCompany',
+      GroupCode: account.group ?? 100,
+      Industry: INDUSTRIES.find(([, name]) => name === account.industry)?.[0] ?? -1,
+      FatherCard: account.parent ?? null,
+      BilltoDefault: account.street ? 'Bill to' : null,
+      ShipToDefault: account.otherAddresses?.some(({ type }) => type === 'shipping') ? 'Ship to' : null,
+      ContactPerson: account.contacts?.[0]?.name ?? null,
       Phone1: account.phone || null,
       EmailAddress: account.email || null,
       FederalTaxID: account.taxNumber,
@@ -909,23 +1194,7 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       PayTermsGrpCode: account.paymentTerms.code,
       Valid: yes(!account.frozen),
       Frozen: yes(account.frozen),
-      BPAddresses: account.street
-        ? [
-            {
-              AddressName: 'Bill to',
-              AddressType: 'bo_BillTo',
-              Street: account.street,
-              Block: null,
-              City: account.city,
-              ZipCode: account.zip,
-              County: null,
-              State: null,
-              Country: account.country,
-              RowNum: 0,
-              BPCode: account.cardCode,
-            },
-          ]
-        : [],
+      BPAddresses: addressRows(account),
       ContactEmployees: (account.contacts ?? []).map((person, at) => ({
         InternalCode: at + 1,
         CardCode: account.cardCode,
@@ -938,6 +1207,33 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       ...stamps(account, ['CreateDate', 'CreateTime']),
     }),
   )
+
+  const addressRows = (account: ErpAccount): Row[] => {
+    const { street, city, zip, country, province } = account
+    const all = [
+      ...(street ? [{ type: 'billing' as const, street, city, zip, country, province }] : []),
+      ...(account.otherAddresses ?? []),
+    ]
+    const counts = { billing: 0, shipping: 0, office: 0 }
+    return all.map((address, RowNum) => {
+      const at = ++counts[address.type]
+      const name = address.type === 'shipping' ? 'Ship to' : 'Bill to'
+      const isCode = /^[A-Z0-9]{1,3}$/.test(address.province ?? '')
+      return {
+        AddressName: at === 1 ? name : `${name} ${at}`,
+        AddressType: address.type === 'shipping' ? 'bo_ShipTo' : 'bo_BillTo',
+        Street: address.street,
+        Block: null,
+        City: address.city,
+        ZipCode: address.zip,
+        County: isCode ? null : address.province || null,
+        State: isCode ? address.province : null,
+        Country: address.country,
+        RowNum,
+        BPCode: account.cardCode,
+      }
+    })
+  }
 
   /** Not kept: the stock inside changes without the item. */
   const item = (entity: ErpItem): Row => {
@@ -954,6 +1250,19 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       ItemsGroupCode: entity.group,
       BarCode: entity.barcode,
       InventoryUOM: entity.unit,
+      SalesUnit: entity.salesUnit?.name ?? entity.unit,
+      SalesItemsPerUnit: Number(entity.salesUnit?.each ?? '1'),
+      PurchaseUnit: entity.unit,
+      PurchaseItemsPerUnit: 1,
+      User_Text: entity.description ?? null,
+      Mainsupplier: entity.supplier?.code ?? null,
+      LeadTime: entity.supplier?.leadTimeDays ?? null,
+      MovingAveragePrice: Number(entity.cost ?? '0'),
+      ItemPrices: [
+        { PriceList: 1, Price: Number(entity.price), Currency: world.companyCurrency },
+        { PriceList: 2, Price: 0, Currency: null },
+      ],
+      ...Object.fromEntries(userFields.map((name) => [name, null])),
       DefaultWarehouse: '01',
       Valid: yes(entity.active),
       Frozen: yes(!entity.active),
@@ -986,6 +1295,49 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
   const inForeign = (currency: string, value: string): number =>
     currency === world.companyCurrency ? 0 : Number(value)
 
+  const termsOf = (entity: ErpOrder): number | null => {
+    const accounts = world.all('erpAccounts').map(({ paymentTerms }) => paymentTerms)
+    const own = accounts.find(({ name }) => name === entity.payment?.terms)
+    return (own ?? world.get('erpAccounts', entity.cardCode)?.paymentTerms)?.code ?? null
+  }
+
+  /** The ship-to address of the document, else the customer's first; the bill-to address is the customer's own. */
+  const addressesOf = (cardCode: string, shipTo: ErpOrder['shipTo']): Row => {
+    const account = world.get('erpAccounts', cardCode)
+    const first = account?.otherAddresses?.find(({ type }) => type === 'shipping')
+    const to = shipTo ?? (first && { ...first, name: '' })
+    const isCode = /^[A-Z0-9]{1,3}$/.test(to?.province ?? '')
+    return {
+      ShipToCode: shipTo || !first ? null : 'Ship to',
+      PayToCode: account?.street ? 'Bill to' : null,
+      AddressExtension: {
+        ...Object.fromEntries(ADDRESS_FIELDS.map((name) => [name, null])),
+        ShipToStreet: to?.street || null,
+        ShipToCity: to?.city || null,
+        ShipToZipCode: to?.zip || null,
+        ShipToState: isCode ? to?.province : null,
+        ShipToCounty: isCode ? null : to?.province || null,
+        ShipToCountry: to?.country || null,
+        ShipToAddress2: to?.name || null,
+        BillToStreet: account?.street || null,
+        BillToCity: account?.city || null,
+        BillToZipCode: account?.zip || null,
+        BillToCountry: account?.country || null,
+      },
+    }
+  }
+
+  const taxOf = (companyTotal: string, total: string, percent: string, currency: string): Row => {
+    const tax = (net: string) => new Big(net).times(percent).div(100).toFixed(2)
+    const gross = (net: string) => new Big(net).plus(tax(net)).toFixed(2)
+    return {
+      NetTaxAmount: Number(tax(companyTotal)),
+      NetTaxAmountFC: inForeign(currency, tax(total)),
+      GrossTotal: Number(gross(companyTotal)),
+      GrossTotalFC: inForeign(currency, gross(total)),
+    }
+  }
+
   const order = once(
     (entity: ErpOrder): Row => ({
       DocEntry: entity.docEntry,
@@ -996,6 +1348,12 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       DocDate: dateOf(entity.docDate),
       DocDueDate: dateOf(entity.dueDate),
       TaxDate: dateOf(entity.docDate),
+      UserSign: MANAGER,
+      AttachmentEntry: entity.attachments === undefined ? null : entity.docEntry,
+      TrackingNumber: entity.trackingNumber ?? null,
+      PaymentMethod: entity.payment?.method ?? null,
+      PaymentGroupCode: termsOf(entity),
+      ...addressesOf(entity.cardCode, entity.shipTo),
       CardCode: entity.cardCode,
       CardName: entity.cardName,
       NumAtCard: entity.numAtCard,
@@ -1031,14 +1389,17 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
         LineTotal: Number(line.companyTotal),
         RowTotalFC: inForeign(line.currency, line.total),
         TaxPercentagePerRow: Number(line.taxPercent),
+        ...taxOf(line.companyTotal, line.total, line.taxPercent, line.currency),
+        FreeText: line.comments ?? null,
         WarehouseCode: line.warehouse,
         MeasureUnit: world.get('erpItems', line.item)?.unit ?? null,
         UoMCode: 'Manual',
         UoMEntry: -1,
         LineStatus: entity.closed || new Big(line.open).eq(0) ? 'bost_Close' : 'bost_Open',
-        BaseType: -1,
-        BaseEntry: null,
-        BaseLine: null,
+        BaseType: quotationOf(entity) === null ? -1 : 23,
+        BaseEntry: quotationOf(entity) === null ? null : entity.docEntry,
+        BaseLine: quotationOf(entity) === null ? null : line.lineNum,
+        ...Object.fromEntries(userFields.map((name) => [name, line.userFields?.[name] ?? null])),
       })),
     }),
   )
@@ -1061,6 +1422,8 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       Series: 7,
       DocType: 'dDocument_Items',
       DocObjectCode: 'oDeliveryNotes',
+      TrackingNumber: null,
+      ...addressesOf(entity.cardCode, world.get('erpOrders', String(entity.lines[0]?.baseEntry))?.shipTo),
       DocDate: dateOf(entity.docDate),
       DocDueDate: dateOf(entity.docDate),
       TaxDate: dateOf(entity.docDate),
@@ -1109,6 +1472,24 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
     }
   })
 
+  /** What a line was sold for stands in the order behind it. */
+  const billedLine = (entity: ErpInvoice, line: ErpInvoice['lines'][number]): Row => {
+    const delivery = entity.baseType === 15 ? world.get('erpDeliveries', String(line.baseEntry)) : undefined
+    const from = delivery?.lines.find(({ lineNum }) => lineNum === line.lineNum)
+    const order = world.get('erpOrders', String(from?.baseEntry ?? line.baseEntry))
+    const sold = order?.lines.find(({ lineNum }) => lineNum === (from?.baseLine ?? line.lineNum))
+    if (!sold) return {}
+    const total = new Big(sold.price).times(line.quantity)
+    const company = total.times(entity.rate).toFixed(2)
+    return {
+      UnitPrice: Number(sold.price),
+      TaxPercentagePerRow: Number(sold.taxPercent),
+      LineTotal: Number(company),
+      RowTotalFC: inForeign(entity.currency, total.toFixed(2)),
+      ...taxOf(company, total.toFixed(2), sold.taxPercent, entity.currency),
+    }
+  }
+
   const invoice = once((entity: ErpInvoice): Row => {
     const isPaid = new Big(entity.paid).gte(entity.gross)
     return {
@@ -1149,6 +1530,7 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
         ItemDescription: line.description,
         Quantity: Number(line.quantity),
         RemainingOpenQuantity: 0,
+        ...billedLine(entity, line),
         Currency: entity.currency,
         LineStatus: 'bost_Close',
         BaseType: entity.baseType,
@@ -1176,8 +1558,12 @@ function createRows(world: World, userFields: readonly string[], emptyUpdateDate
       Cancelled: yes(entity.cancelled),
       AuthorizationStatus: 'pasWithout',
       ...Object.fromEntries(userFields.map((name) => [name, entity.userFields[name] ?? null])),
-      PaymentInvoices: entity.invoices.map(({ docEntry, amount }, LineNum) => ({
+      PaymentInvoices: entity.invoices.map(({ docEntry, amount, discount = '0' }, LineNum) => ({
         LineNum,
+        TotalDiscount: Number(
+          isLocal ? discount : new Big(discount).times(rateOf(entity.currency)).toFixed(2),
+        ),
+        TotalDiscountFC: isLocal ? 0 : Number(discount),
         DocEntry: docEntry,
         SumApplied: Number(isLocal ? amount : new Big(amount).times(rateOf(entity.currency)).toFixed(2)),
         AppliedFC: isLocal ? 0 : Number(amount),
@@ -1218,21 +1604,54 @@ interface NewOrder {
   readonly numAtCard: string | null
   readonly comments: string | null
   readonly userFields: Record<string, string | null>
+  readonly shipTo?: NonNullable<ErpOrder['shipTo']>
+  readonly payment?: NonNullable<ErpOrder['payment']>
   readonly lines: readonly {
     readonly item: string
     readonly quantity: string
     readonly price?: string
     readonly discountPercent?: string
     readonly warehouse: string
+    readonly comments?: string
+    readonly userFields?: Record<string, string | null>
   }[]
 }
 
-function readNewOrder(
-  body: Record<string, unknown>,
-  world: World,
-  document: Fields,
-  userFields: readonly string[],
-): NewOrder {
+interface DocumentFields {
+  readonly document: Fields
+  readonly line: Fields
+  readonly userFields: readonly string[]
+}
+
+/** What a body says of the ship-to address over what is there. */
+function shipToIn(value: unknown, before: ErpOrder['shipTo']): NonNullable<ErpOrder['shipTo']> {
+  const given = (value ?? {}) as Record<string, unknown>
+  for (const name of Object.keys(given)) {
+    if (!ADDRESS_FIELDS.includes(name))
+      throw invalidQuery(`Property '${name}' of 'AddressExtension' is invalid`)
+  }
+  const of = (field: string, old: string | undefined) =>
+    given[field] === undefined ? (old ?? '') : (textIn(given[field], field) ?? '')
+  if (of('ShipToState', '').length > 3) throw new Refusal(400, -1013, 'Value too long  [RDR12.StateS]')
+  return {
+    name: of('ShipToAddress2', before?.name),
+    phone: before?.phone ?? '',
+    street: of('ShipToStreet', before?.street),
+    city: of('ShipToCity', before?.city),
+    province: of('ShipToState', '') || of('ShipToCounty', before?.province),
+    zip: of('ShipToZipCode', before?.zip),
+    country: of('ShipToCountry', before?.country),
+  }
+}
+
+function termsNamed(world: World, code: unknown): string {
+  const found = world.all('erpAccounts').find(({ paymentTerms }) => paymentTerms.code === code)
+  if (!found) throw new Refusal(400, -5002, `Payment terms are not defined  [ORDR.GroupNum] , '${code}'`)
+  return found.paymentTerms.name
+}
+
+function readNewOrder(body: Record<string, unknown>, world: World, fields: DocumentFields): NewOrder {
+  const { document, userFields } = fields
   for (const name of Object.keys(body)) fieldsOf('Document', document)(name)
   const account = world.get('erpAccounts', String(body.CardCode ?? ''))
   if (!account) {
@@ -1262,12 +1681,30 @@ function readNewOrder(
     numAtCard: textIn(body.NumAtCard, 'NumAtCard'),
     comments: textIn(body.Comments, 'Comments'),
     userFields: Object.fromEntries(userFields.map((name) => [name, textIn(body[name], name)])),
-    lines: lines.map((line: Record<string, unknown>, index) => readNewLine(line, index + 1, world)),
+    ...(body.AddressExtension === undefined ? {} : { shipTo: shipToIn(body.AddressExtension, undefined) }),
+    ...(body.PaymentGroupCode === undefined && body.PaymentMethod === undefined
+      ? {}
+      : {
+          payment: {
+            ...(body.PaymentGroupCode === undefined
+              ? {}
+              : { terms: termsNamed(world, body.PaymentGroupCode) }),
+            ...(body.PaymentMethod === undefined
+              ? {}
+              : { method: textIn(body.PaymentMethod, 'PaymentMethod') ?? '' }),
+          },
+        }),
+    lines: lines.map((line: Record<string, unknown>, index) => readNewLine(line, index + 1, world, fields)),
   }
 }
 
-function readNewLine(line: Record<string, unknown>, number: number, world: World) {
-  for (const name of Object.keys(line)) fieldsOf('DocumentLine', LINE)(name)
+function readNewLine(
+  line: Record<string, unknown>,
+  number: number,
+  world: World,
+  { line: known, userFields }: DocumentFields,
+) {
+  for (const name of Object.keys(line)) fieldsOf('DocumentLine', known)(name)
   const place = (field: string) => `[RDR1.${field}][line: ${number}]`
   const item = world.get('erpItems', String(line.ItemCode ?? ''))
   if (!item)
@@ -1287,10 +1724,16 @@ function readNewLine(line: Record<string, unknown>, number: number, world: World
   if (!world.get('erpWarehouses', warehouse)) {
     throw new Refusal(400, -10, `Warehouse is unknown  ${place('WhsCode')} , '${warehouse}'`)
   }
+  const comments = textIn(line.FreeText, 'FreeText')
+  const own = userFields.filter((name) => line[name] !== undefined)
   return {
     item: item.code,
     quantity,
     warehouse,
+    ...(comments === null ? {} : { comments }),
+    ...(own.length === 0
+      ? {}
+      : { userFields: Object.fromEntries(own.map((name) => [name, textIn(line[name], name)])) }),
     ...(price === undefined ? {} : { price }),
     ...(discountPercent === undefined ? {} : { discountPercent }),
   }
