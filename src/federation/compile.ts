@@ -273,7 +273,10 @@ export function takeRoot<TContext>(
   if (isObject(data)) {
     applyRewrites(fetch.node.outputRewrites, data, fetch.matches)
     for (const target of targets) fetch.merge(target, data)
-  } else if (!response.errors?.length) {
+  } else if (response.errors?.length) {
+    // One of them took with it what the others were to stand beside.
+    explainShape(fetch, run)
+  } else {
     failFetch(fetch, run, new SubgraphFailure('malformed'), targets)
   }
 }
@@ -307,21 +310,24 @@ async function fetchBatch<TContext>(
   const request = requestOf(fetch, run, batch)
   const response = await ask(fetch, run, request, targets)
   if (!response) return
+  const entities = response.data?._entities
+  const isWhole = Array.isArray(entities) && entities.length === batch.length
   for (const error of response.errors ?? []) {
     const [field, index, ...inside] = error.path ?? []
     const group = field === '_entities' && typeof index === 'number' ? batch[index] : undefined
-    if (!group) {
+    if (!group || typeof index !== 'number') {
       addError(fetch, run, error, commonPath(fetch, run, targets()), undefined)
       continue
     }
     const rest = originalKeys(inside, node.outputRewrites)
     for (const place of placesOf(run.data, fetch.path, new Set(group.targets))) {
       addError(fetch, run, error, [...place, ...rest], [...place, ...rest])
+      if (isWhole && !isObject(entities[index])) explainShape(fetch, run, place)
     }
   }
-  const entities = response.data?._entities
-  if (!Array.isArray(entities) || entities.length !== batch.length) {
-    if (!response.errors?.length) failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
+  if (!isWhole) {
+    if (response.errors?.length) explainShape(fetch, run)
+    else failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
     return
   }
   for (let i = 0; i < entities.length; i++) {
@@ -376,9 +382,9 @@ function addError<TContext>(
   else explainShape(fetch, run)
 }
 
-/** An error that names no field explains every null among the fields it was fetched for. */
-function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>): void {
-  for (const key of fetch.shape.keys()) run.explanations.add([...fetch.path, key])
+/** An error that names no field, or that took the whole object with it, explains every null among what was fetched. */
+function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>, place: Path = fetch.path): void {
+  for (const key of fetch.shape.keys()) run.explanations.add([...place, key])
 }
 
 /** The deepest place of the answer that holds all of them: the field itself where there is one target and one key. */
