@@ -9,6 +9,7 @@
 import {
   type DirectiveNode,
   type DocumentNode,
+  type FieldNode,
   type FragmentDefinitionNode,
   GraphQLError,
   Kind,
@@ -77,12 +78,19 @@ export function selectOperation(
 
 const fillerKey = 'nothing__asked'
 
+/** Stands where nothing is left to ask, as a selection must not be empty. */
+export const filler: FieldNode = {
+  kind: Kind.FIELD,
+  alias: { kind: Kind.NAME, value: fillerKey },
+  name: { kind: Kind.NAME, value: '__typename' },
+}
+
 /** The operation as it is planned: conditions decided, keys that the planner would mix up replaced. */
 export interface ConcreteOperation {
   readonly definition: OperationDefinitionNode
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
   readonly clientKeys: TravelKeys['clientKeys']
-  /** Stands where every field of a selection was skipped, as a selection must not be empty; not in the answer. */
+  /** Of the `filler`: not in the answer. */
   readonly fillerKey: string
 }
 
@@ -95,11 +103,6 @@ export function decideConditions(
   const { definition, fragments } = operation
   const sets = [definition, ...fragments.values()].map(({ selectionSet }) => selectionSet)
   const keys = travelKeys(sets, reserved)
-  const filler: SelectionNode = {
-    kind: Kind.FIELD,
-    alias: { kind: Kind.NAME, value: fillerKey },
-    name: { kind: Kind.NAME, value: '__typename' },
-  }
 
   const keeps = (directive: DirectiveNode): boolean => {
     const condition = conditionOf(directive)

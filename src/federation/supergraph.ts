@@ -15,6 +15,7 @@ import {
   parse,
   visit,
 } from 'graphql'
+import { expandCasts, interfaceObjectsOf } from './interface-objects.ts'
 import { separateRequiredArguments } from './required-arguments.ts'
 
 export interface Subgraph {
@@ -98,6 +99,7 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
     }
   }
   const nothing: ReadonlySet<string> = new Set()
+  const interfaceObjects = interfaceObjectsOf(document)
 
   return {
     sdl,
@@ -105,8 +107,9 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
     subgraphs: supergraph.subgraphsMetadata(),
     reservedKeys: new Set(['__typename', ...required.fields.keys(), ...fieldsInFieldSets(document)]),
     plan(operation) {
+      const planned = interfaceObjects.size > 0 ? expandCasts(schema, interfaceObjects, operation) : operation
       const { node } = planner.buildQueryPlan(
-        operationFromDocument(plannerSchema, operation, { validate: false }),
+        operationFromDocument(plannerSchema, planned, { validate: false }),
       )
       return node && required.restore(node)
     },

@@ -222,6 +222,59 @@ describe('@interfaceObject', () => {
     })
   })
 
+  it('finds the type also for a fragment on another interface', async () => {
+    const rides: Record<string, SubgraphSource> = {
+      garage: {
+        sdl: `
+          interface Ride @key(fields: "id") { id: ID! }
+          interface Electric { range: Int }
+          interface Heavy { tons: Int }
+          type Tram implements Ride & Electric & Heavy @key(fields: "id") { id: ID! range: Int tons: Int }
+          type Bike implements Ride & Electric @key(fields: "id") { id: ID! range: Int }
+          type Horse implements Ride @key(fields: "id") { id: ID! hay: Int }
+        `,
+        resolvers: {
+          Ride: { __resolveReference: ({ id }: { id: string }) => ({ __typename: id.slice(0, -1), id }) },
+          Tram: { range: () => 900, tons: () => 40 },
+          Bike: { range: () => 60 },
+          Horse: { hay: () => 9 },
+        },
+      },
+      trips: {
+        sdl: `
+          type Query { rides: [Ride!]! }
+          type Ride @interfaceObject @key(fields: "id") { id: ID! rider: String }
+        `,
+        resolvers: {
+          Query: { rides: () => ['Tram1', 'Bike2', 'Horse3'].map((id) => ({ id })) },
+          Ride: { rider: ({ id }: Thing) => `of ${id}` },
+        },
+      },
+    }
+    expect(
+      await answer(
+        rides,
+        `{ rides {
+          ... on Electric { range ...Heavily ... on Ride { rider } }
+          ... on Heavy { __typename ... on Electric { ... on Bike { nothing: range } } }
+          ... on Horse { hay }
+        } }
+        fragment Heavily on Heavy { tons ... on Tram { id } }`,
+      ),
+    ).toEqual({
+      data: {
+        rides: [
+          { range: 900, tons: 40, id: 'Tram1', rider: 'of Tram1', __typename: 'Tram' },
+          { range: 60, rider: 'of Bike2' },
+          { hay: 9 },
+        ],
+      },
+    })
+    expect(await answer(rides, '{ rides { ... on Heavy { ... on Electric { range } } } }')).toEqual({
+      data: { rides: [{ range: 900 }, {}, {}] },
+    })
+  })
+
   it('that nobody can resolve is an error, not just null', async () => {
     expect(await answer(sources, '{ lost { __typename id } product { id name } }')).toEqual({
       data: { lost: null, product: null },
