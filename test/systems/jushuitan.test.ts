@@ -16,6 +16,7 @@ import {
   startJushuitanSimulator,
 } from '../../src/systems/jushuitan/simulator.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
+import { startWire } from './wire.ts'
 
 const SECRET = 'S3cret-密钥'
 const REFERENCE = '0123456789abcdef0123456789abcdef'
@@ -111,6 +112,133 @@ const newOrder: OrderCreate = {
     { product: 'A00003', quantity: '1', unitPrice: '356.50', discountPercent: '10' },
   ],
 }
+
+describe('what else there is of orders and goods', () => {
+  test('an order says to whom it goes, how it was paid, and what stops it', async () => {
+    const { order, product, delivery, seeded } = await setUp()
+    const [sent, paid] = seeded()
+    const read = await order.readMany([sent?.orderId ?? '', paid?.orderId ?? ''], call)
+    // The first order of the seed: ten bearings at 14.46, freight 12.00, discount 2.50; sent by YTO.
+    expect(value(at(read, 0))).toMatchObject({
+      documentType: '普通订单',
+      channel: '商家自有商城',
+      shipTo: {
+        name: '陈𠮷',
+        phone: '13800000001',
+        address: { province: '上海市', city: '上海市', street: '浦东新区 张江路 88 号 3 幢' },
+      },
+      approvalStatus: 'APPROVED',
+      statusSince: expect.stringMatching(/\+08:00$/),
+      trackingNumbers: ['YT0000000000001'],
+      payment: { method: '支付宝', paid: { amount: '154.10', currency: 'CNY' } },
+      holds: [],
+    })
+    expect(value(at(read, 0))?.lines[0]).toMatchObject({
+      gross: { amount: '144.60' },
+      returned: { value: '0' },
+    })
+    expect(value(at(read, 1))).toMatchObject({
+      approvalStatus: 'PENDING',
+      statusSince: null,
+      trackingNumbers: [],
+    })
+    const goods = value(at(await delivery.readMany([sent?.orderId ?? ''], call), 0))
+    expect(goods?.shipTo?.name).toBe('陈𠮷')
+    // 12.80 net, and 13 per cent of tax on it; shops state prices with tax.
+    expect(value(at(await product.readMany(['A00001'], call), 0))).toMatchObject({
+      status: 'ACTIVE',
+      vendorStatus: '1',
+      category: { key: '101', name: '类目101' },
+      specifications: [{ name: '颜色规格', value: 'Precision bearing 6204' }],
+      price: { amount: { amount: '14.46', currency: 'CNY' }, taxIncluded: true },
+      cost: { amount: '7.68', currency: 'CNY' },
+      supplier: null,
+      images: ['https://img.example/A00001.jpg'],
+      tags: [],
+    })
+  })
+
+  test('an order that somebody has to look at is held, with the reason', async () => {
+    const { simulator, open } = await setUp()
+    await using held = await startWire(simulator.url, (answer, { line }) => {
+      if (!line.includes('/orders/single/query')) return answer
+      const said = JSON.parse(answer.body.toString('utf8'))
+      for (const one of said.data.orders) {
+        Object.assign(one, { status: 'Question', question_type: '缺货', question_desc: '等待补货' })
+      }
+      return { ...answer, body: Buffer.from(JSON.stringify(said)) }
+    })
+    const { items } = value(await open({ baseUrl: held.url }).order.list?.({ first: 1 }, call))
+    expect(items[0]?.record).toMatchObject({
+      status: 'PENDING_APPROVAL',
+      holds: [{ type: 'OTHER', code: '缺货', text: '等待补货' }],
+    })
+  })
+
+  test('an order may go to an address of its own, if it is one that carriers find', async () => {
+    const { create, world } = await setUp()
+    const shipTo = {
+      name: '李强',
+      phone: '13900000009',
+      address: { province: '广东省', city: '深圳市', street: '南山区科技园南路 1 号' },
+    }
+    expect(create.takes).toContain('shipTo')
+    const input = { ...newOrder, shipTo, paymentMethod: '银行转账' }
+    const { key, record } = value(await create.send(input, write, call))
+    expect(world.get('shopOrders', key)?.receiver).toEqual({
+      name: '李强',
+      phone: '13900000009',
+      province: '广东省',
+      city: '深圳市',
+      district: '',
+      address: '南山区科技园南路 1 号',
+    })
+    expect(record).toMatchObject({
+      shipTo: { name: '李强', address: { city: '深圳市', street: '南山区科技园南路 1 号' } },
+      payment: { method: '银行转账' },
+    })
+    const shown = create.preview(input, write).body
+    for (const part of ['李强', '深圳市', '银行转账']) expect(shown).toContain(part)
+    const { phone: _, ...unreachable } = shipTo
+    expect(failure(await create.send({ ...newOrder, shipTo: unreachable }, write, call))).toMatchObject({
+      kind: 'rejected',
+      field: 'shipTo.phone',
+    })
+  })
+
+  test('a check finds out shops and warehouses that are not there', async () => {
+    const { adapter, open, simulator } = await setUp()
+    expect(value(await adapter.checkConfiguration?.(call))).toEqual([])
+    const wrong = open({
+      warehouses: [
+        { id: '0', name: '全部' },
+        { id: '11009', name: '?' },
+      ],
+      orderDefaults: { ...orderDefaults, shopId: '99' },
+    })
+    expect(value(await wrong.adapter.checkConfiguration?.(call))).toEqual([
+      'There is no shop 99 (/open/shops/query).',
+      'There is no warehouse 11009 (/open/wms/partner/query).',
+    ])
+    expect(failure(await open({ appSecret: 'wr0ng' }).adapter.checkConfiguration?.(call)).kind).toBe(
+      'unauthorized',
+    )
+    // The lists are permissions of their own, and no part of the merchant's that is connected.
+    const body = JSON.stringify({ code: 60, msg: '接口未开通', data: null })
+    simulator.setFaults([{ kind: 'status', status: 200, body, match: 'shops/query|partner/query' }])
+    expect(value(await wrong.adapter.checkConfiguration?.(call))).toEqual([])
+  })
+
+  test('stock of all warehouses is asked for without naming one', async () => {
+    const { simulator, open } = await setUp()
+    await using wire = await startWire(simulator.url)
+    const { inventoryLevel } = open({ baseUrl: wire.url, warehouses: [{ id: '0', name: '全部' }] })
+    value(at(await inventoryLevel.readMany(['A00001/0'], call), 0))
+    const asked = wire.heard.find(({ line }) => line.includes('/open/inventory/query'))
+    const biz = new URLSearchParams(asked?.body.toString('utf8')).get('biz')
+    expect(JSON.parse(biz ?? '')).not.toHaveProperty('wms_co_id')
+  })
+})
 
 describe('signing', () => {
   test('gives the known vector', () => {

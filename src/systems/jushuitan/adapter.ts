@@ -226,7 +226,8 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
 
   /* ---- stock ---- */
 
-  const inWarehouse = (warehouse: string) => ({ wms_co_id: Number(warehouse) })
+  /** Without a number the vendor adds up all warehouses. */
+  const inWarehouse = (warehouse: string) => (warehouse === '0' ? {} : { wms_co_id: Number(warehouse) })
   const warehouseIds = config.warehouses.map(({ id }) => id)
 
   const levelsOf = async (
@@ -376,6 +377,17 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
     },
   }
 
+  /** @throws SourceError */
+  const idsIn = async (path: string, field: string, call: CallContext): Promise<ReadonlySet<string>> => {
+    const ids = new Set<string>()
+    for (let page = 1; ; page++) {
+      const data = await client.query(path, { page_index: page, page_size: config.pageLimit }, call)
+      const rows = rowsOf(data, 'datas', path)
+      for (const row of rows) ids.add(textOf(row, field) ?? '')
+      if (data.has_next !== true || rows.length === 0) return ids
+    }
+  }
+
   return {
     kind: 'jushuitan',
     ports: {
@@ -392,6 +404,31 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
         await windows(ORDERS, 'orders', 1, {}, call).page(now - 60_000, now, 0)
         return { detail: `Jushuitan, application ${config.appKey}, at ${new URL(config.baseUrl).host}` }
       }),
+    checkConfiguration: (call) =>
+      outcomeOf(async () => {
+        const shop = config.orderDefaults?.shopId
+        const sentences: string[] = []
+        const check = async (what: string, path: string, field: string, wanted: readonly string[]) => {
+          if (wanted.length === 0) return
+          const known = await outcomeOf(() => idsIn(path, field, call))
+          if (!known.ok) {
+            const { kind } = known.failure
+            // That these credentials work has been seen by then, or is said; the list is a permission of its own.
+            if (kind !== 'rejected') throw new SourceError(known.failure)
+            context.log.warn({ system: context.systemId, path }, 'this application may not see the list')
+            return
+          }
+          const missing = wanted.filter((id) => !known.value.has(id))
+          for (const id of missing) sentences.push(`There is no ${what} ${id} (${path}).`)
+        }
+        await check('shop', '/open/shops/query', 'shop_id', shop === undefined ? [] : [shop])
+        const warehouses = warehouseIds.filter((id) => id !== '0')
+        await check('warehouse', '/open/wms/partner/query', 'wms_co_id', warehouses)
+        // Whatever those permissions are: the credentials and the main one are tried.
+        const now = Date.now()
+        await windows(ORDERS, 'orders', 1, {}, call).page(now - 60_000, now, 0)
+        return sentences
+      }),
     async close() {
       client.close()
     },
@@ -405,7 +442,9 @@ function textOf(row: unknown, name: string): string | null {
 }
 
 function rowsOf(data: Data, list: string, path: string): readonly unknown[] {
-  const rows = data[list]
+  // Where an interface names its list otherwise, it is the only one that there is.
+  const lists = Object.values(data).filter((value) => Array.isArray(value))
+  const rows = data[list] ?? (lists.length === 1 ? lists[0] : undefined)
   if (Array.isArray(rows)) return rows
   if ((rows ?? null) === null && data.data_count === '0') return []
   throw new SourceError({ kind: 'invalid-response', detail: `POST ${path}: "${list}" is no list` })

@@ -212,7 +212,8 @@ export function createJushuitanClient(
     async write(path, biz, context) {
       const { envelope, meaning } = await exchange(path, biz, true, context)
       if (meaning !== 'ok') throw new SourceError(said(`POST ${path}`, envelope, meaning, true))
-      return asData(envelope.data) ?? {}
+      // A list alone is taken for the results of the items.
+      return Array.isArray(envelope.data) ? { datas: envelope.data } : (asData(envelope.data) ?? {})
     },
 
     close: () => http.close(),

@@ -9,10 +9,11 @@ import { fail, type Outcome, ok } from '../failure.ts'
 import type { Clock } from '../kit/clock.ts'
 import { jsonNumber } from '../kit/json.ts'
 import { fieldText } from '../kit/named-fields.ts'
-import { referenceIn, shopAmounts } from '../kit/shop-order.ts'
+import { receiverOf, referenceIn, shopAmounts } from '../kit/shop-order.ts'
 import { broken, decimal, given, id, text } from '../kit/text-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
+  type ApprovalStatus,
   type DateText,
   type DateTimeText,
   type Decimal,
@@ -22,6 +23,7 @@ import {
   type Money,
   type Order,
   type OrderStatus,
+  type Party,
   type Product,
   type SubStatus,
 } from '../records.ts'
@@ -37,7 +39,11 @@ const itemSchema = z.object({
   qty: given,
   price: decimal,
   base_price: decimal,
+  amount: decimal,
+  refund_qty: decimal,
+  remark: text,
 })
+const paySchema = z.object({ payment: text, pay_date: time })
 
 const orderSchema = z.object({
   o_id: id,
@@ -47,6 +53,21 @@ const orderSchema = z.object({
   shop_status: text,
   question_type: text,
   shop_buyer_id: text,
+  shop_site: text,
+  type: text,
+  question_desc: text,
+  creator_name: text,
+  receiver_name: text,
+  receiver_phone: text,
+  receiver_mobile: text,
+  receiver_state: text,
+  receiver_city: text,
+  receiver_district: text,
+  receiver_address: text,
+  receiver_zip: text,
+  paid_amount: decimal,
+  pay_date: time,
+  pays: z.array(paySchema).nullish(),
   order_date: time,
   plan_delivery_date: time,
   send_date: time,
@@ -80,6 +101,17 @@ const productSchema = z.object({
   name: text,
   sku_code: text,
   unit: text,
+  remark: text,
+  c_id: text,
+  category: text,
+  properties_value: text,
+  sale_price: decimal,
+  cost_price: decimal,
+  supplier_id: text,
+  supplier_name: text,
+  pic_big: text,
+  pic: text,
+  labels: text,
   enabled: text,
   created: time,
   modified: time,
@@ -105,6 +137,25 @@ const FULFILMENT: Readonly<Record<string, SubStatus>> = {
   // What was merged or split is sent under another number.
   Merged: 'NOT_RELEVANT',
   Split: 'NOT_RELEVANT',
+}
+
+/** Paid orders wait for the merchant's people or rules; before that nobody is asked. */
+const APPROVAL: Readonly<Record<string, ApprovalStatus>> = {
+  WaitConfirm: 'PENDING',
+  WaitFConfirm: 'PENDING',
+  Question: 'PENDING',
+  Delivering: 'APPROVED',
+  WaitOuterSent: 'APPROVED',
+  Sent: 'APPROVED',
+}
+
+/** Platforms hide names and numbers behind asterisks: they are shown as they come. */
+function shipTo(it: OrderRow): Party | null {
+  const { receiver_name: name, receiver_state: province, receiver_city: city } = it
+  const street = [it.receiver_district, it.receiver_address].filter((part) => part !== null).join(' ') || null
+  const phone = it.receiver_mobile ?? it.receiver_phone
+  if ([name, phone, street, province, city].every((part) => part === null)) return null
+  return { name, phone, address: { street, city, province, postalCode: it.receiver_zip } }
 }
 
 export interface Mapping {
@@ -150,9 +201,28 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         platformNumbers: it.so_id === null || reference !== null ? [] : [it.so_id],
         orderDate: day(it.order_date),
         dueDate: day(it.plan_delivery_date),
+        documentType: it.type,
+        channel: it.shop_site,
+        shipTo: shipTo(it),
         status: statusOf(it),
         vendorStatus: [it.status, it.question_type].filter((part) => part !== null).join(' ') || null,
+        statusSince: statusOf(it) === 'SHIPPED' ? dateTime(it.send_date) : null,
+        approvalStatus: APPROVAL[it.status ?? ''] ?? null,
         fulfilmentStatus: FULFILMENT[it.status ?? ''] ?? null,
+        // 异常: somebody has to look before it goes on.
+        holds:
+          it.status === 'Question'
+            ? [{ type: 'OTHER', code: it.question_type ?? 'Question', text: it.question_desc }]
+            : it.status === null
+              ? null
+              : [],
+        trackingNumbers: it.l_id === null ? [] : [it.l_id],
+        payment: {
+          method: it.pays?.find((pay) => pay.payment !== null)?.payment ?? null,
+          paid: money(it.paid_amount),
+          paidOn: day(it.pay_date ?? it.pays?.[0]?.pay_date ?? null),
+        },
+        createdBy: it.creator_name,
         totals: {
           gross: money(it.pay_amount),
           freight: money(it.freight),
@@ -168,8 +238,11 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
             sku: line.sku_id,
             description: line.name,
             ordered: { value: line.qty },
+            returned: line.refund_qty === null ? null : { value: line.refund_qty },
             unitPrice: price && { amount: price, per: '1', taxIncluded: true },
+            gross: money(line.amount),
             warehouse: it.wms_co_id,
+            comments: line.remark,
           }
         }),
       })
@@ -194,6 +267,7 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         ...(config.numbersOfOtherSystem && it.so_id !== null ? { orderNumbers: [it.so_id] } : {}),
         carrier: it.logistics_company ?? it.lc_id,
         trackingNumbers: it.l_id === null ? [] : [it.l_id],
+        shipTo: shipTo(it),
         date: day(it.send_date),
         status: isSent ? 'CLOSED' : status === 'CANCELLED' ? 'CANCELLED' : 'OPEN',
         vendorStatus: it.status,
@@ -240,6 +314,21 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         barcode: it.sku_code,
         unit: it.unit,
         active: it.enabled === null ? null : it.enabled === '1',
+        // 1 启用, 0 备用, -1 禁用
+        status: it.enabled === null ? 'UNKNOWN' : it.enabled === '1' ? 'ACTIVE' : 'INACTIVE',
+        vendorStatus: it.enabled,
+        description: it.remark,
+        category: it.c_id === null ? null : { key: it.c_id, name: it.category },
+        specifications:
+          it.properties_value === null ? [] : [{ name: '颜色规格', value: it.properties_value }],
+        price:
+          it.sale_price === null
+            ? null
+            : { amount: { amount: it.sale_price, currency: config.currency }, per: '1', taxIncluded: true },
+        cost: it.cost_price === null ? null : { amount: it.cost_price, currency: config.currency },
+        supplier: it.supplier_id === null ? null : { key: it.supplier_id, name: it.supplier_name },
+        images: [it.pic_big ?? it.pic].filter((url) => url !== null),
+        tags: (it.labels ?? '').split(',').filter((label) => label !== ''),
       })
     },
 
@@ -267,7 +356,9 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
       const amounts = shopAmounts(input, defaults.taxPercent)
       if (!amounts.ok) return amounts
       const { lines, pay } = amounts.value
-      const { receiver } = defaults
+      const to = receiverOf(input, defaults.receiver)
+      if (!to.ok) return to
+      const receiver = to.value
       const today = clock.wall(new Date())
       const orderedAt = input.orderDate ? `${input.orderDate} 00:00:00` : today.replace('T', ' ')
       const order = {
@@ -280,7 +371,7 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         receiver_phone: receiver.phone,
         receiver_state: receiver.province,
         receiver_city: receiver.city,
-        receiver_district: receiver.district,
+        ...(receiver.district === '' ? {} : { receiver_district: receiver.district }),
         receiver_address: receiver.address,
         pay_amount: jsonNumber(pay),
         freight: jsonNumber('0'),
@@ -301,7 +392,7 @@ export function createMapping(config: JushuitanConfig, clock: Clock): Mapping {
         pay: {
           outer_pay_id: externalReference,
           pay_date: orderedAt,
-          payment: '其它',
+          payment: input.paymentMethod ?? '其它',
           buyer_account: input.customer,
           amount: jsonNumber(pay),
         },

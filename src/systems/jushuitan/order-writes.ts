@@ -70,6 +70,7 @@ function createAction({
   }
 
   return {
+    takes: ['shipTo', 'paymentMethod'],
     preview(input, write) {
       const biz = map.upload(input, write)
       return preview(UPLOAD, biz.ok ? biz.value : failureText(biz.failure))

@@ -155,6 +155,23 @@ export async function startJushuitanSimulator(
     so_id: order.platformNumber,
     shop_id: number(order.shop),
     shop_name: '官方旗舰店',
+    shop_site: '商家自有商城',
+    type: '普通订单',
+    creator_name: '',
+    question_type: '',
+    question_desc: '',
+    pay_date: order.status === 'UNPAID' ? '' : local(order.orderedAt),
+    paid_amount: order.status === 'UNPAID' ? 0 : number(order.pay),
+    pays:
+      order.status === 'UNPAID'
+        ? []
+        : [
+            {
+              payment: payments.get(order.orderId) ?? '支付宝',
+              pay_date: local(order.orderedAt),
+              amount: number(order.pay),
+            },
+          ],
     shop_buyer_id: order.buyer,
     status: STATUS[order.status],
     order_date: local(order.orderedAt),
@@ -185,9 +202,11 @@ export async function startJushuitanSimulator(
       qty: number(line.quantity),
       price: number(line.price),
       amount: number(line.amount),
+      refund_qty: 0,
     })),
   })
   const outerNumbers = new Map<string, string>()
+  const payments = new Map<string, string>()
 
   const orders = (biz: Fields): Fields => {
     only(
@@ -273,6 +292,13 @@ export async function startJushuitanSimulator(
         name: item.name,
         sku_code: item.barcode,
         unit: item.unit,
+        properties_value: item.foreignName,
+        c_id: item.group,
+        category: `类目${item.group}`,
+        sale_price: number(new Big(item.price).times('1.13').toFixed(2)),
+        cost_price: number(new Big(item.price).times('0.6').toFixed(2)),
+        pic: `https://img.example/${item.code}.jpg`,
+        labels: '',
         enabled: item.active ? 1 : 0,
         created: local(item.createdAt),
         modified: local(item.updatedAt),
@@ -333,6 +359,8 @@ export async function startJushuitanSimulator(
         amount: new Big(Number(item.amount)).toFixed(2),
       })),
     })
+    const { payment } = given.pay as Fields
+    if (typeof payment === 'string') payments.set(order.orderId, payment)
     if (typeof given.outer_so_id === 'string') outerNumbers.set(order.orderId, given.outer_so_id)
     return { o_id: number(order.orderId), so_id: given.so_id, issuccess: true, msg: '' }
   }
@@ -351,10 +379,33 @@ export async function startJushuitanSimulator(
     return { datas }
   }
 
+  const shops = (biz: Fields): Fields => {
+    only(biz, ['page_index', 'page_size', 'shop_ids'])
+    return paged(
+      [{ shop_id: number(shop), shop_name: '官方旗舰店', shop_site: '商家自有商城' }],
+      'datas',
+      biz,
+      100,
+    )
+  }
+  const partners = (biz: Fields): Fields => {
+    only(biz, ['page_index', 'page_size'])
+    const rows = SHOP_WAREHOUSES.map(({ code, name }, at) => ({
+      name,
+      co_id: 10_001,
+      wms_co_id: number(code),
+      is_main: at === 0,
+      status: '生效',
+    }))
+    return paged(rows, 'datas', biz, 100)
+  }
+
   const routes: Readonly<Record<string, (biz: never) => Fields>> = {
     '/open/orders/single/query': orders,
     '/open/inventory/query': stock,
     '/open/sku/query': goods,
+    '/open/shops/query': shops,
+    '/open/wms/partner/query': partners,
     '/open/jushuitan/orders/upload': upload,
     '/open/jushuitan/orderbyoid/cancel': cancel,
   }

@@ -51,6 +51,33 @@ const refused = (message: string, line: string, field: string): SourceFailure =>
   field,
 })
 
+export interface Receiver {
+  readonly name: string
+  readonly phone: string
+  readonly province: string
+  readonly city: string
+  readonly district: string
+  readonly address: string
+}
+
+/** To whom an order is sent: as it says, or as the configuration does. Carriers ask for all but the district. */
+export function receiverOf({ shipTo }: Pick<OrderCreate, 'shipTo'>, standard: Receiver): Outcome<Receiver> {
+  if (shipTo === undefined) return ok(standard)
+  const { name, phone, address } = shipTo
+  const { province, city, street, country } = address
+  const needed = { phone, 'address.province': province, 'address.city': city, 'address.street': street }
+  const missing = Object.entries(needed).find(([, value]) => !value)?.[0]
+  if (missing !== undefined || !phone || !province || !city || !street) {
+    const field = `shipTo.${missing}`
+    return fail({ kind: 'rejected', code: 'INPUT', message: `Orders of this shop need ${field}.`, field })
+  }
+  if (country && country !== 'CN') {
+    const message = 'Orders of this shop are sent within China.'
+    return fail({ kind: 'rejected', code: 'INPUT', message, field: 'shipTo.address.country' })
+  }
+  return ok({ name, phone, province, city, district: '', address: street })
+}
+
 /** Works out what the buyer pays. Shops have no price list to fall back on: a line without a price is refused. */
 export function shopAmounts(input: OrderCreate, taxPercent: Decimal): Outcome<ShopAmounts> {
   const factor = new Big(taxPercent).div(100).plus(1)
