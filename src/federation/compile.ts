@@ -134,16 +134,9 @@ export function compileFetch<TContext>(
   path: Path,
   surroundings: Surroundings<TContext>,
 ): Fetch<TContext> {
-  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
-  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
-  if (!definition) throw new Error('A fetch without an operation')
+  const { document, definition } = questionOf(node)
   if (node.contextRewrites?.length) throw new Error('@fromContext is not supported')
-  const whole = shapeOf(definition.selectionSet)
-  const shape = node.requires ? whole.get('_entities') : whole
-  if (!shape) throw new Error('An entity fetch without _entities')
-  for (const rewrite of node.outputRewrites ?? []) {
-    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
-  }
+  const shape = answerShape(node)
   const matches: TypeMatch = (condition, typename) =>
     typeof typename === 'string' &&
     (condition === typename || surroundings.possibleTypes(condition).has(typename))
@@ -164,6 +157,24 @@ export function compileFetch<TContext>(
     matches,
     surroundings,
   }
+}
+
+function questionOf(node: FetchNode) {
+  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
+  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
+  if (!definition) throw new Error('A fetch without an operation')
+  return { document, definition }
+}
+
+/** The keys of what a fetch brings, of one entity where it is about entities; those that travel, after its rewrites. */
+export function answerShape(node: FetchNode): Shape {
+  const whole = shapeOf(questionOf(node).definition.selectionSet)
+  const shape = node.requires ? whole.get('_entities') : whole
+  if (!shape) throw new Error('An entity fetch without _entities')
+  for (const rewrite of node.outputRewrites ?? []) {
+    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
+  }
+  return shape
 }
 
 /** After the rewrite the value is under its own key: the merge must look for it there. */

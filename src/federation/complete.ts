@@ -26,6 +26,7 @@ import {
 import { get, isObject, type Json, set } from './property.ts'
 import type { FieldPlan, Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
+import { type Places, unansweredError } from './unanswered.ts'
 
 export type Path = (string | number)[]
 
@@ -40,6 +41,7 @@ export interface Completed {
 /**
  * @param raw The merged answers; null when nothing could be had.
  * @param isExplained Whether a null at this path has its error already, so that one cause makes one error.
+ * @param left Fields that were not asked for, by their places.
  * @returns Errors with paths of travelling keys.
  */
 export function complete(
@@ -48,14 +50,15 @@ export function complete(
   selection: Selection,
   raw: Json,
   isExplained: (path: Readonly<Path>) => boolean,
+  left: Places,
 ): Completed {
   const errors: GraphQLError[] = []
   const path: Path = []
-  const fail = (message: string): typeof failed => {
+  const fail = (why: string | GraphQLError): typeof failed => {
     if (!isExplained(path)) {
-      errors.push(
-        new GraphQLError(message, { path: [...path], extensions: { code: 'INVALID_SUBGRAPH_RESULT' } }),
-      )
+      const { message, extensions } =
+        typeof why === 'string' ? { message: why, extensions: { code: 'INVALID_SUBGRAPH_RESULT' } } : why
+      errors.push(new GraphQLError(message, { path: [...path], extensions }))
     }
     return failed
   }
@@ -77,7 +80,10 @@ export function complete(
         continue
       }
       path.push(field.key)
-      const completed = completeValue(field.type, field, value ?? null)
+      const completed =
+        value === undefined && left.size > 0 && left.has(placeOf(path))
+          ? fail(unansweredError(`${field.parent}.${field.name}`))
+          : completeValue(field.type, field, value ?? null)
       path.pop()
       if (completed === failed && isNonNullType(field.type)) return failed
       set(result, field.clientKey, completed === failed ? null : completed)
@@ -136,6 +142,9 @@ export function complete(
   const data = completeFields(root, selection, raw)
   return { data: data === failed ? null : data, errors }
 }
+
+const placeOf = (path: Readonly<Path>): string =>
+  path.filter((element) => typeof element === 'string').join('\n')
 
 /** @returns undefined for a value that the type does not have. */
 export function completeLeaf(type: GraphQLLeafType, value: unknown): unknown {

@@ -1,5 +1,5 @@
 /** One operation, ready to run: planned, compiled, and knowing how to complete its answer. */
-import type { FetchNode, PlanNode, SubscriptionNode } from '@apollo/query-planner'
+import type { FetchNode, PlanNode } from '@apollo/query-planner'
 import {
   type ArgumentNode,
   type DocumentNode,
@@ -31,11 +31,11 @@ import {
 } from './compile.ts'
 import { complete } from './complete.ts'
 import { anyItem } from './errors.ts'
-import { shapeOf } from './merge.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
 import { set } from './property.ts'
 import { Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
+import { unanswered, unansweredError } from './unanswered.ts'
 import { compileWriter, type Write } from './write.ts'
 
 /** One of the questions that a plan has. */
@@ -100,9 +100,10 @@ export function prepareExecutable<TContext>(
       ? planSubscription(schema, operation, plan.primary, surroundings, replay)
       : undefined
   const body = plan?.kind === 'Subscription' ? plan.rest : plan
-  const asked = rootKeys(plan)
+  const left = unanswered(selection, plan)
+  // Nothing is to be had of the operation then; further down the rest of it is.
   for (const { key, name } of selection.fields(root)) {
-    if (!name.startsWith('__') && !asked.has(key)) throw unanswerable(`${root.name}.${name}`)
+    if (left.has(key)) throw unansweredError(`${root.name}.${name}`)
   }
 
   const inClientKeys = (errors: readonly GraphQLError[]): readonly GraphQLError[] =>
@@ -116,7 +117,7 @@ export function prepareExecutable<TContext>(
     subscription,
     finish(run, asText = false) {
       introspect?.(run)
-      if (asText) {
+      if (asText && left.size === 0) {
         writer ??=
           compileWriter(schema, root, selection, repeatedSelections(selection, body)) ?? (() => undefined)
         const text = writer(run.data)
@@ -125,8 +126,13 @@ export function prepareExecutable<TContext>(
           return run.errors.length === 0 ? { data } : { errors: inClientKeys(run.errors), data }
         }
       }
-      const { data, errors } = complete(supergraph, root, selection, run.data, (path) =>
-        run.explanations.covers(path),
+      const { data, errors } = complete(
+        supergraph,
+        root,
+        selection,
+        run.data,
+        (path) => run.explanations.covers(path),
+        left,
       )
       if (run.errors.length === 0 && errors.length === 0) return { data }
       return { errors: inClientKeys([...run.errors, ...errors]), data }
@@ -150,38 +156,8 @@ function fetchesOf(node: PlanNode): PlannedFetch[] {
   }
 }
 
-/**
- * The planner leaves out, without a word, a field that no subgraph can answer as it is asked for: of an interface
- * without implementations, for one. Refused, as every other operation that cannot be planned, and not null without
- * a reason.
- */
-function rootKeys(
-  node: PlanNode | SubscriptionNode | undefined,
-  keys: Set<string> = new Set(),
-): ReadonlySet<string> {
-  if (node?.kind === 'Subscription') return rootKeys(node.primary, keys)
-  if (node?.kind === 'Fetch') {
-    for (const definition of operationOf(node).definitions) {
-      if (definition.kind !== Kind.OPERATION_DEFINITION) continue
-      for (const key of shapeOf(definition.selectionSet).keys()) keys.add(key)
-    }
-  } else if (node?.kind === 'Sequence' || node?.kind === 'Parallel') {
-    for (const child of node.nodes) rootKeys(child, keys)
-  } else if (node?.kind === 'Condition') {
-    rootKeys(node.ifClause, keys)
-    rootKeys(node.elseClause, keys)
-  }
-  // What is flattened lies deeper.
-  return keys
-}
-
 const operationOf = (node: FetchNode): DocumentNode =>
   node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
-
-const unanswerable = (field: string): GraphQLError =>
-  new GraphQLError(`No subgraph can answer field ${field} as it is asked for.`, {
-    extensions: { code: 'OPERATION_NOT_PLANNABLE' },
-  })
 
 /** Selections of the objects that `Collect` makes one. */
 function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Selection> {
