@@ -54,6 +54,10 @@ const CUSTOMER_EXTRAS: readonly Extra[] = [
   'customFields',
 ]
 
+/** Not there, or answered in a way in which servers speak of paths that they do not have. */
+const isMissing = (outcome: Outcome<unknown>): boolean =>
+  outcome.ok ? outcome.value === null : ['invalid-response', 'rejected'].includes(outcome.failure.kind)
+
 const registrationSchema = z.looseObject({ id: z.string().min(1) })
 
 export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeoutMs }) => {
@@ -125,15 +129,21 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
 
   /* ---- timelines ---- */
 
+  /** What the seed itself lists of an order: `/orders/ID/status`. */
+  const readStatus = async (key: Key, context: CallContext) => {
+    const path = `${paths.orders}/${encodeURIComponent(key)}/status`
+    return outcomeOf(async () => (await client.get(path, {}, context)).data)
+  }
+
   /** An order whose timeline cannot be had is still an order. */
   const withTimeline = async (
     outcome: Outcome<Order | null>,
     context: CallContext,
   ): Promise<Outcome<Order | null>> => {
-    if (!outcome.ok || outcome.value === null || !config.timeline || contract === 'plain') return outcome
+    if (!outcome.ok || outcome.value === null || outcome.value.timeline) return outcome
+    if (!config.timeline || contract === 'plain') return outcome
     const order = outcome.value
-    const path = `${paths.orders}/${encodeURIComponent(order.key)}/status`
-    const asked = await outcomeOf(async () => (await client.get(path, {}, context)).data)
+    const asked = await readStatus(order.key, context)
     const timeline = asked.ok ? mapping.timeline(asked.value) : asked
     if (timeline.ok) return ok({ ...order, timeline: timeline.value })
     log.warn(
@@ -143,9 +153,25 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     return outcome
   }
 
+  /**
+   * The seed lists `/orders/ID/status` and no `/orders/ID`, though its own adapter has a `getOrder`: where the second
+   * is not there, the first tells at least how the order stands.
+   */
+  const byStatus = async (key: Key, without: Outcome<Order | null>, context: CallContext) => {
+    if (contract !== 'standard' || !isAddressable(key)) return without
+    const asked = await readStatus(key, context)
+    const order = asked.ok ? mapping.orderByStatus(key, asked.value) : asked
+    return order.ok ? order : without
+  }
+
   const orderReading = reading.port(orders)
   const readOrders: RecordPort<'order'>['readMany'] = async (keys, context) => {
-    const outcomes = await orderReading.readMany(keys, context)
+    const read = await orderReading.readMany(keys, context)
+    const outcomes = await Promise.all(
+      read.map((outcome, index) =>
+        isMissing(outcome) ? byStatus(keys[index] ?? '', outcome, context) : outcome,
+      ),
+    )
     const distinct = new Map(keys.map((key, index) => [key, outcomes[index] ?? ok(null)]))
     const told = new Map(
       await Promise.all(
@@ -153,6 +179,50 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
       ),
     )
     return keys.map((key) => told.get(key) ?? ok(null))
+  }
+
+  /* ---- products ---- */
+
+  const productReading = reading.port(products)
+  /** Whether this ERP has `/products/ID`, which the seed does not list; unknown until one is found or none can be. */
+  let hasProductPath: boolean | undefined
+
+  /** A product that the list shows must be at its own path, or there are no such paths. */
+  const learnProductPath = async (context: CallContext): Promise<void> => {
+    const { items } = await reading.listPage(products, {}, 1, undefined, context)
+    const known = items[0]?.record.key
+    if (known === undefined) return
+    const [shown = ok(null)] = await productReading.readMany([known], context)
+    if (shown.ok || isMissing(shown)) hasProductPath = shown.ok && shown.value !== null
+  }
+
+  const findInList = async (key: Key, context: CallContext) => {
+    for (let after: string | undefined; ; ) {
+      const { items, hasMore } = await reading.listPage(products, {}, config.pageLimit, after, context)
+      const found = items.find(({ record }) => record.key === key)
+      if (found) return found.record
+      after = items.at(-1)?.position
+      if (!hasMore || after === undefined) return null
+    }
+  }
+
+  const readProducts: RecordPort<'product'>['readMany'] = async (keys, context) => {
+    const read =
+      hasProductPath === false ? keys.map(() => ok(null)) : await productReading.readMany(keys, context)
+    if (contract !== 'standard' || hasProductPath) return read
+    return Promise.all(
+      read.map(async (outcome, index) => {
+        if (!isMissing(outcome)) {
+          if (outcome.ok) hasProductPath = true
+          return outcome
+        }
+        const found = await outcomeOf(async () => {
+          if (hasProductPath === undefined) await learnProductPath(context)
+          return hasProductPath === false ? findInList(keys[index] ?? '', context) : null
+        })
+        return hasProductPath === false ? found : outcome
+      }),
+    )
   }
 
   /* ---- stock ---- */
@@ -298,7 +368,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
                 missing: mapping.missingInCustomer,
               }),
             },
-            product: { ...reading.port(products), changes: reading.changes(products) },
+            product: { ...productReading, readMany: readProducts, changes: reading.changes(products) },
             inventoryLevel: stock,
             order,
           },

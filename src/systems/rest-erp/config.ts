@@ -11,7 +11,13 @@ import {
   webhookBy,
 } from '../kit/rest/settings.ts'
 
-const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.signature])
+const auth = z.discriminatedUnion('type', [
+  authBy.bearer,
+  authBy.basic,
+  authBy.apiKey,
+  authBy.login,
+  authBy.signature,
+])
 
 const webhook = z.discriminatedUnion('profile', [webhookBy.standard, webhookBy.body, webhookBy.signature])
 

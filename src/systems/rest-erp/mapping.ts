@@ -56,6 +56,8 @@ export interface Mapping extends CustomerMapping, ProductMapping {
   stock(product: string, raw: unknown): Outcome<readonly InventoryLevel[]>
   /** From `/orders/ID/status`, oldest first. */
   timeline(raw: unknown): Outcome<NonNullable<Order['timeline']>>
+  /** What `/orders/ID/status` alone tells of an order: no customer, no amounts, and none of its lines. */
+  orderByStatus(id: string, raw: unknown): Outcome<Order>
   /** What orders have a place for, as this ERP is configured. */
   readonly takes: { readonly create: readonly Extra[]; readonly update: readonly Extra[] }
   refuseOrder(input: OrderCreate): SourceFailure | undefined
@@ -152,9 +154,21 @@ export function createMapping(config: RestErpConfig): Mapping {
     warehouses: z.array(z.looseObject({ id: key, quantity: decimal })).nullish(),
     updatedAt: time,
   })
-  const timelines = z.object({
-    timeline: z.array(z.object({ status: z.string(), timestamp: time, notes: optionalText })),
+  const steps = z.array(z.object({ status: z.string(), timestamp: time, notes: optionalText }))
+  const timelines = z.object({ timeline: steps })
+  const statuses = z.object({
+    status: z.object({ code: z.string(), updatedAt: time }),
+    timeline: steps.nullish(),
   })
+  const timelineOf = (given: z.infer<typeof steps>): NonNullable<Order['timeline']> =>
+    given
+      .map(({ status, timestamp, notes }) => ({
+        status: statusOf(status),
+        vendorStatus: status,
+        time: timestamp,
+        note: notes,
+      }))
+      .sort((a, b) => Date.parse(a.time ?? '') - Date.parse(b.time ?? ''))
 
   const statusOf = (code: string | null) => meaningOfAnyCase(code, config.orderStatuses, STATUSES)
 
@@ -285,18 +299,22 @@ export function createMapping(config: RestErpConfig): Mapping {
         return quantity === null ? [] : [level(config.wholeStock, quantity)]
       }),
 
-    timeline: (raw) =>
-      readable('timeline', undefined, () =>
-        timelines
-          .parse(raw)
-          .timeline.map(({ status, timestamp, notes }) => ({
-            status: statusOf(status),
-            vendorStatus: status,
-            time: timestamp,
-            note: notes,
-          }))
-          .sort((a, b) => Date.parse(a.time ?? '') - Date.parse(b.time ?? '')),
-      ),
+    timeline: (raw) => readable('timeline', undefined, () => timelineOf(timelines.parse(raw).timeline)),
+
+    orderByStatus: (id, raw) =>
+      readable('status of order', id, () => {
+        const { status, timeline } = statuses.parse(raw)
+        return {
+          key: id,
+          number: id,
+          status: statusOf(status.code),
+          vendorStatus: status.code,
+          statusSince: status.updatedAt,
+          updatedAt: status.updatedAt,
+          lines: [],
+          ...(timeline ? { timeline: timelineOf(timeline) } : {}),
+        }
+      }),
 
     refuseOrder(input) {
       const refused =

@@ -7,8 +7,16 @@ import { z } from 'zod'
 import type { Log } from '../../../observe/log.ts'
 import { type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
 import type { CallContext, VendorRequest } from '../../port.ts'
-import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../http.ts'
+import {
+  createHttpClient,
+  type HttpAnswer,
+  type HttpClient,
+  type HttpRequest,
+  retryAfterMs,
+} from '../http.ts'
 import { jsonNumber, parseJson } from '../json.ts'
+import { createTokens } from '../tokens.ts'
+import { fieldText } from './fields.ts'
 import type { RestAuth } from './settings.ts'
 
 /** The contracts' code for an external reference that another document already has. */
@@ -82,10 +90,31 @@ export const broken = (path: string, what: string): SourceFailure => ({
   detail: `GET ${path}: ${what}`,
 })
 
+const counted = z.string().regex(/^\d+$/).nullish().catch(undefined)
+
 const pageSchema = z.looseObject({
   items: z.array(z.unknown()),
-  pagination: z.looseObject({ hasMore: z.boolean() }).nullish(),
+  pagination: z
+    .looseObject({ hasMore: z.boolean().nullish(), page: counted, limit: counted, total: counted })
+    .nullish(),
 })
+
+interface Pagination {
+  readonly hasMore?: boolean | null | undefined
+  readonly page?: string | null | undefined
+  readonly limit?: string | null | undefined
+  readonly total?: string | null | undefined
+}
+
+/** Whether more follows, where the system says so; else by its total; else it is asked until a page comes back short. */
+function hasMoreOf(count: number, { hasMore, page, limit, total }: Pagination, query: Query): boolean {
+  if (typeof hasMore === 'boolean') return hasMore
+  // A system may give less than it is asked for.
+  const size = Number(limit ?? query.limit ?? Number.POSITIVE_INFINITY)
+  const number = page ?? query.page
+  if (total && number && Number.isFinite(size)) return Number(number) * size < Number(total)
+  return count > 0 && count >= size
+}
 
 /** @throws SourceError `invalid-response` */
 export function shaped<T>(schema: z.ZodType<T>, data: unknown, path: string): T {
@@ -97,22 +126,32 @@ export function shaped<T>(schema: z.ZodType<T>, data: unknown, path: string): T 
 export function createRestClient(options: RestClientOptions): RestClient {
   const { called, log } = options
   const http = createHttpClient(options)
-  const credentials = credentialsOf(options.auth)
+  const credentials = credentialsOf(options.auth, http)
   const readEnvelope = envelopeReader(options.envelope ?? 'coded')
   /** The system's words, fit for a screen: no credentials that it echoes, one line, not a whole page. */
   const clean = (text: string) =>
-    credentials.secrets
+    credentials
+      .secrets()
       .reduce((censored, secret) => censored.replaceAll(secret, '***'), text)
       .replaceAll(/[\p{Cc}\s]+/gu, ' ')
       .trim()
       .slice(0, MAX_MESSAGE)
 
+  /** A token that was refused has done nothing: once, another is fetched. */
+  const ask = async (request: HttpRequest): Promise<HttpAnswer> => {
+    for (let attempt = 1; ; attempt++) {
+      const proof = await credentials.headers(request.body ?? '', request.signal)
+      const headers = { accept: 'application/json', ...request.headers, ...proof }
+      const answer = await http.request({ ...request, headers })
+      const isRefused = answer.status === 401
+      const renewed = credentials.judged?.(proof, isRefused) ?? false
+      if (!isRefused || !renewed || attempt > 1) return answer
+    }
+  }
+
   const exchange = async (request: HttpRequest): Promise<RestAnswer> => {
     const what = `${request.method} ${request.path.split('?')[0]}`
-    const answer = await http.request({
-      ...request,
-      headers: { accept: 'application/json', ...request.headers, ...credentials.headers(request.body ?? '') },
-    })
+    const answer = await ask(request)
     const envelope = readEnvelope(answer)
     if (envelope?.success && answer.status >= 200 && answer.status < 300) {
       const enveloped = (options.envelope ?? 'coded') !== 'none'
@@ -157,10 +196,7 @@ export function createRestClient(options: RestClientOptions): RestClient {
     async getPage(path, query, context) {
       const { data, at } = await get(path, query, context)
       const { items, pagination } = shaped(pageSchema, data, path)
-      // A system that does not say whether more is there is asked until a page comes back short.
-      const hasMore =
-        pagination?.hasMore ?? (query.limit !== undefined && items.length >= Number(query.limit))
-      return { items, hasMore, at }
+      return { items, hasMore: hasMoreOf(items.length, pagination ?? {}, query), at }
     },
     async write(request, context) {
       const { data } = await exchange({
@@ -207,20 +243,32 @@ export function signatureOf(
   return createHash('sha256').update(`${timestamp}${apiKey}`).update(body).update(secret).digest('hex')
 }
 
-/** The headers that prove who we are, and every text in them that must never be shown. */
-function credentialsOf(auth: RestAuth): {
-  readonly headers: (body: string) => Readonly<Record<string, string>>
-  readonly secrets: readonly string[]
-} {
+type Headers = Readonly<Record<string, string>>
+
+interface Credentials {
+  /** The headers that prove who we are. @throws SourceError where a login fails */
+  headers(body: string, signal: AbortSignal | undefined): Headers | Promise<Headers>
+  /** Every text in them that must never be shown. */
+  secrets(): readonly string[]
+  /** Told how the proof was taken. @returns Whether another one can be had. */
+  judged?(proof: Headers, isRefused: boolean): boolean
+}
+
+function credentialsOf(auth: RestAuth, http: HttpClient): Credentials {
   switch (auth.type) {
     case 'bearer':
-      return { headers: () => ({ authorization: `Bearer ${auth.token}` }), secrets: [auth.token] }
+      return { headers: () => ({ authorization: `Bearer ${auth.token}` }), secrets: () => [auth.token] }
     case 'basic': {
       const encoded = Buffer.from(`${auth.username}:${auth.password}`, 'utf8').toString('base64')
-      return { headers: () => ({ authorization: `Basic ${encoded}` }), secrets: [encoded, auth.password] }
+      return {
+        headers: () => ({ authorization: `Basic ${encoded}` }),
+        secrets: () => [encoded, auth.password],
+      }
     }
     case 'apiKey':
-      return { headers: () => ({ [auth.header.toLowerCase()]: auth.key }), secrets: [auth.key] }
+      return { headers: () => ({ [auth.header.toLowerCase()]: auth.key }), secrets: () => [auth.key] }
+    case 'login':
+      return loginCredentials(auth, http)
     case 'signature':
       return {
         headers(body) {
@@ -231,15 +279,70 @@ function credentialsOf(auth: RestAuth): {
             'x-signature': signatureOf(timestamp, auth.apiKey, body, auth.secret),
           }
         },
-        secrets: [auth.secret, auth.apiKey],
+        secrets: () => [auth.secret, auth.apiKey],
       }
   }
+}
+
+/** A token that says nothing of its end is used until it is refused. */
+const NEVER = Number.MAX_SAFE_INTEGER
+/** A token that ends while a request is under way would be refused. */
+const EARLY_MS = 5_000
+
+function loginCredentials(auth: Extract<RestAuth, { type: 'login' }>, http: HttpClient): Credentials {
+  let current = ''
+  const tokens = createTokens(async () => {
+    const what = `POST ${auth.path}`
+    const answer = await http.request({
+      method: 'POST',
+      path: auth.path,
+      headers: { accept: 'application/json', 'content-type': 'application/json; charset=utf-8' },
+      body: JSON.stringify({ [auth.usernameField]: auth.username, [auth.passwordField]: auth.password }),
+      // Asked for a second time it only gives another token.
+      writes: false,
+    })
+    const detail = `${what}: HTTP ${answer.status}`
+    if (answer.status === 429) throw new SourceError(unavailable('rate-limited', detail, answer))
+    if (answer.status >= 500) throw new SourceError(unavailable('overloaded', detail, answer))
+    // Neither the answer nor its words: they may repeat the password.
+    if (answer.status >= 400) throw new SourceError({ kind: 'unauthorized', detail })
+    const body = parseJson(answer.text, what)
+    const id = fieldText(body, auth.tokenField) ?? fieldText(body, `data.${auth.tokenField}`)
+    if (id === undefined || !/^[!-~]+$/.test(id)) {
+      // Some say 200 to a wrong password.
+      throw new SourceError({ kind: 'unauthorized', detail: `${detail}, without "${auth.tokenField}"` })
+    }
+    current = id
+    const ends = fieldText(body, auth.expiryField) ?? fieldText(body, `data.${auth.expiryField}`)
+    return { id, endsAt: endOf(ends) - EARLY_MS }
+  })
+  return {
+    headers: async (_, signal) => ({ authorization: `Bearer ${await tokens.get(signal)}` }),
+    secrets: () => (current === '' ? [auth.password] : [auth.password, current]),
+    judged({ authorization = '' }, isRefused) {
+      const id = authorization.slice('Bearer '.length)
+      if (!isRefused) tokens.proven(id)
+      else tokens.refused(id, { kind: 'unauthorized', detail: 'the token is refused as soon as it is given' })
+      return true
+    },
+  }
+}
+
+/** Milliseconds since 1970. */
+function endOf(text: string | undefined): number {
+  if (text === undefined) return NEVER
+  if (!/^\d+$/.test(text)) return Number.isNaN(Date.parse(text)) ? NEVER : Date.parse(text)
+  const value = Number(text)
+  // What is too small for a moment of this century is a number of seconds, or a moment in seconds.
+  if (value > 100_000_000_000) return value
+  return value > 1_000_000_000 ? value * 1_000 : Date.now() + value * 1_000
 }
 
 /* ---- envelopes ---- */
 
 interface Envelope {
-  readonly success: boolean
+  /** Null where the answer does not say. */
+  readonly success: boolean | null
   /** Empty where the system has no codes. */
   readonly code: string
   readonly message?: string | null | undefined
@@ -248,7 +351,8 @@ interface Envelope {
   readonly at?: number | undefined
 }
 
-const details = z.record(z.string(), z.unknown()).nullish()
+const details = z.record(z.string(), z.unknown()).nullish().catch(undefined)
+const said = z.string().nullish().catch(undefined)
 const milliseconds = z.string().regex(/^\d+$/).nullish()
 
 // Numbers arrive as decimal text, see parseJson.
@@ -273,18 +377,28 @@ const envelopes = {
     ),
   success: z
     .looseObject({
-      success: z.boolean(),
+      success: z.boolean().nullish(),
       data: z.unknown().optional(),
-      timestamp: z.string().nullish(),
-      error: z.looseObject({ code: z.string().nullish(), message: z.string().nullish(), details }).nullish(),
+      timestamp: z.string().nullish().catch(undefined),
+      // The seed does not say how a refusal looks: an object, a text, or members beside `success`.
+      error: z
+        .union([
+          z.looseObject({ code: said, message: said, details }),
+          z.string().transform((message) => ({ code: undefined, message, details: undefined })),
+        ])
+        .nullish()
+        .catch(undefined),
+      code: said,
+      message: said,
+      details,
     })
     .transform(
-      ({ success, data, error, timestamp }): Envelope => ({
-        success,
-        code: error?.code ?? '',
-        message: error?.message,
+      ({ success, data, error, code, message, details, timestamp }): Envelope => ({
+        success: success ?? null,
+        code: error?.code ?? code ?? '',
+        message: error?.message ?? message,
         data,
-        details: error?.details,
+        details: error?.details ?? details,
         ...timeOf(timestamp),
       }),
     ),
@@ -307,7 +421,9 @@ function envelopeReader(style: EnvelopeStyle): (answer: HttpAnswer) => Envelope 
     }
     if (style !== 'none') {
       const parsed = envelopes[style].safeParse(body)
-      return parsed.success ? parsed.data : null
+      if (!parsed.success) return null
+      // A refusal says what it is by its status; a success without its envelope is something else.
+      return parsed.data.success === null && answer.status < 400 ? null : parsed.data
     }
     if (answer.status < 400) return { success: true, code: '', data: body }
     const said = body as { code?: unknown; message?: unknown } | null
@@ -353,6 +469,10 @@ function failureOf(ending: Ending): SourceFailure {
   if (status === 503 && (envelope || !writes)) return unavailable('overloaded', detail, answer)
   if (status >= 500) {
     return writes ? { kind: 'unknown-outcome', detail } : unavailable('overloaded', detail, answer)
+  }
+  // So do many frameworks say that there is no such record; a path that is wrong fails in lists, too.
+  if (!envelope && status === 404 && answer.text.trim() === '') {
+    return { kind: 'not-found', message: `The ${called} has nothing there.` }
   }
   if (!envelope) {
     // Below 400 the write may well have been done by whatever stands behind the page that came back.

@@ -44,13 +44,18 @@ export interface ReadingSettings {
 interface Stretch {
   readonly items: readonly { readonly raw: unknown; readonly position: string }[]
   readonly hasMore: boolean
+  /** The system's clock, see `RestPage`. */
+  readonly at: number | null
 }
 
 /** Where change polling goes on: everything since a time, and inside one sweep the place in it. */
 const checkpointSchema = z.strictObject({
   since: z.string(),
   after: z.string().optional(),
-  page: z.int().optional(),
+  /** Pages by number: the place of the last record that was read, as in lists. */
+  place: z.string().optional(),
+  /** From where the sweep after this one goes on. */
+  next: z.string().optional(),
 })
 
 export const unsupported = (message: string): Outcome<never> => fail({ kind: 'unsupported', message })
@@ -152,9 +157,9 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     const limit = String(Math.min(first, settings.pageLimit))
     for (let place = after; ; ) {
       const paging: Record<string, string> = place === undefined ? { limit } : { limit, after: place }
-      const { items, hasMore } = await client.getPage(source.path, { ...query, ...paging }, context)
+      const { items, hasMore, at } = await client.getPage(source.path, { ...query, ...paging }, context)
       const placed = items.map((raw) => ({ raw, position: placeOf(source.path, raw, source.place) }))
-      yield { items: placed, hasMore }
+      yield { items: placed, hasMore, at }
       if (!hasMore || placed.length === 0) return
       const last = placed.at(-1)?.position
       if (last === place) throw standsStill(source.path)
@@ -165,6 +170,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
   /**
    * Page numbers shift while records are added. A position is therefore the index and the key of a record: the
    * next read looks for that key around where it was, and when it is gone rather repeats records than omits some.
+   * @param fromStart When it is gone, everything is read again: records of a sweep may move anywhere.
    */
   async function* walkByPage<T extends RecordType>(
     source: Source<T>,
@@ -172,6 +178,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     _first: number,
     after: string | undefined,
     context: CallContext,
+    fromStart = false,
   ): AsyncGenerator<Stretch> {
     const size = settings.pageLimit
     const pages = new Map<number, RestPage>()
@@ -185,6 +192,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     }
     const idOf = (raw: unknown) => source.keyOf(raw) ?? ''
 
+    const seen = new Set<string>()
     let page = 1
     let offset = 0
     if (after !== undefined) {
@@ -198,28 +206,30 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
       }
       const index = Number(indexText)
       const expected = Math.floor(index / size) + 1
-      page = expected
-      offset = index % size
+      page = fromStart ? 1 : expected
+      offset = fromStart ? 0 : index % size
       for (const candidate of [expected, expected + 1, expected + 2, expected - 1]) {
         if (candidate < 1) continue
-        const at = (await readPage(candidate)).items.findIndex((raw) => idOf(raw) === id)
+        const { items } = await readPage(candidate)
+        const at = items.findIndex((raw) => idOf(raw) === id)
         if (at < 0) continue
         page = candidate
         offset = at + 1
+        for (const raw of items.slice(0, offset)) seen.add(idOf(raw))
         break
       }
     }
-    const seen = new Set<string>()
-    for (; ; page++) {
-      const { items, hasMore } = await readPage(page)
+    for (const start = page; ; page++) {
+      const { items, hasMore, at } = await readPage(page)
       const base = (page - 1) * size
       const placed = items
         .map((raw, index) => ({ raw, id: idOf(raw), position: `${base + index}:${idOf(raw)}` }))
         .slice(offset)
         .filter(({ id }) => !seen.has(id))
-      if (items.length > 0 && items.every((raw) => seen.has(idOf(raw)))) throw standsStill(source.path)
+      const isNew = page > start && items.length > 0
+      if (isNew && items.every((raw) => seen.has(idOf(raw)))) throw standsStill(source.path)
       for (const { id } of placed) seen.add(id)
-      yield { items: placed, hasMore }
+      yield { items: placed, hasMore, at }
       offset = 0
       if (!hasMore || items.length === 0) return
     }
@@ -309,6 +319,31 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
 
   const overlapped = (at: number): string => new Date(at - settings.overlapSeconds * 1000).toISOString()
 
+  /**
+   * One page of a sweep over all that changed since a moment. Nobody promised an order, and pages shift while records
+   * change: the sweep keeps its moment to its end, goes on behind the record that it read last, and begins again where
+   * that one has gone. The next sweep looks back to where this one began. @throws SourceError
+   */
+  const sweepByPage = async <T extends RecordType>(
+    source: Source<T>,
+    { since, place, next }: z.infer<typeof checkpointSchema>,
+    context: CallContext,
+  ): Promise<ChangePage<T>> => {
+    const query = { ...source.only, updatedSince: since }
+    let clock: number | null = null
+    for await (const page of walkByPage(source, query, settings.pageLimit, place, context, true)) {
+      clock ??= page.at
+      // Of the page with the last record nothing may be left.
+      if (page.items.length === 0 && page.hasMore) continue
+      const records = page.items.flatMap(({ raw }) => readable(source, raw))
+      const from = next ?? (clock === null ? since : overlapped(clock))
+      const last = page.items.at(-1)
+      const checkpoint = page.hasMore && last ? { since, place: last.position, next: from } : { since: from }
+      return { records, checkpoint: JSON.stringify(checkpoint), hasMore: page.hasMore && last !== undefined }
+    }
+    return { records: [], checkpoint: JSON.stringify({ since: next ?? since }), hasMore: false }
+  }
+
   /** One page of what changed by `updatedSince`, oldest change first. @throws SourceError */
   const changesSince = async <T extends RecordType>(
     source: Source<T>,
@@ -324,13 +359,13 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
       return { records: [], checkpoint: JSON.stringify({ since: overlapped(at) }), hasMore: false }
     }
     const from = readCheckpoint(checkpointSchema, checkpoint)
+    if (settings.paging === 'page') return sweepByPage(source, from, context)
     const { items, hasMore, at } = await client.getPage(
       source.path,
       {
         ...source.only,
         updatedSince: from.since,
         limit: String(settings.pageLimit),
-        ...(settings.paging === 'page' ? { page: String(from.page ?? 1) } : {}),
         ...(from.after === undefined ? {} : { after: from.after }),
       },
       context,
@@ -338,16 +373,10 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     const last = items.at(-1)
     const names = source.changed ?? source.place
     const lastTime = fieldText(last, names[0] ?? '')
-    const next = (): z.infer<typeof checkpointSchema> => {
-      if (!hasMore || last === undefined)
-        return { since: at === null ? (lastTime ?? from.since) : overlapped(at) }
-      if (settings.paging === 'after') return { since: from.since, after: placeOf(source.path, last, names) }
-      // Page numbers shift when a record changes again and moves to the end: go on from the last time, and count
-      // pages only through records that changed in the same moment.
-      if (lastTime !== undefined && settings.momentOf(lastTime) > settings.momentOf(from.since))
-        return { since: lastTime }
-      return { since: from.since, page: (from.page ?? 1) + 1 }
-    }
+    const next = (): z.infer<typeof checkpointSchema> =>
+      !hasMore || last === undefined
+        ? { since: at === null ? (lastTime ?? from.since) : overlapped(at) }
+        : { since: from.since, after: placeOf(source.path, last, names) }
     const following = JSON.stringify(next())
     if (hasMore && following === checkpoint) throw standsStill(source.path)
     return {

@@ -41,6 +41,25 @@ export const authBy = {
       .describe('The header that carries the key'),
     key: printable('The key'),
   }),
+  login: z.strictObject({
+    type: z
+      .literal('login')
+      .describe('A login that answers with a Bearer token, renewed when it ends or is refused'),
+    path: z
+      .string()
+      .regex(/^\/[^?#]*[^/?#]$/, 'starts with "/", ends without "/", has no query')
+      .default('/auth/login')
+      .describe('Where the login is posted, as JSON'),
+    username: z.string().min(1).describe('The technical user'),
+    password: secret('Its password'),
+    usernameField: name('username', 'Name of the user in the body'),
+    passwordField: name('password', 'Name of the password in the body'),
+    tokenField: name('token', 'Name of the token in the answer or its `data`; dots lead inwards'),
+    expiryField: name(
+      'expiresAt',
+      'When it ends, there: a date-time, milliseconds since 1970, or seconds from now; absent: when it is refused',
+    ),
+  }),
   signature: z.strictObject({
     type: z
       .literal('signature')

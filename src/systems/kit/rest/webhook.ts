@@ -49,16 +49,24 @@ function verify(settings: WebhookSettings, request: WebhookRequest, now: Date): 
 
 /**
  * Checks the member `signature` of the body (seed 002 §2.3.2). The seed does not say what it covers: it is taken to
- * cover the body as it was before the signature was put behind its other members.
+ * cover the body as it is without that member, wherever it stands.
  */
 function verifyBody(secret: string, { body }: WebhookRequest, now: Date): SignatureVerdict {
-  const [, unsigned, given] =
-    /^([\s\S]*?),\s*"signature"\s*:\s*"(sha256=[0-9a-f]{64})"\s*\}\s*$/.exec(body.toString('utf8')) ?? []
-  if (unsigned === undefined || given === undefined) {
-    return { ok: false, reason: 'signature', detail: 'the last member of the body must be its signature' }
+  const text = body.toString('utf8')
+  const member = /"signature"\s*:\s*"(sha256=[0-9a-fA-F]{64})"/.exec(text)
+  const given = member?.[1]
+  if (!member || given === undefined) {
+    return { ok: false, reason: 'signature', detail: 'the body must have a signature like "sha256=…"' }
   }
-  const expected = `sha256=${createHmac('sha256', secret).update(`${unsigned}}`).digest('hex')}`
-  if (!same(given, expected)) return { ok: false, reason: 'signature', detail: 'signature does not match' }
+  const before = text.slice(0, member.index)
+  const after = text.slice(member.index + member[0].length)
+  // With the comma that joined it to the others.
+  const unsigned = /,\s*$/.test(before)
+    ? before.replace(/,\s*$/, '') + after.trimEnd().replace(/^\s+(?=\}$)/, '')
+    : before + after.replace(/^\s*,\s*/, '')
+  const expected = `sha256=${createHmac('sha256', secret).update(unsigned).digest('hex')}`
+  if (!same(given.toLowerCase(), expected))
+    return { ok: false, reason: 'signature', detail: 'signature does not match' }
   const at = Date.parse(/"timestamp"\s*:\s*"([^"]*)"/.exec(unsigned)?.[1] ?? '')
   return Math.abs(now.getTime() - at) <= SIGNATURE_WINDOW_MS
     ? { ok: true, id: '' }
