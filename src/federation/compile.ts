@@ -13,6 +13,7 @@ import type { Path } from './complete.ts'
 import { anyItem, type Explanations, type FormatSubgraphError, subgraphError, unavailable } from './errors.ts'
 import { compileMerge, type Merge, type Shape, shapeOf } from './merge.ts'
 import { isObject, type Json } from './property.ts'
+import { answerReader, type Read } from './read.ts'
 import {
   compileCollect,
   compileRepresenter,
@@ -125,6 +126,7 @@ export interface Fetch<TContext> {
   /** Of the data for a root fetch, of one entity otherwise. */
   readonly shape: Shape
   readonly merge: Merge
+  readonly read: Read
   readonly matches: TypeMatch
   readonly surroundings: Surroundings<TContext>
 }
@@ -134,9 +136,16 @@ export function compileFetch<TContext>(
   path: Path,
   surroundings: Surroundings<TContext>,
 ): Fetch<TContext> {
-  const { document, definition } = questionOf(node)
+  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
+  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
+  if (!definition) throw new Error('A fetch without an operation')
   if (node.contextRewrites?.length) throw new Error('@fromContext is not supported')
-  const shape = answerShape(node)
+  const whole = shapeOf(definition.selectionSet)
+  const shape = node.requires ? whole.get('_entities') : whole
+  if (!shape) throw new Error('An entity fetch without _entities')
+  for (const rewrite of node.outputRewrites ?? []) {
+    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
+  }
   const matches: TypeMatch = (condition, typename) =>
     typeof typename === 'string' &&
     (condition === typename || surroundings.possibleTypes(condition).has(typename))
@@ -154,27 +163,10 @@ export function compileFetch<TContext>(
     node,
     shape,
     merge: compileMerge(shape, surroundings.isObject),
+    read: answerReader(definition.selectionSet),
     matches,
     surroundings,
   }
-}
-
-function questionOf(node: FetchNode) {
-  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
-  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
-  if (!definition) throw new Error('A fetch without an operation')
-  return { document, definition }
-}
-
-/** The keys of what a fetch brings, of one entity where it is about entities; those that travel, after its rewrites. */
-export function answerShape(node: FetchNode): Shape {
-  const whole = shapeOf(questionOf(node).definition.selectionSet)
-  const shape = node.requires ? whole.get('_entities') : whole
-  if (!shape) throw new Error('An entity fetch without _entities')
-  for (const rewrite of node.outputRewrites ?? []) {
-    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
-  }
-  return shape
 }
 
 /** After the rewrite the value is under its own key: the merge must look for it there. */
@@ -205,6 +197,7 @@ class FetchRequest<TContext> implements OutgoingRequest<TContext> {
   readonly query: string
   readonly operationName: string | undefined
   readonly operationKind: SubgraphRequest['operationKind']
+  readonly read: Read
   readonly context: TContext
   signal: CallSignal | undefined
   readonly #fetch: Fetch<TContext>
@@ -220,6 +213,7 @@ class FetchRequest<TContext> implements OutgoingRequest<TContext> {
     this.query = fetch.query
     this.operationName = fetch.operationName
     this.operationKind = fetch.kind
+    this.read = fetch.read
     this.context = run.context
     this.signal = run.signal
     this.#fetch = fetch
@@ -284,10 +278,7 @@ export function takeRoot<TContext>(
   if (isObject(data)) {
     applyRewrites(fetch.node.outputRewrites, data, fetch.matches)
     for (const target of targets) fetch.merge(target, data)
-  } else if (response.errors?.length) {
-    // One of them took with it what the others were to stand beside.
-    explainShape(fetch, run)
-  } else {
+  } else if (!response.errors?.length) {
     failFetch(fetch, run, new SubgraphFailure('malformed'), targets)
   }
 }
@@ -321,24 +312,21 @@ async function fetchBatch<TContext>(
   const request = requestOf(fetch, run, batch)
   const response = await ask(fetch, run, request, targets)
   if (!response) return
-  const entities = response.data?._entities
-  const isWhole = Array.isArray(entities) && entities.length === batch.length
   for (const error of response.errors ?? []) {
     const [field, index, ...inside] = error.path ?? []
     const group = field === '_entities' && typeof index === 'number' ? batch[index] : undefined
-    if (!group || typeof index !== 'number') {
+    if (!group) {
       addError(fetch, run, error, commonPath(fetch, run, targets()), undefined)
       continue
     }
     const rest = originalKeys(inside, node.outputRewrites)
     for (const place of placesOf(run.data, fetch.path, new Set(group.targets))) {
       addError(fetch, run, error, [...place, ...rest], [...place, ...rest])
-      if (isWhole && !isObject(entities[index])) explainShape(fetch, run, place)
     }
   }
-  if (!isWhole) {
-    if (response.errors?.length) explainShape(fetch, run)
-    else failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
+  const entities = response.data?._entities
+  if (!Array.isArray(entities) || entities.length !== batch.length) {
+    if (!response.errors?.length) failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
     return
   }
   for (let i = 0; i < entities.length; i++) {
@@ -393,9 +381,9 @@ function addError<TContext>(
   else explainShape(fetch, run)
 }
 
-/** An error that names no field, or that took the whole object with it, explains every null among what was fetched. */
-function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>, place: Path = fetch.path): void {
-  for (const key of fetch.shape.keys()) run.explanations.add([...place, key])
+/** An error that names no field explains every null among the fields it was fetched for. */
+function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>): void {
+  for (const key of fetch.shape.keys()) run.explanations.add([...fetch.path, key])
 }
 
 /** The deepest place of the answer that holds all of them: the field itself where there is one target and one key. */

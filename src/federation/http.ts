@@ -48,9 +48,9 @@ export function httpTransport<TContext>(
       const body = bodyOf(request)
       const { signal } = request
       if (!deduplicate || request.operationKind !== 'query')
-        return parseResponse(await client.post(headers, body, signal))
+        return responseOf(request, await client.post(headers, body, signal))
       const caller = deduplicate === true ? JSON.stringify(headers) : deduplicate(request.context)
-      if (caller === undefined) return parseResponse(await client.post(headers, body, signal))
+      if (caller === undefined) return responseOf(request, await client.post(headers, body, signal))
       const key = `${caller}\n${body}`
       let call = underWay.get(key)
       if (!call) {
@@ -61,7 +61,7 @@ export function httpTransport<TContext>(
         underWay.set(key, call)
       }
       // Each parses for itself: the engine writes into what it gets.
-      return parseResponse(await call.join(signal))
+      return responseOf(request, await call.join(signal))
     },
     async subscribe(request) {
       subscriptions ??= subscriptionClient(options.subscriptionUrl ?? options.url)
@@ -138,7 +138,9 @@ class SharedCall {
 }
 
 /** A GraphQL answer counts whatever its status; anything else only says whether the server refused or babbled. */
-function parseResponse({ status, bytes }: HttpAnswer): SubgraphResponse {
+function responseOf(request: SubgraphRequest, { status, bytes }: HttpAnswer): SubgraphResponse {
+  const response = request.read?.(bytes)
+  if (response) return response
   let body: unknown
   try {
     body = JSON.parse(bytes.toString())

@@ -1,8 +1,9 @@
-import { execute, NoUnusedVariablesRule, parse, specifiedRules, validate } from 'graphql'
+import { execute, Kind, NoUnusedVariablesRule, parse, specifiedRules, validate } from 'graphql'
 import { describe, expect, it } from 'vitest'
 import { DataText, stringifyAnswer } from '../../src/federation/answer.ts'
 import { createEngine } from '../../src/federation/engine.ts'
 import { httpTransport } from '../../src/federation/http.ts'
+import { compileRead } from '../../src/federation/read.ts'
 import { compose, fleet, plain, schemaOf, serve } from './kit.ts'
 import { randomOperation, seeded } from './random-operations.ts'
 import { monolith, world } from './world.ts'
@@ -43,9 +44,30 @@ describe('random operations', () => {
     const urls = Object.fromEntries(served.map(([name, { url }]) => [name, url]))
     const remote = createEngine<object>({
       supergraphSdl: compose(world, urls),
-      transports: ({ url }) => httpTransport({ url }),
+      transports: ({ url }) => {
+        const transport = httpTransport<object>({ url })
+        return {
+          ...transport,
+          execute(request) {
+            // From the first answer on, as it will be when the operation has been asked often.
+            const [definition] = request.document.definitions
+            if (definition?.kind !== Kind.OPERATION_DEFINITION) throw new Error('no operation')
+            const read = compileRead(definition.selectionSet)
+            return transport.execute(
+              Object.assign(request, {
+                read: (bytes: Buffer) => {
+                  const answer = read(bytes)
+                  answers[answer ? 'read' : 'parsed']++
+                  return answer
+                },
+              }),
+            )
+          },
+        }
+      },
       maxRepresentations: 2,
     })
+    const answers = { read: 0, parsed: 0 }
     for (let seed = 5000; seed < 5030; seed++) {
       const { query, variables } = randomOperation(engine.schema, seeded(seed), argumentOf)
       const document = parse(query)
@@ -54,6 +76,7 @@ describe('random operations', () => {
       const actual = await remote.execute({ document, variables, context: {}, asText: true })
       expect(stringifyAnswer(actual), `seed ${seed}: ${query}`).toBe(JSON.stringify(expected))
     }
+    expect(answers.read).toBeGreaterThan(answers.parsed * 5)
     await remote.close()
     for (const [, server] of served) await server[Symbol.asyncDispose]()
   })
