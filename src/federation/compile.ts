@@ -136,16 +136,9 @@ export function compileFetch<TContext>(
   path: Path,
   surroundings: Surroundings<TContext>,
 ): Fetch<TContext> {
-  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
-  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
-  if (!definition) throw new Error('A fetch without an operation')
+  const { document, definition } = questionOf(node)
   if (node.contextRewrites?.length) throw new Error('@fromContext is not supported')
-  const whole = shapeOf(definition.selectionSet)
-  const shape = node.requires ? whole.get('_entities') : whole
-  if (!shape) throw new Error('An entity fetch without _entities')
-  for (const rewrite of node.outputRewrites ?? []) {
-    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
-  }
+  const shape = answerShape(node)
   const matches: TypeMatch = (condition, typename) =>
     typeof typename === 'string' &&
     (condition === typename || surroundings.possibleTypes(condition).has(typename))
@@ -167,6 +160,24 @@ export function compileFetch<TContext>(
     matches,
     surroundings,
   }
+}
+
+function questionOf(node: FetchNode) {
+  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
+  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
+  if (!definition) throw new Error('A fetch without an operation')
+  return { document, definition }
+}
+
+/** The keys of what a fetch brings, of one entity where it is about entities; those that travel, after its rewrites. */
+export function answerShape(node: FetchNode): Shape {
+  const whole = shapeOf(questionOf(node).definition.selectionSet)
+  const shape = node.requires ? whole.get('_entities') : whole
+  if (!shape) throw new Error('An entity fetch without _entities')
+  for (const rewrite of node.outputRewrites ?? []) {
+    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
+  }
+  return shape
 }
 
 /** After the rewrite the value is under its own key: the merge must look for it there. */
@@ -278,7 +289,10 @@ export function takeRoot<TContext>(
   if (isObject(data)) {
     applyRewrites(fetch.node.outputRewrites, data, fetch.matches)
     for (const target of targets) fetch.merge(target, data)
-  } else if (!response.errors?.length) {
+  } else if (response.errors?.length) {
+    // One of them took with it what the others were to stand beside.
+    explainShape(fetch, run)
+  } else {
     failFetch(fetch, run, new SubgraphFailure('malformed'), targets)
   }
 }
@@ -312,21 +326,24 @@ async function fetchBatch<TContext>(
   const request = requestOf(fetch, run, batch)
   const response = await ask(fetch, run, request, targets)
   if (!response) return
+  const entities = response.data?._entities
+  const isWhole = Array.isArray(entities) && entities.length === batch.length
   for (const error of response.errors ?? []) {
     const [field, index, ...inside] = error.path ?? []
     const group = field === '_entities' && typeof index === 'number' ? batch[index] : undefined
-    if (!group) {
+    if (!group || typeof index !== 'number') {
       addError(fetch, run, error, commonPath(fetch, run, targets()), undefined)
       continue
     }
     const rest = originalKeys(inside, node.outputRewrites)
     for (const place of placesOf(run.data, fetch.path, new Set(group.targets))) {
       addError(fetch, run, error, [...place, ...rest], [...place, ...rest])
+      if (isWhole && !isObject(entities[index])) explainShape(fetch, run, place)
     }
   }
-  const entities = response.data?._entities
-  if (!Array.isArray(entities) || entities.length !== batch.length) {
-    if (!response.errors?.length) failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
+  if (!isWhole) {
+    if (response.errors?.length) explainShape(fetch, run)
+    else failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
     return
   }
   for (let i = 0; i < entities.length; i++) {
@@ -381,9 +398,9 @@ function addError<TContext>(
   else explainShape(fetch, run)
 }
 
-/** An error that names no field explains every null among the fields it was fetched for. */
-function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>): void {
-  for (const key of fetch.shape.keys()) run.explanations.add([...fetch.path, key])
+/** An error that names no field, or that took the whole object with it, explains every null among what was fetched. */
+function explainShape<TContext>(fetch: Fetch<TContext>, run: Run<TContext>, place: Path = fetch.path): void {
+  for (const key of fetch.shape.keys()) run.explanations.add([...place, key])
 }
 
 /** The deepest place of the answer that holds all of them: the field itself where there is one target and one key. */
