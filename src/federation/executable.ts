@@ -32,8 +32,8 @@ import {
 import { complete } from './complete.ts'
 import { anyItem } from './errors.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
-import { set } from './property.ts'
-import { Selection } from './selection.ts'
+import { get, isObject, type Json, set } from './property.ts'
+import { type FieldPlan, Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
 import { unanswered, unansweredError } from './unanswered.ts'
 import { compileWriter, type Write } from './write.ts'
@@ -108,6 +108,8 @@ export function prepareExecutable<TContext>(
 
   const inClientKeys = (errors: readonly GraphQLError[]): readonly GraphQLError[] =>
     clientKeys.size > 0 ? errors.map((error) => atClientKeys(error, clientKeys)) : errors
+  const told = (run: Run<TContext>): readonly GraphQLError[] =>
+    run.errors.map((error) => withinAnswer(schema, selection, run.data, error))
   let writer: Write | undefined
 
   return {
@@ -123,7 +125,7 @@ export function prepareExecutable<TContext>(
         const text = writer(run.data)
         if (text !== undefined) {
           const data = new DataText(text) as never
-          return run.errors.length === 0 ? { data } : { errors: inClientKeys(run.errors), data }
+          return run.errors.length === 0 ? { data } : { errors: inClientKeys(told(run)), data }
         }
       }
       const { data, errors } = complete(
@@ -135,7 +137,7 @@ export function prepareExecutable<TContext>(
         left,
       )
       if (run.errors.length === 0 && errors.length === 0) return { data }
-      return { errors: inClientKeys([...run.errors, ...errors]), data }
+      return { errors: inClientKeys([...told(run), ...errors]), data }
     },
   }
 }
@@ -182,6 +184,38 @@ function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Se
     )
   }
   return repeated
+}
+
+/**
+ * An error's path leads to a place of the answer (GraphQL October 2021, 7.1.2). Of what was asked for on the way,
+ * a field that another one requires for instance, it ends where the answer does.
+ */
+function withinAnswer(
+  schema: GraphQLSchema,
+  selection: Selection,
+  data: Json,
+  error: GraphQLError,
+): GraphQLError {
+  const { message, path, extensions } = error
+  let chosen: Selection | undefined = selection
+  let value: unknown = data
+  for (const [index, element] of (path ?? []).entries()) {
+    if (typeof element === 'number') {
+      value = Array.isArray(value) ? value[element] : undefined
+      continue
+    }
+    const known: unknown = isObject(value) ? get(value, '__typename') : undefined
+    const type = typeof known === 'string' ? schema.getType(known) : undefined
+    const field: FieldPlan | undefined = (isObjectType(type) ? [type] : (chosen?.possibleTypes() ?? []))
+      .flatMap((possible) => chosen?.fields(possible) ?? [])
+      .find(({ key }) => key === element)
+    if (!field) {
+      return new GraphQLError(message, { ...(index > 0 ? { path: path?.slice(0, index) } : {}), extensions })
+    }
+    chosen = field.selection
+    value = isObject(value) ? get(value, element) : undefined
+  }
+  return error
 }
 
 function atClientKeys(error: GraphQLError, clientKeys: ConcreteOperation['clientKeys']): GraphQLError {

@@ -396,6 +396,58 @@ describe('unions, enums and interfaces that subgraphs know in part', () => {
   })
 })
 
+describe('an error of what the client did not ask for', () => {
+  it('is told where the answer ends', async () => {
+    const sources: Record<string, SubgraphSource> = {
+      goods: {
+        sdl: `
+          type Query { items: [Item] }
+          interface Item @key(fields: "sku") { sku: ID! }
+          type Heavy implements Item @key(fields: "sku") { sku: ID! weight: Int }
+          type Light implements Item @key(fields: "sku") { sku: ID! }
+        `,
+        resolvers: {
+          Query: {
+            items: () => [
+              { __typename: 'Light', sku: 1 },
+              { __typename: 'Heavy', sku: 2 },
+            ],
+          },
+          Heavy: {
+            __resolveReference: ({ sku }: Thing) => ({ sku }),
+            weight: () => {
+              throw new GraphQLError('no scales')
+            },
+          },
+        },
+      },
+      transport: {
+        sdl: `
+          type Heavy @key(fields: "sku") {
+            sku: ID! weight: Int @external crane: String @requires(fields: "weight")
+          }
+        `,
+        resolvers: {
+          Heavy: { __resolveReference: (it: Thing) => it, crane: ({ weight }: Thing) => `for ${weight}` },
+        },
+      },
+    }
+    const query = '{ items { ... on Heavy { lift: crane } } }'
+    const error = {
+      message: 'Internal error in subgraph "goods".',
+      path: ['items', 1],
+      extensions: { code: 'SUBGRAPH_ERROR', subgraph: 'goods' },
+    }
+    expect(await answer(sources, query)).toEqual({
+      data: { items: [{}, { lift: 'for null' }] },
+      errors: [error],
+    })
+    expect((await answer(sources, '{ items { ... on Heavy { crane weight } } }')).errors).toEqual([
+      { ...error, path: ['items', 1, 'weight'] },
+    ])
+  })
+})
+
 describe('a null that went up', () => {
   const fails = () => {
     throw new GraphQLError('no')
