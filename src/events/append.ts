@@ -23,6 +23,11 @@ export interface Sighting<T extends RecordType = RecordType> {
   readonly cause?: EventCause | undefined
   /** Remember the state and tell nobody: the first sight of what was there before us. */
   readonly baseline?: boolean
+  /**
+   * The system says that it changed after this position of the log, where a first look began: it is news even where
+   * the look found it changed already, unless the log has told of it since.
+   */
+  readonly changedSince?: number | undefined
 }
 
 /** A record that is not there any more. */
@@ -106,7 +111,10 @@ export async function recordSighting(
   // A late delivery of an older state must not undo a newer one, nor bring back what is gone.
   const newest = gone ? (known as Tombstone).deletedAt : before?.updatedAt
   if (newest && value.updatedAt && Date.parse(value.updatedAt) < Date.parse(newest)) return null
-  const difference = differenceOf(record, before, value, gone || (sighting.isNew ?? false))
+  const isNew = gone || (sighting.isNew ?? false)
+  const difference =
+    differenceOf(record, before, value, isNew) ??
+    ((await isUntold(tx, sighting)) ? differenceOf(record, null, value, isNew) : null)
   // A touch without a change is no event, but from then on what is older than the touch is late.
   const isTouched = Date.parse(value.updatedAt ?? '') > Date.parse(before?.updatedAt ?? '')
   if (!difference && !isTouched) return null
@@ -214,6 +222,19 @@ async function isTaken(tx: Database, source: string, id: string): Promise<boolea
     .where('id', '=', id)
     .executeTakeFirst()
   return taken !== undefined
+}
+
+async function isUntold(tx: Database, { system, record, value, changedSince }: Sighting): Promise<boolean> {
+  if (changedSince === undefined) return false
+  const told = await tx
+    .selectFrom('event')
+    .select('position')
+    .where('position', '>', changedSince)
+    .where('system', '=', system)
+    .where('record', '=', record)
+    .where('key', '=', value.key)
+    .executeTakeFirst()
+  return told === undefined
 }
 
 async function stateOf(

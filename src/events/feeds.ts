@@ -5,10 +5,11 @@
 import { createHash } from 'node:crypto'
 import { gatewayCaller } from '../caller/caller.ts'
 import type { Log } from '../observe/log.ts'
-import { type Store, takeLease } from '../store/store.ts'
+import { type Database, type Store, takeLease } from '../store/store.ts'
 import { failureText, type Outcome } from '../systems/failure.ts'
 import type {
   CallContext,
+  ChangePage,
   Notification,
   RecordPort,
   WebhookReceiver,
@@ -106,13 +107,25 @@ export function createFeeds(options: FeedOptions): Feeds {
   const stop = new AbortController()
   const ask = <R>(system: System, call: (context: CallContext) => Promise<Outcome<R>>) =>
     door.read(system, (signal) => call({ caller: gatewayCaller, signal }), stop.signal)
+  /** @returns Null where it was not answered: the log of the process says so. */
+  const askFor = async <R>(
+    system: System,
+    record: RecordType,
+    what: string,
+    call: (context: CallContext) => Promise<Outcome<R>>,
+  ): Promise<R | null> => {
+    const answer = await ask(system, call)
+    if (answer.ok) return answer.value
+    logger.warn({ system: system.id, record }, `${what}: ${failureText(answer.failure)}`)
+    return null
+  }
   const running = new Set<Promise<void>>()
   const timers = new Set<NodeJS.Timeout>()
 
   const append = async (
     sightings: readonly Sighting[],
     observed: (appended: readonly Appended[]) => void,
-    checkpoint?: { feed: string; value: string },
+    checkpoints: readonly Checkpoint[] = [],
     losses: readonly Loss[] = [],
     received?: Received,
   ) => {
@@ -126,13 +139,7 @@ export function createFeeds(options: FeedOptions): Feeds {
           .onConflict((conflict) => conflict.columns(['system', 'id']).doNothing())
           .execute()
       }
-      if (checkpoint) {
-        await tx
-          .insertInto('checkpoint')
-          .values(checkpoint)
-          .onConflict((conflict) => conflict.column('feed').doUpdateSet({ value: checkpoint.value }))
-          .execute()
-      }
+      for (const checkpoint of checkpoints) await keep(tx, checkpoint)
       return { appended: events, lost: gone }
     })
     if (appended.length > 0) observed(appended)
@@ -145,63 +152,96 @@ export function createFeeds(options: FeedOptions): Feeds {
     type: T,
     port: RecordPort<T>,
   ): Promise<boolean> => {
+    const { changes } = port
+    if (!changes) return true
     const feed = `changes/${system.id}/${type}`
-    const bornAfter = await baselineOf(system, type, port)
+    const ask = async (since: string | null) => {
+      const page = await askFor(system, type, 'changes could not be read', (context) =>
+        changes.call(port, since, context),
+      )
+      if (page) await options.onRecords?.(system, type, page.records)
+      return page
+    }
+    const over = `baseline/${system.id}/${type}`
+    const lookedAt = await checkpointOf(store, over)
+    const look = lookedAt === null ? await firstLook(system, type, port, feed, ask) : undefined
+    if (look === null) return false
+    const bornAfter = Date.parse(look?.at ?? lookedAt ?? '')
+    const before = new Set(look?.before)
     for (;;) {
       const since = await checkpointOf(store, feed)
-      const { changes } = port
-      if (!changes) return true
       const observed = door.observe()
-      const page = await ask(system, (context) => changes.call(port, since, context))
-      if (!page.ok) {
-        logger.warn(
-          { system: system.id, record: type },
-          `changes could not be read: ${failureText(page.failure)}`,
-        )
-        return false
-      }
-      const { records, deleted = [], checkpoint, hasMore } = page.value
-      await options.onRecords?.(system, type, records)
-      const sightings = records.map((value) => sightingOf(system, type, value, bornAfter))
+      const page = await ask(since)
+      if (!page) return false
+      const { records, deleted = [], checkpoint, hasMore } = page
+      const sightings = records.map((value): Sighting => {
+        const isNew = value.createdAt != null && Date.parse(value.createdAt) >= bornAfter - CLOCK_SLACK_MS
+        const changedSince = look && !before.has(value.key) ? look.position : undefined
+        return { system: system.id, record: type, value, isNew, changedSince }
+      })
       const losses = deleted.map(
         (key): Loss => ({ system: system.id, record: type, key, told: since !== null }),
       )
-      await append(sightings, observed, { feed, value: checkpoint }, losses)
+      const checkpoints: Checkpoint[] = [{ feed, value: checkpoint }]
+      // What changed during the look is told: now it is over.
+      if (look && !hasMore)
+        checkpoints.push({ feed: over, value: look.at }, { feed: lookOf(feed), value: null })
+      await append(sightings, observed, checkpoints, losses)
       if (!hasMore || stop.signal.aborted) return !hasMore
     }
   }
 
   /**
-   * Remembers the newest records before the first question for changes, so that the first change of each can say
-   * what was there before.
-   * @returns When that was: what was made later is new.
+   * Remembers the newest records before changes are told, so that the first change of each can say what was there
+   * before. The system is asked for changes first, and once more at once: what it names then (it looks back a little)
+   * was changed before the look. What it names after the look and did not name before has changed meanwhile, and is
+   * news even where the look has found it changed already.
+   * @param ask Names what changed since a checkpoint.
+   * @returns Null where the system does not answer.
    */
-  const baselineOf = async <T extends RecordType>(
+  const firstLook = async <T extends RecordType>(
     system: System,
     type: T,
     port: RecordPort<T>,
-  ): Promise<number> => {
-    const feed = `baseline/${system.id}/${type}`
-    const known = await checkpointOf(store, feed)
-    if (known !== null) return Date.parse(known)
-    const now = new Date()
+    feed: string,
+    ask: (since: string | null) => Promise<ChangePage<T> | null>,
+  ): Promise<Look | null> => {
+    const silently = (values: readonly RecordTypes[T][]) =>
+      values.map((value): Sighting => ({ system: system.id, record: type, value, baseline: true }))
+    const begun = await checkpointOf(store, lookOf(feed))
+    const look: Look = begun
+      ? JSON.parse(begun)
+      : { at: new Date().toISOString(), position: log.here().position, before: [] }
+    for (let isOver = begun !== null; !isOver; ) {
+      const since = await checkpointOf(store, feed)
+      const observed = door.observe()
+      const page = await ask(since)
+      if (!page) return null
+      look.before.push(...page.records.map(({ key }) => key))
+      const losses = (page.deleted ?? []).map((key): Loss => ({ system: system.id, record: type, key }))
+      // Where a checkpoint acknowledges what a queue has handed out, it has to be durable before it is sent.
+      const checkpoints: Checkpoint[] = [{ feed, value: page.checkpoint }]
+      isOver = since !== null && !page.hasMore
+      if (isOver) checkpoints.push({ feed: lookOf(feed), value: JSON.stringify(look) })
+      await append(silently(page.records), observed, checkpoints, losses)
+      if (stop.signal.aborted) return null
+    }
     let after: string | undefined
     const { list } = port
     for (let read = 0; read < BASELINE && list && !stop.signal.aborted; ) {
       const observed = door.observe()
-      const page = await ask(system, (context) => list.call(port, { first: PAGE, after }, context))
-      if (!page.ok) break
-      const values = page.value.items.map((item) => item.record)
-      await append(
-        values.map((value) => ({ system: system.id, record: type, value, baseline: true })),
-        observed,
+      const page = await askFor(system, type, 'could not be looked at', (context) =>
+        list.call(port, { first: PAGE, after }, context),
       )
+      // Without it changes are told all the same, only not what was there before.
+      if (!page) break
+      const values = page.items.map((item) => item.record)
+      await append(silently(values), observed)
       read += values.length
-      after = page.value.items.at(-1)?.position
-      if (!page.value.hasMore || after === undefined) break
+      after = page.items.at(-1)?.position
+      if (!page.hasMore || after === undefined) break
     }
-    await append([], door.observe(), { feed, value: now.toISOString() })
-    return now.getTime()
+    return look
   }
 
   /** For figures that change without a trace in the system: compares everything, page by page. */
@@ -213,24 +253,20 @@ export function createFeeds(options: FeedOptions): Feeds {
     if (!list) return
     for (;;) {
       const observed = door.observe()
-      const page = await ask(system, (context) => list.call(port, { first: PAGE, after }, context))
-      if (!page.ok) {
-        logger.warn(
-          { system: system.id, record: type },
-          `could not be compared: ${failureText(page.failure)}`,
-        )
-        return
-      }
-      const values = page.value.items.map((item) => item.record)
+      const page = await askFor(system, type, 'could not be compared', (context) =>
+        list.call(port, { first: PAGE, after }, context),
+      )
+      if (!page) return
+      const values = page.items.map((item) => item.record)
       await append(
         values.map((value) => ({ system: system.id, record: type, value, baseline })),
         observed,
       )
-      after = page.value.items.at(-1)?.position
-      if (!page.value.hasMore || after === undefined || stop.signal.aborted) break
+      after = page.items.at(-1)?.position
+      if (!page.hasMore || after === undefined || stop.signal.aborted) break
     }
     if (baseline && !stop.signal.aborted)
-      await append([], door.observe(), { feed, value: new Date().toISOString() })
+      await append([], door.observe(), [{ feed, value: new Date().toISOString() }])
   }
 
   const lease = (system: System) =>
@@ -308,7 +344,7 @@ export function createFeeds(options: FeedOptions): Feeds {
       if (one.loss) losses.push(one.loss)
     }
     for (const { record, value } of sightings) await options.onRecords?.(system, record, [value])
-    await append(sightings, observed, position, losses, received)
+    await append(sightings, observed, position ? [position] : [], losses, received)
     return 'taken'
   }
 
@@ -378,14 +414,33 @@ export const receivedOf = (system: System, body: Buffer): Received => ({
 })
 
 /** New is what was made after this feed began to look; systems stamp to the minute, some with a clock of their own. */
-function sightingOf<T extends RecordType>(
-  system: System,
-  type: T,
-  value: RecordTypes[T],
-  bornAfter: number,
-): Sighting<T> {
-  const isNew = value.createdAt != null && Date.parse(value.createdAt) >= bornAfter - CLOCK_SLACK_MS
-  return { system: system.id, record: type, value, isNew }
+interface Checkpoint {
+  readonly feed: string
+  /** Null: forgotten. */
+  readonly value: string | null
+}
+
+/** A first look that has begun. */
+interface Look {
+  /** When, RFC 3339: what was made later is new. */
+  readonly at: string
+  /** The log's then. */
+  readonly position: number
+  /** What the system says changed shortly before. */
+  readonly before: Key[]
+}
+
+const lookOf = (feed: string): string => `look/${feed}`
+
+async function keep(tx: Database, { feed, value }: Checkpoint): Promise<void> {
+  if (value === null) await tx.deleteFrom('checkpoint').where('feed', '=', feed).execute()
+  else {
+    await tx
+      .insertInto('checkpoint')
+      .values({ feed, value })
+      .onConflict((conflict) => conflict.column('feed').doUpdateSet({ value }))
+      .execute()
+  }
 }
 
 async function readNotified(
