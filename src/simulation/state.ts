@@ -317,7 +317,17 @@ export interface FinanceInvoice {
   gross: string
   paid: string
   cancelled: boolean
-  lines: { lineNo: number; productNo: string; text: string; quantity: string; net: string }[]
+  comments?: string
+  attributes?: Readonly<Record<string, string>>
+  lines: {
+    lineNo: number
+    productNo: string
+    text: string
+    quantity: string
+    net: string
+    unitPrice?: string
+    taxPercent?: string
+  }[]
   createdAt: string
   updatedAt: string
 }
@@ -331,7 +341,9 @@ export interface FinancePayment {
   readonly method: string
   readonly reference: string
   readonly externalReference: string
-  readonly applications: { invoiceNo: string; amount: string }[]
+  /** `discount`: what was let off beside the amount. */
+  readonly applications: { invoiceNo: string; amount: string; discount?: string }[]
+  readonly attributes?: Readonly<Record<string, string>>
   readonly cancelled: boolean
   readonly createdAt: string
   readonly updatedAt: string

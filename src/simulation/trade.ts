@@ -293,7 +293,13 @@ export interface PaymentDraft {
   readonly method: string
   readonly reference: string
   readonly externalReference: string
-  readonly applications: readonly { readonly invoiceNo: string; readonly amount: string }[]
+  readonly applications: readonly {
+    readonly invoiceNo: string
+    readonly amount: string
+    /** Settles the invoice as the amount does, and is no part of the payment. */
+    readonly discount?: string
+  }[]
+  readonly attributes?: Readonly<Record<string, string>>
   readonly at?: string
 }
 
@@ -311,15 +317,16 @@ export function pay(world: WorldState, draft: PaymentDraft): FinancePayment {
     reference: draft.reference,
     externalReference: draft.externalReference,
     applications: draft.applications.map((application) => ({ ...application })),
+    ...(draft.attributes ? { attributes: draft.attributes } : {}),
     cancelled: false,
     createdAt: at,
     updatedAt: at,
   }
   world.put('financePayments', payment)
-  for (const { invoiceNo, amount } of draft.applications) {
+  for (const { invoiceNo, amount, discount = '0' } of draft.applications) {
     const invoice = world.get('financeInvoices', invoiceNo)
     if (!invoice) continue
-    const paid = round(new Big(invoice.paid).plus(amount), invoice.currency)
+    const paid = round(new Big(invoice.paid).plus(amount).plus(discount), invoice.currency)
     world.put('financeInvoices', { ...invoice, paid, updatedAt: at })
   }
   return payment

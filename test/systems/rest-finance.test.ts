@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/observe/log.ts'
 import { startSimulatorServer } from '../../src/simulation/server.ts'
 import { World } from '../../src/simulation/world.ts'
-import type { PaymentCreate } from '../../src/systems/port.ts'
+import type { InvoiceCreate, PaymentCreate } from '../../src/systems/port.ts'
 import { createRestFinance } from '../../src/systems/rest-finance/adapter.ts'
 import { restFinanceConfig } from '../../src/systems/rest-finance/config.ts'
 import {
@@ -53,6 +53,8 @@ describe('what finance holds is read', () => {
     const { invoice } = await start()
     const [yuan, none, yen] = await invoice.readMany(['INV-000001', 'INV-9', 'INV-000003'], context)
     expect(given(yuan)).toEqual({
+      externalReference: null,
+      lines: expect.any(Array),
       key: 'INV-000001',
       number: 'INV-000001',
       version: null,
@@ -73,6 +75,18 @@ describe('what finance holds is read', () => {
       createdAt: '2026-05-22T09:00:00.000Z',
       updatedAt: '2026-06-01T09:00:00.000Z',
     })
+    // 100 at 12.80, 33 at 48.335.
+    expect(given(yuan)?.lines).toMatchObject([
+      {
+        id: '1',
+        product: 'M-1011',
+        description: '精密轴承 6204',
+        quantity: { value: '100' },
+        net: { amount: '1280.00', currency: 'CNY' },
+      },
+      { id: '2', product: 'M-1044', quantity: { value: '33' }, net: { amount: '1595.06', currency: 'CNY' } },
+      { id: '3', product: 'M-1044', quantity: { value: '7' } },
+    ])
     expect(given(none)).toBeNull()
     // Yen have no decimals.
     expect(given(yen)?.totals.gross).toEqual({ amount: '17001', currency: 'JPY' })
@@ -329,5 +343,145 @@ describe('bad days', () => {
     expect(outcomes.map((outcome) => failureOf(outcome)?.kind)).toEqual(['unauthorized', 'unauthorized'])
     expect(fin.calls).toEqual(['GET /api/invoices/INV-000001'])
     expect(JSON.stringify(outcomes)).not.toContain('wrong-token')
+  })
+})
+
+describe('invoices are made and cancelled', () => {
+  const input: InvoiceCreate = {
+    customer: 'D-00003',
+    orderNumbers: ['1006', '1009'],
+    issueDate: '2026-06-30',
+    dueDate: '2026-07-30',
+    gross: { amount: '1130.00', currency: 'CNY' },
+    net: '1000.00',
+    tax: '130.00',
+    comments: '六月',
+    customFields: { project: 'P-7' },
+    lines: [{ product: 'M-1011', description: '轴承', quantity: '80', unitPrice: '12.50', taxRate: '13' }],
+  }
+  const settings = { customFields: { invoice: { project: 'attributes.project' } } }
+
+  test('once, with their lines; a lost answer is found', async () => {
+    const { invoice, world, fin } = await start({ settings })
+    const create = must(invoice.create)
+    expect(create.takes).toEqual(['lines', 'comments', 'customFields'])
+    expect(JSON.parse(must(create.preview(input, write).body))).toEqual({
+      externalRef: write.externalReference,
+      customerId: 'D-00003',
+      orderNos: ['1006', '1009'],
+      issueDate: '2026-06-30',
+      dueDate: '2026-07-30',
+      currency: 'CNY',
+      grossAmount: '1130.00',
+      netAmount: '1000.00',
+      taxAmount: '130.00',
+      remark: '六月',
+      lines: [
+        {
+          lineNo: 1,
+          productId: 'M-1011',
+          description: '轴承',
+          quantity: '80',
+          unitPrice: '12.50',
+          taxRate: '13',
+        },
+      ],
+      attributes: { project: 'P-7' },
+    })
+    const before = world.count('financeInvoices')
+    fin.setFaults([{ kind: 'drop-after' }])
+    expect(failureOf(await create.send(input, write, context))?.kind).toBe('unknown-outcome')
+    fin.setFaults([])
+    const verdict = given(await create.verify(input, write, context))
+    expect(verdict).toMatchObject({
+      effect: 'done',
+      result: {
+        record: {
+          orderNumbers: ['1006', '1009'],
+          status: 'OPEN',
+          open: { amount: '1130.00', currency: 'CNY' },
+          externalReference: write.externalReference,
+          customFields: { project: 'P-7' },
+          lines: [
+            {
+              id: '1',
+              product: 'M-1011',
+              description: '轴承',
+              quantity: { value: '80' },
+              unitPrice: { amount: { amount: '12.50', currency: 'CNY' }, taxIncluded: false },
+              taxRate: '13',
+              net: { amount: '1000.00', currency: 'CNY' },
+            },
+          ],
+        },
+      },
+    })
+    given(await create.send(input, write, context))
+    expect(world.count('financeInvoices')).toBe(before + 1)
+    const [found] = await must(invoice.lookups?.byOrderNumber).read(['1009'], context)
+    expect(given(found)).toHaveLength(1)
+  })
+
+  test('what finance refuses keeps its words; what is not configured does not leave the house', async () => {
+    const { invoice, fin } = await start({ closedUpTo: '2026-05-31' })
+    const create = must(invoice.create)
+    const { customFields, ...plain } = input
+    expect(failureOf(await create.send({ ...plain, issueDate: '2026-05-31' }, write, context))).toMatchObject(
+      {
+        kind: 'rejected',
+        reason: 'period-closed',
+        field: 'issueDate',
+      },
+    )
+    expect(failureOf(await create.send({ ...plain, tax: '131.00' }, write, context))).toMatchObject({
+      kind: 'rejected',
+      message: '净额加税额不等于总额',
+    })
+    fin.clearCalls()
+    expect(failureOf(await create.send({ ...plain, customFields }, write, context))?.kind).toBe('unsupported')
+    const odd = { ...plain, lines: [{ quantity: '1e3', unitPrice: '1' }] }
+    expect(failureOf(await create.send(odd, write, context))).toMatchObject({ code: 'DECIMAL', line: '1' })
+    expect(fin.calls).toEqual([])
+  })
+
+  test('cancelled once, however often it is asked for; not where money has come in', async () => {
+    const { invoice } = await start()
+    const { customFields: _, ...plain } = input
+    const { key } = given(await must(invoice.create).send(plain, write, context))
+    const cancel = must(invoice.actions?.cancel)
+    expect(given(await cancel.verify({ key }, write, context))).toMatchObject({
+      effect: 'none',
+      proven: true,
+    })
+    for (let n = 0; n < 2; n++)
+      expect(given(await cancel.send({ key }, write, context)).record?.status).toBe('CANCELLED')
+    expect(given(await cancel.verify({ key }, write, context)).effect).toBe('done')
+    // The first invoice of the seed is partly paid.
+    expect(failureOf(await cancel.send({ key: 'INV-000001' }, write, context))).toMatchObject({
+      kind: 'rejected',
+      code: '40902',
+    })
+  })
+})
+
+test('what is let off for paying early settles the invoice, too', async () => {
+  const { create, payment: payments, invoice } = await start()
+  expect(create.takes).toEqual(['applications.discount', 'customFields'])
+  // 2612.03 are open: 2600 are paid, and the rest is let off.
+  const input: PaymentCreate = {
+    ...payment,
+    amount: { amount: '2600.00', currency: 'CNY' },
+    applications: [{ invoice: 'INV-000001', amount: '2600.00', discount: '12.03' }],
+  }
+  const { key } = given(await create.send(input, write, context))
+  expect(given((await payments.readMany([key], context))[0])).toMatchObject({
+    unapplied: { amount: '0.00', currency: 'CNY' },
+    applications: [
+      { amount: { amount: '2600.00', currency: 'CNY' }, discount: { amount: '12.03', currency: 'CNY' } },
+    ],
+  })
+  expect(given((await invoice.readMany(['INV-000001'], context))[0])).toMatchObject({
+    status: 'PAID',
+    open: { amount: '0.00', currency: 'CNY' },
   })
 })

@@ -5,7 +5,7 @@ import { fieldText } from '../kit/rest/fields.ts'
 import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
 import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
 import { createWriting } from '../kit/rest/writing.ts'
-import type { CreateAdapter, PaymentCreate } from '../port.ts'
+import type { CreateAdapter, InvoiceCreate, PaymentCreate } from '../port.ts'
 import type { RecordType } from '../records.ts'
 import type { RestFinanceConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
@@ -26,7 +26,7 @@ export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, { lo
   const writing = createWriting(client, reading, {
     ...config,
     conditional: false,
-    repeatableActions: false,
+    repeatableActions: config.repeatableCancel,
   })
 
   /** Where a record stands in lists and among changes. */
@@ -96,6 +96,22 @@ export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, { lo
             fields.invoice.customer,
           ),
         },
+        create: writing.create<InvoiceCreate, 'invoice'>({
+          source: invoices,
+          takes: ['lines', 'comments', 'customFields'],
+          externalRefField: fields.invoice.externalRef,
+          findBy: config.findInvoices ? 'externalRef' : null,
+          duplicateDetail: 'invoiceId',
+          refuse: mapping.refuseInvoice,
+          body: mapping.invoiceBody,
+        }),
+        actions: {
+          cancel: writing.action({
+            source: invoices,
+            verb: 'cancel',
+            isDone: ({ status }) => status === 'CANCELLED',
+          }),
+        },
       },
       payment: {
         ...reading.port(payments),
@@ -117,6 +133,7 @@ export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, { lo
         create: writing.create<PaymentCreate, 'payment'>({
           source: payments,
           path: paths.writeback,
+          takes: ['applications.discount', 'customFields'],
           externalRefField: fields.payment.externalRef,
           findBy: config.findPayments ? 'externalRef' : null,
           duplicateDetail: 'paymentId',

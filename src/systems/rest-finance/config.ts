@@ -7,10 +7,17 @@ import {
   path,
   readingSettings,
   restSettings,
+  unitCodes,
   webhookBy,
 } from '../kit/rest/settings.ts'
 
-const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.signature])
+const auth = z.discriminatedUnion('type', [
+  authBy.bearer,
+  authBy.basic,
+  authBy.apiKey,
+  authBy.login,
+  authBy.signature,
+])
 
 const webhook = z.discriminatedUnion('profile', [webhookBy.standard, webhookBy.body, webhookBy.signature])
 
@@ -41,8 +48,24 @@ const invoiceFields = z.strictObject({
   paid: name('paidAmount', 'What was paid'),
   open: name('openAmount', 'What is still to be paid'),
   status: name('status', 'Status'),
+  lines: name('lines', 'What is billed'),
+  comments: name('remark', 'Free text; sent only'),
+  externalRef: name('externalRef', 'Receives the reference by which a lost answer is looked up'),
   revision: name('revision', 'Mark that changes with every change'),
   ...times,
+})
+
+const invoiceLineFields = z.strictObject({
+  id: name('lineNo', 'Number of the line'),
+  product: name('productId', 'Key of the product'),
+  description: name('description', 'What is billed'),
+  quantity: name('quantity', 'Quantity'),
+  unit: name('unit', 'Its unit'),
+  unitPrice: name('unitPrice', 'Net price of one'),
+  taxRate: name('taxRate', 'Tax rate, in per cent'),
+  net: name('netAmount', 'Net total of the line'),
+  tax: name('taxAmount', 'Tax of the line'),
+  gross: name('grossAmount', 'Gross total of the line'),
 })
 
 const paymentFields = z.strictObject({
@@ -65,6 +88,7 @@ const paymentFields = z.strictObject({
 const applicationFields = z.strictObject({
   invoice: name('invoiceId', 'Key of the invoice'),
   amount: name('amount', 'Part of the payment that settles it'),
+  discount: name('discount', 'What is let off beside it for paying early'),
 })
 
 const receivableFields = z.strictObject({
@@ -95,6 +119,14 @@ export const restFinanceConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe('Payments can be looked for by the parameter `externalRef`'),
+  findInvoices: z
+    .boolean()
+    .default(true)
+    .describe('Invoices can be looked for by the parameter `externalRef`'),
+  repeatableCancel: z
+    .boolean()
+    .default(true)
+    .describe('Cancelling an invoice a second time changes nothing, so that asking again is safe'),
   periodClosedCodes: z
     .array(z.string().min(1))
     .default(['40903'])
@@ -104,6 +136,7 @@ export const restFinanceConfig = z.strictObject({
     .default({})
     .describe('Our word for how a payment was made, and the word of the system: `TRANSFER: 电汇`'),
   defaultMethod: z.string().min(1).optional().describe('How it was paid where the caller does not say'),
+  unitCodes,
   invoiceStatuses: codes(
     ['OPEN', 'PARTIALLY_PAID', 'PAID', 'CANCELLED'],
     'What a status of an invoice means, besides OPEN, PARTIALLY_PAID, PAID and CANCELLED',
@@ -126,6 +159,7 @@ export const restFinanceConfig = z.strictObject({
     .strictObject({
       customer: customerFields.prefault({}).describe('Names in a customer'),
       invoice: invoiceFields.prefault({}).describe('Names in an invoice'),
+      invoiceLine: invoiceLineFields.prefault({}).describe('Names in a line of an invoice'),
       payment: paymentFields.prefault({}).describe('Names in a payment'),
       application: applicationFields.prefault({}).describe('Names in what a payment settles'),
       receivable: receivableFields.prefault({}).describe('Names in a receivable'),
@@ -135,8 +169,8 @@ export const restFinanceConfig = z.strictObject({
     .describe('How the system names its fields; dots lead inwards'),
   customFields: z
     .strictObject({
-      invoice: customFields('an invoice'),
-      payment: customFields('a payment'),
+      invoice: customFields('an invoice, also when one is made'),
+      payment: customFields('a payment, also when one is recorded'),
     })
     .prefault({})
     .describe("The company's own fields"),

@@ -7,18 +7,23 @@ import {
   customOf,
   decimal,
   fieldText,
+  given,
   key,
   meaningOf,
   optionalDay,
   optionalDecimal,
   optionalText,
   optionalTime,
+  quantityIn,
   readable,
   renamed,
-  setAt,
+  setAll,
+  setCustom,
+  texts,
   toDateTime,
 } from '../kit/rest/fields.ts'
-import type { PaymentCreate } from '../port.ts'
+import { unknownCustomField } from '../kit/rest/writing.ts'
+import type { InvoiceCreate, PaymentCreate } from '../port.ts'
 import type { Customer, Invoice, Money, Payment, Receivable } from '../records.ts'
 import type { RestFinanceConfig } from './config.ts'
 
@@ -47,6 +52,8 @@ export interface Mapping {
   payment(raw: unknown): Outcome<Payment>
   receivable(raw: unknown): Outcome<Receivable>
   refuse(input: PaymentCreate): SourceFailure | undefined
+  refuseInvoice(input: InvoiceCreate): SourceFailure | undefined
+  invoiceBody(input: InvoiceCreate, externalReference: string): Record<string, unknown>
   paymentBody(input: PaymentCreate, externalReference: string): Record<string, unknown>
   toDateTime(text: string): string | null | undefined
 }
@@ -64,7 +71,7 @@ export function createMapping(config: RestFinanceConfig): Mapping {
     number: optionalText,
     type: optionalText,
     customer: optionalText,
-    orderNumbers: z.union([z.array(z.string()), z.string()]).nullish(),
+    orderNumbers: texts,
     issueDate: optionalDay,
     dueDate: optionalDay,
     currency,
@@ -74,8 +81,22 @@ export function createMapping(config: RestFinanceConfig): Mapping {
     paid: optionalDecimal,
     open: optionalDecimal,
     status: optionalText,
+    lines: z.array(z.unknown()).nullish(),
+    externalRef: optionalText,
     revision: optionalText,
     ...times,
+  })
+  const invoiceLines = z.object({
+    id: optionalText,
+    product: optionalText,
+    description: optionalText,
+    quantity: optionalDecimal,
+    unit: optionalText,
+    unitPrice: optionalDecimal,
+    taxRate: optionalDecimal,
+    net: optionalDecimal,
+    tax: optionalDecimal,
+    gross: optionalDecimal,
   })
   const payments = z.object({
     id: key,
@@ -93,7 +114,7 @@ export function createMapping(config: RestFinanceConfig): Mapping {
     revision: optionalText,
     ...times,
   })
-  const applications = z.object({ invoice: key, amount: decimal })
+  const applications = z.object({ invoice: key, amount: decimal, discount: optionalDecimal })
   const receivables = z.object({
     customer: key,
     asOf: z.string().regex(/^\d{4}-\d{2}-\d{2}$/, 'is no calendar day'),
@@ -118,14 +139,13 @@ export function createMapping(config: RestFinanceConfig): Mapping {
       readable('invoice', fieldText(raw, fields.invoice.id), () => {
         const one = invoices.parse(renamed(raw, fields.invoice))
         const money = moneyIn(one.currency)
-        const orders = typeof one.orderNumbers === 'string' ? [one.orderNumbers] : (one.orderNumbers ?? [])
         return {
           key: one.id,
           number: one.number ?? one.id,
           version: one.revision,
           type: meaningOf(one.type, INVOICE_TYPES),
           customer: one.customer,
-          orderNumbers: orders.filter((number) => number !== ''),
+          orderNumbers: one.orderNumbers ?? [],
           issueDate: one.issueDate,
           dueDate: one.dueDate,
           status: meaningOf(one.status, config.invoiceStatuses, INVOICE_STATUSES),
@@ -133,6 +153,24 @@ export function createMapping(config: RestFinanceConfig): Mapping {
           totals: { net: money(one.net), tax: money(one.tax), gross: money(one.gross) },
           paid: money(one.paid),
           open: money(one.open),
+          lines:
+            one.lines?.map((raw, index) => {
+              const line = invoiceLines.parse(renamed(raw, fields.invoiceLine))
+              const amount = money(line.unitPrice)
+              return {
+                id: line.id ?? String(index + 1),
+                product: line.product,
+                description: line.description,
+                quantity:
+                  line.quantity === null ? null : quantityIn(line.unit, config.unitCodes)(line.quantity),
+                unitPrice: amount && { amount, per: '1', taxIncluded: false },
+                taxRate: line.taxRate,
+                net: money(line.net),
+                tax: money(line.tax),
+                gross: money(line.gross),
+              }
+            }) ?? null,
+          externalReference: one.externalRef,
           createdAt: one.createdAt,
           updatedAt: one.updatedAt,
           ...customOf(raw, config.customFields.invoice),
@@ -155,8 +193,9 @@ export function createMapping(config: RestFinanceConfig): Mapping {
           status: meaningOf(one.status, config.paymentStatuses, PAYMENT_STATUSES),
           vendorStatus: one.status,
           applications: (one.applications ?? []).map((part) => {
-            const { invoice, amount } = applications.parse(renamed(part, fields.application))
-            return { invoice, amount: { amount, currency: one.currency } }
+            const { invoice, amount, discount } = applications.parse(renamed(part, fields.application))
+            const money = moneyIn(one.currency)
+            return { invoice, amount: { amount, currency: one.currency }, discount: money(discount) }
           }),
           unapplied: moneyIn(one.currency)(one.unapplied),
           createdAt: one.createdAt,
@@ -179,45 +218,94 @@ export function createMapping(config: RestFinanceConfig): Mapping {
         }
       }),
 
-    refuse({ amount, applications }) {
-      const odd = [amount.amount, ...applications.map((part) => part.amount)].findIndex(
-        (text) => !isDecimal(text),
-      )
-      if (odd < 0) return undefined
-      const line = odd === 0 ? {} : { line: String(odd) }
-      return {
-        kind: 'rejected',
-        code: 'DECIMAL',
-        message: 'The amount is no plain decimal.',
-        ...line,
-        field: 'amount',
-      }
+    refuse({ amount, applications, customFields }) {
+      const unknown = unknownCustomField('Payments', config.customFields.payment, customFields)
+      if (unknown) return unknown
+      const odd = [
+        [amount.amount],
+        ...applications.map(({ amount, discount = '0' }) => [amount, discount]),
+      ].findIndex((texts) => !texts.every(isDecimal))
+      return odd < 0 ? undefined : noDecimal('amount', odd)
     },
 
+    refuseInvoice({ gross, net = '0', tax = '0', lines = [], customFields }) {
+      const unknown = unknownCustomField('Invoices', config.customFields.invoice, customFields)
+      if (unknown) return unknown
+      if (![gross.amount, net, tax].every(isDecimal)) return noDecimal('amount', 0)
+      const odd = lines.findIndex(
+        ({ quantity, unitPrice, taxRate = '0' }) => ![quantity, unitPrice, taxRate].every(isDecimal),
+      )
+      return odd < 0 ? undefined : noDecimal('lines', odd + 1)
+    },
+
+    // Amounts go as text: a number of the body might pass through a double over there.
     paymentBody(input, externalReference) {
       const body: Record<string, unknown> = {}
-      const set = (name: string, value: unknown) => {
-        if (value !== undefined) setAt(body, name, value)
-      }
-      set(fields.payment.externalRef, externalReference)
-      set(fields.payment.customer, input.customer)
-      set(fields.payment.date, input.date)
-      // Amounts go as text: a number of the body might pass through a double over there.
-      set(fields.payment.amount, input.amount.amount)
-      set(fields.payment.currency, input.amount.currency)
-      set(fields.payment.method, theirMethod(input.method))
-      set(fields.payment.reference, input.reference)
-      set(
-        fields.payment.applications,
-        input.applications.map(({ invoice, amount }) => ({
-          [fields.application.invoice]: invoice,
-          [fields.application.amount]: amount,
-        })),
-      )
+      setAll(body, [
+        [fields.payment.externalRef, externalReference],
+        [fields.payment.customer, input.customer],
+        [fields.payment.date, input.date],
+        [fields.payment.amount, input.amount.amount],
+        [fields.payment.currency, input.amount.currency],
+        [fields.payment.method, theirMethod(input.method)],
+        [fields.payment.reference, input.reference],
+        [
+          fields.payment.applications,
+          input.applications.map(({ invoice, amount, discount }) => ({
+            [fields.application.invoice]: invoice,
+            [fields.application.amount]: amount,
+            ...given(fields.application.discount, discount),
+          })),
+        ],
+      ])
+      setCustom(body, config.customFields.payment, input.customFields)
+      return body
+    },
+
+    invoiceBody(input, externalReference) {
+      const names = fields.invoice
+      const body: Record<string, unknown> = {}
+      setAll(body, [
+        [names.externalRef, externalReference],
+        [names.customer, input.customer],
+        [names.orderNumbers, input.orderNumbers],
+        [names.issueDate, input.issueDate],
+        [names.dueDate, input.dueDate],
+        [names.currency, input.gross.currency],
+        [names.gross, input.gross.amount],
+        [names.net, input.net],
+        [names.tax, input.tax],
+        [names.comments, input.comments],
+        [
+          names.lines,
+          input.lines?.map((line, index) => {
+            const item: Record<string, unknown> = {}
+            setAll(item, [
+              [fields.invoiceLine.id, index + 1],
+              [fields.invoiceLine.product, line.product],
+              [fields.invoiceLine.description, line.description],
+              [fields.invoiceLine.quantity, line.quantity],
+              [fields.invoiceLine.unitPrice, line.unitPrice],
+              [fields.invoiceLine.taxRate, line.taxRate],
+            ])
+            return item
+          }),
+        ],
+      ])
+      setCustom(body, config.customFields.invoice, input.customFields)
       return body
     },
   }
 }
+
+/** @param line Counted from 1; 0: of the whole document. */
+const noDecimal = (field: string, line: number): SourceFailure => ({
+  kind: 'rejected',
+  code: 'DECIMAL',
+  message: 'The amount is no plain decimal.',
+  ...(line === 0 ? {} : { line: String(line) }),
+  field,
+})
 
 const moneyIn =
   (currency: string) =>

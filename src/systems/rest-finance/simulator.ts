@@ -15,12 +15,14 @@ import type {
 import {
   type Answered,
   actorOf,
+  attributes,
   authenticate,
   BadField,
   CURRENCY,
   codedWrapping,
   contains,
   day,
+  decimalNumber,
   decodePath,
   ID,
   type Letter,
@@ -89,12 +91,14 @@ const showCustomer = (one: FinanceCustomer): Shown => ({
   updateTime: one.updatedAt,
 })
 
+const ordersOf = (one: FinanceInvoice): readonly string[] => one.orderNos ?? [one.orderNo]
+
 const showInvoice = (one: FinanceInvoice): Shown => ({
   invoiceId: one.invoiceNo,
   invoiceNo: one.invoiceNo,
   invoiceType: one.kind,
   customerId: one.customerNo,
-  orderNos: [one.orderNo],
+  orderNos: ordersOf(one),
   currency: one.currency,
   netAmount: one.net,
   taxAmount: one.tax,
@@ -104,6 +108,18 @@ const showInvoice = (one: FinanceInvoice): Shown => ({
   issueDate: one.issueDate,
   dueDate: one.dueDate,
   status: statusOf(one),
+  lines: one.lines.map((line) => ({
+    lineNo: line.lineNo,
+    productId: line.productNo || null,
+    description: line.text,
+    quantity: line.quantity,
+    unitPrice: line.unitPrice ?? null,
+    taxRate: line.taxPercent ?? null,
+    netAmount: line.net,
+  })),
+  remark: one.comments ?? null,
+  externalRef: one.externalReference ?? null,
+  attributes: one.attributes ?? {},
   createTime: one.createdAt,
   updateTime: one.updatedAt,
 })
@@ -119,7 +135,8 @@ function showPayment(one: FinancePayment): Shown {
     method: one.method,
     reference: one.reference,
     externalRef: one.externalReference,
-    applications: one.applications.map(({ invoiceNo, amount }) => ({ invoiceId: invoiceNo, amount })),
+    applications: one.applications.map(({ invoiceNo, ...part }) => ({ invoiceId: invoiceNo, ...part })),
+    attributes: one.attributes ?? {},
     unappliedAmount: round(unappliedOf(one), one.currency),
     status: one.cancelled ? 'CANCELLED' : 'POSTED',
     createTime: one.createdAt,
@@ -156,6 +173,13 @@ function route(
     if (request.method !== 'POST') throw noSuchMethod(request, 'POST')
     return writeBack(world, request, closedUpTo)
   }
+  if (request.path === '/api/invoices' && request.method === 'POST')
+    return makeInvoice(world, request, closedUpTo)
+  const cancelled = /^\/api\/invoices\/([^/]+)\/cancel$/.exec(request.path)?.[1]
+  if (cancelled !== undefined) {
+    if (request.method !== 'POST') throw noSuchMethod(request, 'POST')
+    return cancelInvoice(world, request, decodePath(cancelled))
+  }
   const [, collection, id] =
     /^\/api\/(customers|invoices|payments|receivables)(?:\/([^/]+))?$/.exec(request.path) ?? []
   if (!collection) throw noSuchPath(request)
@@ -165,7 +189,7 @@ function route(
     case 'customers':
       return { data: page(request, limit, customersOf(world), []) }
     case 'invoices':
-      return { data: page(request, limit, invoicesOf(world), ['customerIds', 'orderNos']) }
+      return { data: page(request, limit, invoicesOf(world), ['customerIds', 'orderNos', 'externalRef']) }
     case 'payments':
       return { data: page(request, limit, paymentsOf(world), ['customerIds', 'invoiceIds', 'externalRef']) }
     default: {
@@ -223,7 +247,8 @@ const invoicesOf = (world: World): Row[] =>
     updatedAt: one.updatedAt,
     texts: [one.invoiceNo, one.orderNo],
     customer: one.customerNo,
-    orders: [one.orderNo],
+    orders: ordersOf(one),
+    ...(one.externalReference === undefined ? {} : { reference: one.externalReference }),
     show: () => showInvoice(one),
   }))
 
@@ -279,7 +304,12 @@ const PAYMENT = objectOf(
     currency: CURRENCY,
     method: text(40),
     reference: text(200),
-    applications: listOf(objectOf({ invoiceId: ID, amount: AMOUNT }, ['invoiceId', 'amount']), 100, 0),
+    applications: listOf(
+      objectOf({ invoiceId: ID, amount: AMOUNT, discount: AMOUNT }, ['invoiceId', 'amount']),
+      100,
+      0,
+    ),
+    attributes,
   },
   ['externalRef', 'customerId', 'payDate', 'amount', 'currency'],
 )
@@ -292,7 +322,8 @@ interface PaymentBody {
   currency: string
   method?: string
   reference?: string
-  applications?: { invoiceId: string; amount: string }[]
+  applications?: { invoiceId: string; amount: string; discount?: string }[]
+  attributes?: Record<string, string>
 }
 
 function writeBack(world: World, request: SimulatedRequest, closedUpTo: string | undefined): Answered {
@@ -315,15 +346,22 @@ function writeBack(world: World, request: SimulatedRequest, closedUpTo: string |
 
   const total = amountOf(body.amount, currency, 'amount')
   const settled = new Map<string, Big>()
-  const applications = (body.applications ?? []).map(({ invoiceId, amount }, index) => {
+  let applied = new Big(0)
+  const applications = (body.applications ?? []).map(({ invoiceId, amount, discount }, index) => {
     const line = index + 1
     const part = amountOf(amount, currency, `applications[${index}].amount`, line)
-    const sum = part.plus(settled.get(invoiceId) ?? 0)
+    const letOff =
+      discount === undefined ? null : amountOf(discount, currency, `applications[${index}].discount`, line)
+    const sum = part.plus(letOff ?? 0).plus(settled.get(invoiceId) ?? 0)
     settled.set(invoiceId, sum)
     checkInvoice(world.get('financeInvoices', invoiceId), body, sum, { invoiceId, line })
-    return { invoiceNo: invoiceId, amount: round(part, currency) }
+    applied = applied.plus(part)
+    return {
+      invoiceNo: invoiceId,
+      amount: round(part, currency),
+      ...(letOff === null ? {} : { discount: round(letOff, currency) }),
+    }
   })
-  const applied = [...settled.values()].reduce((all, part) => all.plus(part), new Big(0))
   if (applied.gt(total)) {
     const details = { field: 'amount', required: round(applied, currency), available: round(total, currency) }
     throw new Refusal(40002, '核销金额大于付款金额', details)
@@ -337,6 +375,7 @@ function writeBack(world: World, request: SimulatedRequest, closedUpTo: string |
     reference: body.reference ?? '',
     externalReference: externalRef,
     applications,
+    ...(body.attributes ? { attributes: body.attributes } : {}),
   })
   return { data: showPayment(payment), status: 201 }
 }
@@ -365,6 +404,130 @@ function checkInvoice(
   if (sum.lte(open)) return
   const amounts = { required: round(sum, currency), available: round(open, currency), currency }
   throw new Refusal(40002, '核销金额大于未付金额', { field, ...at, ...amounts })
+}
+
+/* ---- invoices ---- */
+
+const INVOICE = objectOf(
+  {
+    externalRef: REFERENCE,
+    customerId: ID,
+    orderNos: listOf(ID, 50, 0),
+    issueDate: day,
+    dueDate: day,
+    currency: CURRENCY,
+    grossAmount: AMOUNT,
+    netAmount: AMOUNT,
+    taxAmount: AMOUNT,
+    remark: text(200),
+    attributes,
+    lines: listOf(
+      objectOf(
+        {
+          lineNo: decimalNumber(true),
+          productId: ID,
+          description: text(200),
+          quantity: AMOUNT,
+          unitPrice: AMOUNT,
+          taxRate: AMOUNT,
+        },
+        ['lineNo', 'quantity', 'unitPrice'],
+      ),
+      200,
+    ),
+  },
+  ['externalRef', 'customerId', 'issueDate', 'currency', 'grossAmount'],
+)
+
+interface InvoiceBody {
+  externalRef: string
+  customerId: string
+  orderNos?: string[]
+  issueDate: string
+  dueDate?: string
+  currency: string
+  grossAmount: string
+  netAmount?: string
+  taxAmount?: string
+  remark?: string
+  attributes?: Record<string, string>
+  lines?: {
+    productId?: string
+    description?: string
+    quantity: string
+    unitPrice: string
+    taxRate?: string
+  }[]
+}
+
+function makeInvoice(world: World, request: SimulatedRequest, closedUpTo: string | undefined): Answered {
+  refuseParameters(request)
+  const raw = readBody(request)
+  actorOf(request)
+  INVOICE(raw, '')
+  const body = raw as InvoiceBody
+  const { externalRef, customerId, currency, issueDate, netAmount, taxAmount } = body
+  const earlier = world.all('financeInvoices').find((one) => one.externalReference === externalRef)
+  if (earlier) {
+    const details = { field: 'externalRef', invoiceId: earlier.invoiceNo }
+    throw new Refusal(40901, '外部单号已存在', details)
+  }
+  if (!world.get('financeCustomers', customerId))
+    throw new BadField('customerId', '客户不存在', { customerId })
+  if (closedUpTo !== undefined && issueDate <= closedUpTo)
+    throw new Refusal(40903, '会计期间已关闭', { field: 'issueDate', closedUpTo })
+  const gross = amountOf(body.grossAmount, currency, 'grossAmount')
+  const net = netAmount === undefined ? null : amountOf(netAmount, currency, 'netAmount')
+  const tax = taxAmount === undefined ? null : new Big(taxAmount)
+  if (net && tax && !net.plus(tax).eq(gross))
+    throw new BadField('grossAmount', '净额加税额不等于总额', { required: round(net.plus(tax), currency) })
+  const at = nowText()
+  const invoice: FinanceInvoice = {
+    invoiceNo: `INV-${String(world.count('financeInvoices') + 1).padStart(6, '0')}`,
+    customerNo: customerId,
+    orderNo: body.orderNos?.[0] ?? '',
+    orderNos: body.orderNos ?? [],
+    externalReference: externalRef,
+    kind: 'STANDARD',
+    currency,
+    issueDate,
+    dueDate: body.dueDate ?? issueDate,
+    net: round(net ?? gross.minus(tax ?? 0), currency),
+    tax: round(tax ?? gross.minus(net ?? gross), currency),
+    gross: round(gross, currency),
+    paid: round(new Big(0), currency),
+    cancelled: false,
+    ...(body.remark === undefined ? {} : { comments: body.remark }),
+    ...(body.attributes ? { attributes: body.attributes } : {}),
+    lines: (body.lines ?? []).map(({ productId, description, quantity, unitPrice, taxRate }, index) => ({
+      lineNo: index + 1,
+      productNo: productId ?? '',
+      text: description ?? '',
+      quantity,
+      net: round(new Big(quantity).times(unitPrice), currency),
+      unitPrice,
+      ...(taxRate === undefined ? {} : { taxPercent: taxRate }),
+    })),
+    createdAt: at,
+    updatedAt: at,
+  }
+  world.put('financeInvoices', invoice)
+  return { data: showInvoice(invoice), status: 201 }
+}
+
+/** One that is cancelled stays as it is. */
+function cancelInvoice(world: World, request: SimulatedRequest, id: string): Answered {
+  refuseParameters(request)
+  objectOf({})(readBody(request), '')
+  actorOf(request)
+  const invoice = world.get('financeInvoices', id)
+  if (!invoice) throw new Refusal(40401, '记录不存在', { id })
+  if (invoice.cancelled) return { data: showInvoice(invoice) }
+  if (new Big(invoice.paid).gt(0))
+    throw new Refusal(40902, '发票已有付款', { invoiceId: id, paid: invoice.paid })
+  const cancelled = { ...invoice, cancelled: true, updatedAt: nowText() }
+  world.put('financeInvoices', cancelled)
+  return { data: showInvoice(cancelled) }
 }
 
 /* ---- webhooks ---- */
