@@ -147,6 +147,98 @@ describe('signing', () => {
   })
 })
 
+describe.each(['enterprise', 'flagship'] as const)('the %s edition', (edition) => {
+  test('an order says to whom it goes, what was paid, and its approval', async () => {
+    const { world, order } = await setUp({ edition })
+    const [sent, paid] = world.all('shopOrders').filter(({ shop }) => shop === 'web01')
+    const read = await order.readMany([`JY${sent?.orderId}`, `JY${paid?.orderId}`], call)
+    // The first order of the seed: ten bearings at 14.46, freight 12.00, discount 2.50; sent by YTO.
+    expect(value(read[0])).toMatchObject({
+      documentType: '1',
+      channel: '127',
+      shipTo: {
+        name: '陈𠮷',
+        phone: '13800000001',
+        address: { province: '上海市', city: '上海市', street: '浦东新区 张江路 88 号 3 幢' },
+      },
+      approvalStatus: 'APPROVED',
+      statusSince: expect.stringMatching(/\+08:00$/),
+      trackingNumbers: ['YT0000000000001'],
+      payment: { paid: { amount: '154.1000', currency: 'CNY' }, paidOn: expect.stringMatching(/^2026-06/) },
+      holds: [],
+    })
+    expect(value(read[0])?.lines[0]).toMatchObject({
+      taxRate: '13',
+      gross: { amount: '144.6000' },
+      returned: { value: '0.0000' },
+      comments: null,
+    })
+    expect(value(read[1])).toMatchObject({ approvalStatus: 'PENDING', statusSince: null })
+  })
+
+  test('an order may go to an address of its own, if it is one that carriers find', async () => {
+    const { create, world } = await setUp({ edition })
+    const shipTo = {
+      name: '李强',
+      phone: '13900000009',
+      address: { province: '广东省', city: '深圳市', street: '南山区科技园南路 1 号' },
+    }
+    const input = { ...newOrder, shipTo }
+    const { key, record } = value(await create.send(input, write, call))
+    expect(world.get('shopOrders', key.slice(2))?.receiver).toEqual({
+      name: '李强',
+      phone: '13900000009',
+      province: '广东省',
+      city: '深圳市',
+      district: '',
+      address: '南山区科技园南路 1 号',
+    })
+    expect(record?.shipTo).toMatchObject({ name: '李强', address: { city: '深圳市' } })
+    for (const part of ['李强', '深圳市', '13900000009'])
+      expect(create.preview(input, write).body).toContain(part)
+    const nowhere = { ...shipTo, address: { city: '深圳市', street: '科技园' } }
+    expect(failure(await create.send({ ...newOrder, shipTo: nowhere }, write, call))).toMatchObject({
+      kind: 'rejected',
+      field: 'shipTo.address.province',
+    })
+  })
+
+  test('stock is read by product, listed, and told when it moves', async () => {
+    const { world, inventoryLevel } = await setUp({ edition })
+    const stock = world.get('shopStock', 'A00002@11001')
+    const [level, none] = await (inventoryLevel?.readMany(['A00002/11001', 'A00002/99'], call) ?? [])
+    const { onHand, locked, incoming } = stock ?? { onHand: '0', locked: '0', incoming: '0' }
+    const figures = value(level)
+    expect(
+      [figures?.onHand, figures?.reserved, figures?.available, figures?.incoming].map((one) =>
+        Number(one?.value),
+      ),
+    ).toEqual([Number(onHand), Number(locked), Number(onHand) - Number(locked), Number(incoming)])
+    expect(value(none)).toBeNull()
+    const begin = value(await inventoryLevel?.changes?.(null, call))
+    moveShopStock(world, 'A00002', '11001', { onHand: '5' })
+    const told = value(await inventoryLevel?.changes?.(begin.checkpoint, call))
+    expect(told.records.map(({ key }) => key)).toContain('A00002/11001')
+    const page = value(await inventoryLevel?.list?.({ first: 3 }, call))
+    expect(page).toMatchObject({ hasMore: true })
+    expect(page.items).toHaveLength(3)
+  })
+
+  test('a check finds out a shop that is not there', async () => {
+    const { adapter, open, simulator } = await setUp({ edition })
+    expect(value(await adapter.checkConfiguration?.(call))).toEqual([])
+    const wrong = open({ orderDefaults: { shop: 'nowhere', taxPercent: '13', receiver } }).adapter
+    expect(value(await wrong.checkConfiguration?.(call))).toEqual(['There is no shop nowhere.'])
+    const bad = open({ appSecret: edition === 'flagship' ? 'wr0ng:s4lt-盐' : 'wr0ng' }).adapter
+    expect(failure(await bad.checkConfiguration?.(call)).kind).toBe('unauthorized')
+    // The list of shops is a right of its own.
+    const body = JSON.stringify({ code: 7, status: 7, message: '接口未开通' })
+    const match = edition === 'flagship' ? 'queryShop' : '/shop.php'
+    simulator.setFaults([{ kind: 'status', status: 200, body, match }])
+    expect(value(await wrong.checkConfiguration?.(call))).toEqual([])
+  })
+})
+
 describe.each(['enterprise', 'flagship'] as const)('orders of the %s edition', (edition) => {
   test('are read by number, in the order of the keys', async () => {
     const { order, seeded, called } = await setUp({ edition })
@@ -558,12 +650,11 @@ describe('refusals and bad days', () => {
     expect(value(await told.send(one, write, call)).record?.customerReference).toBe('PO 4711')
   })
 
-  test('health tells the seller; the flagship edition offers no stock', async () => {
+  test('health tells the seller', async () => {
     const { adapter } = await setUp()
     expect(value(await adapter.health(call)).detail).toMatch(
       /^Wangdiantong \(enterprise\), seller demo, at 127\.0\.0\.1/,
     )
-    expect((await setUp({ edition: 'flagship' })).adapter.ports.inventoryLevel).toBeUndefined()
   })
 
   test('settings that contradict each other are refused', () => {

@@ -209,7 +209,7 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
 
   /* ---- stock ---- */
 
-  const stockPort = (stock: NonNullable<Edition['stock']>): RecordPort<'inventoryLevel'> => {
+  const stockPort = (stock: Edition['stock']): RecordPort<'inventoryLevel'> => {
     const source = (call: CallContext) =>
       windows(config.stockWindowDays * DAY_MS, (span, page) => stock(span, page, call))
     const levelsOf = (products: readonly Key[], call: CallContext) =>
@@ -314,20 +314,37 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
       }),
   }
 
-  const { stock } = edition
   return {
     kind: 'wangdiantong',
     ports: {
       order: orders,
       delivery: deliveries,
       warehouse: warehouses,
-      ...(stock ? { inventoryLevel: stockPort(stock) } : {}),
+      inventoryLevel: stockPort(edition.stock),
     },
     health: (call) =>
       outcomeOf(async () => {
         await edition.warehouses({ page: 0, size: 1 }, call)
         const host = new URL(baseUrlOf(config)).host
         return { detail: `Wangdiantong (${config.edition}), seller ${config.sid}, at ${host}` }
+      }),
+    checkConfiguration: (call) =>
+      outcomeOf(async () => {
+        // The credentials, and the main interface of those that were granted.
+        const now = Date.now()
+        await orderWindows(call).page(now - MINUTE_MS, now, 0)
+        const { deliveries, stock } = config.queues
+        const named = [config.orderDefaults?.shop, deliveries?.shop, stock?.shop]
+        const wanted = [...new Set(named.filter((shop) => shop !== undefined))]
+        if (wanted.length === 0) return []
+        const rows = await outcomeOf(() => allRows((page) => edition.shops(page, call)))
+        if (!rows.ok) {
+          if (rows.failure.kind !== 'rejected') throw new SourceError(rows.failure)
+          context.log.warn({ system: context.systemId }, 'this interface account may not see the shops')
+          return []
+        }
+        const known = new Set(rows.value.map((row) => fieldText(row, 'shop_no')))
+        return wanted.filter((shop) => !known.has(shop)).map((shop) => `There is no shop ${shop}.`)
       }),
     async close() {
       edition.close()

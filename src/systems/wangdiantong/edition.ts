@@ -33,12 +33,8 @@ export interface Edition {
     context: CallContext,
   ): Promise<Rows>
   warehouses(page: Page, context: CallContext): Promise<Rows>
-  /** Absent: no interface for it is known. */
-  readonly stock?: (
-    filter: Span | { readonly product: string },
-    page: Page,
-    context: CallContext,
-  ) => Promise<Rows>
+  shops(page: Page, context: CallContext): Promise<Rows>
+  stock(filter: Span | { readonly product: string }, page: Page, context: CallContext): Promise<Rows>
   readonly logisticsQueue: Queue
   readonly stockQueue?: Queue
   /** @param text As the mapping wrote it. @param number The platform's number of the order in it. */

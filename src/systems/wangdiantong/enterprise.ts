@@ -67,6 +67,7 @@ export function createEnterprise(config: WangdiantongConfig, context: AdapterCon
         call,
       ),
     warehouses: (page, call) => query('warehouse_query', 'warehouses', {}, page, call),
+    shops: (page, call) => query('shop', 'shoplist', {}, page, call),
 
     logisticsQueue: queue(
       { method: 'logistics_sync_query', list: 'trades' },
@@ -104,7 +105,9 @@ export function createEnterprise(config: WangdiantongConfig, context: AdapterCon
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 function rowsOf(answer: Answer, list: string, method: string): readonly Row[] {
-  const rows = answer[list] ?? []
+  // Where a method names its list otherwise, it is the only one that there is.
+  const lists = Object.values(answer).filter((value) => Array.isArray(value))
+  const rows = answer[list] ?? (lists.length === 1 ? lists[0] : [])
   if (Array.isArray(rows)) return rows
   throw new SourceError({ kind: 'invalid-response', detail: `POST /${method}.php: "${list}" is no list` })
 }

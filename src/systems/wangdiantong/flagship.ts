@@ -10,6 +10,8 @@ import type { Edition, Row, Rows } from './edition.ts'
 
 const ORDERS = 'sales.TradeQuery.queryWithDetail'
 const WAREHOUSES = 'setting.Warehouse.queryWarehouse'
+const SHOPS = 'setting.Shop.queryShop'
+const STOCK = 'wms.StockSpec.search2'
 const QUEUE = 'sales.LogisticsSync.getSyncListExt'
 const ACKNOWLEDGE = 'sales.LogisticsSync.update'
 const PUSH = 'sales.RawTrade.pushSelf2'
@@ -25,10 +27,18 @@ export function createFlagship(config: WangdiantongConfig, context: AdapterConte
   const asTrade = ({ detail_list, ...row }: Row): Row => ({
     ...row,
     trade_time: time(row.trade_time),
+    pay_time: time(row.pay_time),
     consign_time: time(row.consign_time),
     created: time(row.created),
     modified: time(row.modified),
     goods_list: detail_list,
+  })
+
+  const asStock = (row: Row): Row => ({
+    ...row,
+    modified: time(row.modified),
+    // The enterprise edition's name, which it spells so.
+    avaliable_num: row.avaliable_num ?? row.available_send_stock,
   })
 
   return {
@@ -46,8 +56,21 @@ export function createFlagship(config: WangdiantongConfig, context: AdapterConte
     },
     async warehouses(pager, call) {
       const { data } = await client.call(WAREHOUSES, '[{}]', { writes: false, context: call, pager })
-      const list = data && typeof data === 'object' && 'order' in data ? 'order' : 'details'
-      return pageOf(data, list, WAREHOUSES)
+      return pageOf(data, 'details', WAREHOUSES)
+    },
+    async shops(pager, call) {
+      const { data } = await client.call(SHOPS, '[{}]', { writes: false, context: call, pager })
+      return pageOf(data, 'details', SHOPS)
+    },
+    async stock(filter, pager, call) {
+      const parameters =
+        'begin' in filter
+          ? { start_time: filter.begin, end_time: filter.end }
+          : { spec_nos: [filter.product] }
+      const how = { writes: false, context: call, pager }
+      const answer = await client.call(STOCK, JSON.stringify([parameters]), how)
+      const page = pageOf(answer.data, 'detail_list', STOCK)
+      return { ...page, rows: page.rows.map(asStock) }
     },
     logisticsQueue: {
       async take({ shop, limit }, call) {
@@ -79,7 +102,11 @@ export function createFlagship(config: WangdiantongConfig, context: AdapterConte
 
 function pageOf(data: unknown, list: string, method: string): Rows {
   if (data === undefined || data === null) return { rows: [], total: 0 }
-  const { [list]: rows = [], total_count: total } = data as Record<string, unknown>
+  if (Array.isArray(data)) return { rows: data, total: data.length }
+  const { total_count: total, [list]: named, ...others } = data as Record<string, unknown>
+  // Where a method names its list otherwise, it is the only one that there is.
+  const lists = Object.values(others).filter((value) => Array.isArray(value))
+  const rows = named ?? (lists.length === 1 ? lists[0] : [])
   if (!Array.isArray(rows)) throw noList(method)
   return { rows, total: typeof total === 'string' && /^\d+$/.test(total) ? Number(total) : rows.length }
 }

@@ -10,19 +10,22 @@ import { fail, type Outcome, ok } from '../failure.ts'
 import type { Clock } from '../kit/clock.ts'
 import { jsonNumber } from '../kit/json.ts'
 import { fieldText, pick } from '../kit/named-fields.ts'
-import { referenceIn, shopAmounts } from '../kit/shop-order.ts'
+import { receiverOf, referenceIn, shopAmounts } from '../kit/shop-order.ts'
 import { broken, decimal, given, id, text } from '../kit/text-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
+  type ApprovalStatus,
   type DateText,
   type DateTimeText,
   type Decimal,
   type Delivery,
+  type Hold,
   type InventoryLevel,
   joinKey,
   type Money,
   type Order,
   type OrderStatus,
+  type Party,
   type SubStatus,
   type Warehouse,
 } from '../records.ts'
@@ -39,6 +42,10 @@ const lineSchema = z.object({
   actual_num: decimal,
   order_price: decimal,
   price: decimal,
+  share_amount: decimal,
+  refund_num: decimal,
+  tax_rate: decimal,
+  remark: text,
 })
 
 const tradeSchema = z.object({
@@ -50,6 +57,18 @@ const tradeSchema = z.object({
   buyer_nick: text,
   customer_no: text,
   customer_name: text,
+  trade_type: text,
+  platform_id: text,
+  receiver_name: text,
+  receiver_mobile: text,
+  receiver_telno: text,
+  receiver_area: text,
+  receiver_address: text,
+  receiver_zip: text,
+  freeze_reason: text,
+  freeze_reason_info: text,
+  paid: decimal,
+  pay_time: text,
   trade_time: text,
   consign_time: text,
   to_deliver_time: text,
@@ -116,6 +135,37 @@ const STATES: Readonly<Record<string, OrderStatus>> = {
 }
 const UNSENT = new Set<OrderStatus>(['NEW', 'PENDING_APPROVAL', 'CONFIRMED'])
 
+const trackingNumbers = (it: Trade): string[] =>
+  (it.logistics_no ?? '').split(',').filter((one) => one !== '')
+
+/** 30 待客审 and 35 待财审 wait for people; what is further has been approved. */
+function approvalOf(status: string | null): ApprovalStatus | null {
+  const at = Number(status ?? 0)
+  return at === 30 || at === 35 ? 'PENDING' : at >= 40 ? 'APPROVED' : null
+}
+
+/** 冻结: 0 is none. */
+function holdsOf({ freeze_reason: code, freeze_reason_info: info }: Trade): Hold[] | null {
+  if (code === null) return info === null ? null : [{ type: 'OTHER', code: info, text: info }]
+  return /^0(\.0*)?$/.test(code) ? [] : [{ type: 'OTHER', code, text: info }]
+}
+
+/** The vendor writes 0.1300. */
+const taxPercent = (rate: Decimal | null): Decimal | null =>
+  rate === null ? null : new Big(rate).times(100).toFixed()
+
+/** `receiver_area` is 省 市 区 with blanks between; platforms hide names and numbers behind asterisks. */
+function shipTo(it: Trade): Party | null {
+  const [province = null, city = null, ...district] = (it.receiver_area ?? '')
+    .split(' ')
+    .filter((part) => part)
+  const street = [...district, it.receiver_address].filter((part) => part !== null).join(' ') || null
+  const { receiver_name: name, receiver_zip: postalCode } = it
+  const phone = it.receiver_mobile ?? it.receiver_telno
+  if ([name, phone, street, province].every((part) => part === null)) return null
+  return { name, phone, address: { street, city, province, postalCode } }
+}
+
 export interface Mapping {
   order(row: unknown): Outcome<Order>
   /** Null where nothing of the order was handed to a carrier, or is about to be. */
@@ -173,13 +223,21 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
         customerName: it.customer_name ?? it.buyer_nick,
         customerReference: reference === null ? it.src_tids : own,
         externalReference: reference,
+        documentType: it.trade_type,
+        channel: it.platform_id,
+        shipTo: shipTo(it),
         shop: it.shop_no,
         platformNumbers: numbers.filter((number) => referenceIn(number) === null),
         orderDate: day(it.trade_time),
         dueDate: day(it.to_deliver_time),
         status,
         vendorStatus: it.trade_status,
+        statusSince: status === 'SHIPPED' ? dateTime(it.consign_time) : null,
+        approvalStatus: status === 'CANCELLED' ? null : approvalOf(it.trade_status),
         fulfilmentStatus: fulfilment,
+        holds: holdsOf(it),
+        trackingNumbers: trackingNumbers(it),
+        payment: { paid: money(it.paid), paidOn: day(it.pay_time) },
         totals: {
           gross: money(it.receivable),
           tax: money(it.tax),
@@ -196,8 +254,12 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
             sku: line.spec_no,
             description: [line.goods_name, line.spec_name].filter((part) => part !== null).join(' ') || null,
             ordered: { value: line.num },
+            returned: line.refund_num === null ? null : { value: line.refund_num },
             unitPrice: price && { amount: price, per: '1', taxIncluded: true },
+            taxRate: taxPercent(line.tax_rate),
+            gross: money(line.share_amount),
             warehouse: it.warehouse_no,
+            comments: line.remark,
           }
         }),
       })
@@ -218,7 +280,8 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
         orders: [it.trade_no],
         ...(config.numbersOfOtherSystem ? { orderNumbers: platformNumbers(it) } : {}),
         carrier: it.logistics_name ?? it.logistics_code,
-        trackingNumbers: (it.logistics_no ?? '').split(',').filter((one) => one !== ''),
+        trackingNumbers: trackingNumbers(it),
+        shipTo: shipTo(it),
         date: day(it.consign_time),
         status: isSent(it) ? 'CLOSED' : statusOf(it) === 'CANCELLED' ? 'CANCELLED' : 'OPEN',
         vendorStatus: it.trade_status,
@@ -278,12 +341,14 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
       const amounts = shopAmounts(input, defaults.taxPercent)
       if (!amounts.ok) return amounts
       const { lines, pay } = amounts.value
-      const { receiver } = defaults
+      const to = receiverOf(input, defaults.receiver)
+      if (!to.ok) return to
+      const receiver = to.value
       const orderedAt = input.orderDate
         ? `${input.orderDate} 00:00:00`
         : clock.wall(new Date()).replace('T', ' ')
       const items = lines.map((line, index) => ({
-        oid: `${number}-${index + 1}`,
+        oid: oidOf(number, index),
         num: jsonNumber(line.quantity),
         price: jsonNumber(line.price),
         status: 30,
@@ -326,7 +391,7 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
           ...head,
           receiver_province: province,
           receiver_city: city,
-          receiver_district: district,
+          ...(district === '' ? {} : { receiver_district: district }),
           ...(input.comments === undefined ? {} : { seller_memo: input.comments }),
           order_list: items,
         }
@@ -363,6 +428,9 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
     },
   }
 }
+
+/** What a line of an order that we pushed is called at the shop. */
+export const oidOf = (number: string, index: number): string => `${number}-${index + 1}`
 
 export const whenModified = (row: unknown): string | null => {
   const modified = fieldText(row, 'modified')

@@ -50,6 +50,8 @@ export function createAction({
     })
 
   return {
+    takes: ['shipTo'],
+
     preview(input, write) {
       const text = map.pushed(input, write)
       const isForm = config.edition === 'enterprise'

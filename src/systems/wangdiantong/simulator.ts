@@ -132,6 +132,9 @@ export async function startWangdiantongSimulator(
       price: four(line.price),
       order_price: four(new Big(line.amount).div(line.quantity).toFixed(4)),
       share_amount: four(line.amount),
+      refund_num: '0.0000',
+      tax_rate: '0.1300',
+      remark: '',
       src_tid: order.platformNumber,
     }))
     return {
@@ -144,7 +147,16 @@ export async function startWangdiantongSimulator(
       buyer_nick: order.buyer,
       customer_no: `KH${order.orderId}`,
       receiver_name: order.receiver.name,
+      receiver_mobile: order.receiver.phone,
+      receiver_area: [order.receiver.province, order.receiver.city, order.receiver.district]
+        .filter((part) => part !== '')
+        .join(' '),
+      receiver_zip: '',
       receiver_address: order.receiver.address,
+      trade_type: isEnterprise ? '1' : 1,
+      platform_id: isEnterprise ? '127' : 127,
+      freeze_reason: isEnterprise ? '0' : 0,
+      paid: order.status === 'UNPAID' ? '0.0000' : four(order.pay),
       goods_amount: four(order.pay),
       post_amount: four(order.freight),
       discount: four(order.discount),
@@ -163,12 +175,14 @@ export async function startWangdiantongSimulator(
         ? {
             trade_time: local(order.orderedAt),
             created: local(order.createdAt),
+            pay_time: order.status === 'UNPAID' ? '0000-00-00 00:00:00' : local(order.orderedAt),
             consign_time: order.sentAt === null ? '0000-00-00 00:00:00' : local(order.sentAt),
             goods_list: lines,
           }
         : {
             trade_time: Date.parse(order.orderedAt),
             created: Date.parse(order.createdAt),
+            ...(order.status === 'UNPAID' ? {} : { pay_time: Date.parse(order.orderedAt) }),
             ...(order.sentAt === null ? {} : { consign_time: Date.parse(order.sentAt) }),
             detail_list: lines,
           }),
@@ -281,6 +295,9 @@ export async function startWangdiantongSimulator(
           .filter(({ item, updatedAt }) => (given.spec_no ?? item) === item && within(updatedAt))
         return paged(rows.map(shownStock), 'stocks')
       }
+      case 'shop':
+        only(given, ['page_no', 'page_size', 'shop_no'])
+        return paged([{ shop_no: shop, shop_name: '自营商城', platform_id: '127' }], 'shoplist')
       case 'warehouse_query':
         only(given, ['page_no', 'page_size', 'warehouse_no'])
         return paged(warehouses(), 'warehouses')
@@ -396,6 +413,39 @@ export async function startWangdiantongSimulator(
         const found = findOrders(first ?? {}).map(shownOrder)
         const { from, size } = page()
         return { data: { order: found.slice(from, from + size), total_count: found.length } }
+      }
+      case 'setting.Shop.queryShop': {
+        const { from, size } = page()
+        const rows = [{ shop_no: shop, shop_name: '自营商城', platform_id: 127 }]
+        return { data: { details: rows.slice(from, from + size), total_count: rows.length } }
+      }
+      case 'wms.StockSpec.search2': {
+        only(first ?? {}, ['start_time', 'end_time', 'spec_nos', 'warehouse_no', 'mask'])
+        const codes = first?.spec_nos
+        if (codes !== undefined && (!Array.isArray(codes) || codes.length === 0)) {
+          throw new Refusal(100, 'spec_nos必须是数组')
+        }
+        const within = codes === undefined ? span(first ?? {}, MONTH, '30天') : () => true
+        const found = world
+          .all('shopStock')
+          .filter(({ item, updatedAt }) => (codes === undefined || codes.includes(item)) && within(updatedAt))
+        const { from, size } = page()
+        return {
+          data: {
+            total_count: found.length,
+            detail_list: found.slice(from, from + size).map((stock) => {
+              const { avaliable_num: available, ...row } = shownStock(stock)
+              const numbers = Object.entries(row).map(([name, value]) =>
+                name.endsWith('_num') ? [name, Number(value)] : [name, value],
+              )
+              return {
+                ...Object.fromEntries(numbers),
+                available_send_stock: Number(available),
+                defect: false,
+              }
+            }),
+          },
+        }
       }
       case 'setting.Warehouse.queryWarehouse': {
         const { from, size } = page()
