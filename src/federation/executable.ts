@@ -79,12 +79,16 @@ export interface SubscriptionPlan<TContext> {
 /** Under this key an event's cursor travels, whether the client asked for it or not. */
 export const eventCursorKey = 'event__cursor'
 
-/** @throws whatever the planner throws for an operation it cannot plan. */
+/**
+ * @param draw Of `drawOverride`.
+ * @throws whatever the planner throws for an operation it cannot plan.
+ */
 export function prepareExecutable<TContext>(
   supergraph: LoadedSupergraph,
   operation: ConcreteOperation,
   surroundings: Surroundings<TContext>,
   replay: { readonly arguments: readonly string[]; readonly cursorField: string },
+  draw: number,
 ): Executable<TContext> {
   const { schema } = supergraph
   const { definition, clientKeys } = operation
@@ -94,7 +98,7 @@ export function prepareExecutable<TContext>(
   const introspect = introspection(schema, root, operation, selection)
   const onlyTypename = selection.fields(root).every((field) => field.name.startsWith('__'))
 
-  const plan = onlyTypename ? undefined : supergraph.plan(documentOf(operation))
+  const plan = onlyTypename ? undefined : supergraph.plan(documentOf(operation), draw)
   const subscription =
     plan?.kind === 'Subscription'
       ? planSubscription(schema, operation, plan.primary, surroundings, replay)

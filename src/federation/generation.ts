@@ -37,6 +37,7 @@ interface Link<TContext> {
 type Prepared<TContext> = {
   readonly selected: SelectedOperation
   readonly conditions: Readonly<Record<string, unknown>>
+  readonly draw: number
 } & ({ readonly executable: Executable<TContext> } | { readonly refusal: GraphQLError })
 
 /** An operation of a document the host has shown before. */
@@ -132,13 +133,14 @@ export class Generation<TContext> {
       { maxErrors: 50 },
     )
     if (!variables) throw new Refusal(errors.map(badVariable))
-    const key = conditionVariables.map((name) => (variables[name] === true ? '1' : '0')).join('')
+    const draw = this.supergraph.drawOverride()
+    const key = `${conditionVariables.map((name) => (variables[name] === true ? '1' : '0')).join('')}${draw || ''}`
     let executable = known.executables.get(key)
     if (!executable) {
       const conditions = Object.fromEntries(
         conditionVariables.map((name) => [name, variables[name] === true]),
       )
-      const prepared = this.#find(known.selected, conditions)
+      const prepared = this.#find(known.selected, conditions, draw)
       if ('refusal' in prepared) throw prepared.refusal
       executable = prepared.executable
       // Combinations beyond this are found again by their text.
@@ -162,7 +164,11 @@ export class Generation<TContext> {
     return known
   }
 
-  #find(selected: SelectedOperation, conditions: Readonly<Record<string, unknown>>): Prepared<TContext> {
+  #find(
+    selected: SelectedOperation,
+    conditions: Readonly<Record<string, unknown>>,
+    draw: number,
+  ): Prepared<TContext> {
     const count = countSelections(selected)
     if (count > this.#maxSelections) {
       throw new GraphQLError(`The operation has more than ${this.#maxSelections} selections.`, {
@@ -171,14 +177,20 @@ export class Generation<TContext> {
     }
     const operation = decideConditions(selected, conditions, this.supergraph.reservedKeys)
     // Different keys of clients can travel under the same key.
-    const key = `${print(documentOf(operation))}${JSON.stringify([...operation.clientKeys])}`
+    const key = `${print(documentOf(operation))}${JSON.stringify([...operation.clientKeys])}${draw || ''}`
     let prepared = this.#prepared.get(key)
     if (!prepared) {
       try {
-        const executable = prepareExecutable(this.supergraph, operation, this.#surroundings, this.#replay)
-        prepared = { selected, conditions, executable }
+        const executable = prepareExecutable(
+          this.supergraph,
+          operation,
+          this.#surroundings,
+          this.#replay,
+          draw,
+        )
+        prepared = { selected, conditions, draw, executable }
       } catch (error) {
-        prepared = { selected, conditions, refusal: notPlannable(error) }
+        prepared = { selected, conditions, draw, refusal: notPlannable(error) }
       }
       this.#prepared.set(key, prepared)
     }
@@ -190,11 +202,11 @@ export class Generation<TContext> {
    * the first requests after the switch find their plans. Other work goes on in between.
    */
   async warm(previous: Generation<TContext>): Promise<void> {
-    for (const { selected, conditions } of [...previous.#prepared.values()].reverse()) {
+    for (const { selected, conditions, draw } of [...previous.#prepared.values()].reverse()) {
       await nextTurn()
       if (!this.stillValid(selected)) continue
       try {
-        this.#find(selected, conditions)
+        this.#find(selected, conditions, draw)
       } catch {
         // It was allowed before and is not now: whoever asks is told.
       }

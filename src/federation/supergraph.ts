@@ -33,9 +33,16 @@ export interface LoadedSupergraph {
   readonly reservedKeys: ReadonlySet<string>
   /**
    * @param operation A document with one operation, valid by `schema`. Nothing is to be asked when no plan comes.
+   * @param draw Of `drawOverride`.
    * @throws GraphQLError when the operation is beyond the planner's bounds.
    */
-  plan(operation: DocumentNode): PlanNode | SubscriptionNode | undefined
+  plan(operation: DocumentNode, draw: number): PlanNode | SubscriptionNode | undefined
+  /**
+   * Decides for one request which fields come from the subgraph that is taking them over:
+   * `@override(from: "a", label: "percent(20)")` for 20 of 100. Other labels stay with the subgraph that had the field.
+   * @returns The percentage from which on fields have not moved; one of few, as each has plans of its own.
+   */
+  drawOverride(): number
   /** Object types that satisfy a type condition in any subgraph, inaccessible ones included. */
   possibleTypes(typeCondition: string): ReadonlySet<string>
   isObject(typeName: string): boolean
@@ -100,16 +107,24 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
   }
   const nothing: ReadonlySet<string> = new Set()
   const interfaceObjects = interfaceObjectsOf(document)
+  const labels = percentagesOf(document)
+  const percentages = [...new Set(labels.values())].filter((p) => p > 0 && p < 100).sort((a, b) => a - b)
 
   return {
     sdl,
     schema,
     subgraphs: supergraph.subgraphsMetadata(),
     reservedKeys: new Set(['__typename', ...required.fields.keys(), ...fieldsInFieldSets(document)]),
-    plan(operation) {
+    drawOverride() {
+      if (percentages.length === 0) return 0
+      const drawn = Math.random() * 100
+      return percentages.findLast((percentage) => percentage <= drawn) ?? 0
+    },
+    plan(operation, draw) {
       const planned = interfaceObjects.size > 0 ? expandCasts(schema, interfaceObjects, operation) : operation
       const { node } = planner.buildQueryPlan(
         operationFromDocument(plannerSchema, planned, { validate: false }),
+        { overrideConditions: new Map([...labels].map(([label, percentage]) => [label, percentage > draw])) },
       )
       return node && required.restore(node)
     },
@@ -143,6 +158,19 @@ function resolvableKeysFirst(supergraph: DocumentNode): DocumentNode {
     return asBefore ? undefined : { ...type, directives }
   }
   return visit(supergraph, { ObjectTypeDefinition: sorted, InterfaceTypeDefinition: sorted })
+}
+
+/** The labels of progressive overrides that name a percentage. */
+function percentagesOf(supergraph: DocumentNode): ReadonlyMap<string, number> {
+  const labels = new Map<string, number>()
+  visit(supergraph, {
+    Argument({ name, value }) {
+      if (name.value !== 'overrideLabel' || value.kind !== Kind.STRING) return
+      const percentage = /^percent\((\d+(?:\.\d+)?)\)$/.exec(value.value)?.[1]
+      if (percentage !== undefined) labels.set(value.value, Number(percentage))
+    },
+  })
+  return labels
 }
 
 /** All field names in the field sets of the join directives: `@key`, `@requires`, `@provides`. */

@@ -575,6 +575,37 @@ describe('keys', () => {
   })
 })
 
+describe('@override with a label', () => {
+  const moving = (label: string): Record<string, SubgraphSource> => ({
+    old: {
+      sdl: 'type Query { part: Part } type Part @key(fields: "id") { id: ID! maker: String }',
+      resolvers: { Query: { part: () => ({ id: 1, maker: 'old' }) } },
+    },
+    new: {
+      sdl: `type Part @key(fields: "id") { id: ID! maker: String @override(from: "old", label: "${label}") }`,
+      resolvers: { Part: { maker: () => 'new' } },
+    },
+  })
+  const makers = async (label: string) => {
+    const { ask } = fleet(moving(label))
+    const seen = new Set<unknown>()
+    for (let i = 0; i < 100; i++) seen.add((await ask('{ part { maker } }')).data?.part)
+    return [...seen].map((part) => (part as Thing).maker)
+  }
+
+  it.each([
+    ['percent(0)', ['old']],
+    ['percent(100)', ['new']],
+    ['of-our-own', ['old']],
+  ])('%s is from %s', async (label, expected) => {
+    expect([...new Set(await makers(label))]).toEqual(expected)
+  })
+
+  it('percent(50) is from the one or from the other', async () => {
+    expect([...new Set(await makers('percent(50)'))].sort()).toEqual(['new', 'old'])
+  })
+})
+
 describe('operations the planner cannot take', () => {
   it('are refused where it would leave out a field without a word', async () => {
     const sources: Record<string, SubgraphSource> = {
