@@ -162,7 +162,8 @@ export function compileFetch<TContext>(
   }
 }
 
-function questionOf(node: FetchNode) {
+/** What a fetch asks: its document and the one operation in it. */
+export function questionOf(node: FetchNode) {
   const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
   const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
   if (!definition) throw new Error('A fetch without an operation')

@@ -30,6 +30,7 @@ import {
   sharedPositions,
 } from './compile.ts'
 import { complete } from './complete.ts'
+import { askEachType } from './each-type.ts'
 import { anyItem } from './errors.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
 import { get, isObject, type Json, set } from './property.ts'
@@ -103,7 +104,8 @@ export function prepareExecutable<TContext>(
     plan?.kind === 'Subscription'
       ? planSubscription(schema, operation, plan.primary, surroundings, replay)
       : undefined
-  const body = plan?.kind === 'Subscription' ? plan.rest : plan
+  const rest = plan?.kind === 'Subscription' ? plan.rest : plan
+  const body = rest && askEachType(schema, selection, rest)
   const left = unanswered(selection, plan)
   // Nothing is to be had of the operation then; further down the rest of it is.
   for (const { key, name } of selection.fields(root)) {

@@ -211,6 +211,61 @@ describe('@interfaceObject', () => {
     expect(asked.map((a) => a.subgraph)).toEqual(['b'])
   })
 
+  it('asks each type only for what it was asked for', async () => {
+    const works: Record<string, SubgraphSource> = {
+      fleet: {
+        sdl: `
+          type Query { vehicles: [Vehicle!] }
+          interface Vehicle @key(fields: "id") { id: ID! }
+          type Car implements Vehicle @key(fields: "id") { id: ID! }
+          type Tram implements Vehicle @key(fields: "id") { id: ID! line: Int }
+        `,
+        resolvers: {
+          Query: { vehicles: () => ['Car', 'Tram'].map((type) => ({ __typename: type, id: type })) },
+          Tram: { line: () => 4 },
+        },
+      },
+      logs: {
+        sdl: `type Vehicle @interfaceObject @key(fields: "id") {
+          id: ID! plate: String! stops(first: Int): [String] seen: String
+        }`,
+        resolvers: {
+          Vehicle: {
+            __resolveReference: (it: Thing) => it,
+            plate: ({ id }: Thing) => {
+              if (id === 'Tram') throw new GraphQLError('A tram has no plate')
+              return 'X 1'
+            },
+            stops: (_: Thing, { first }: { first: number }) => ['here', 'there'].slice(0, first),
+            seen: ({ id }: Thing) => `seen ${id}`,
+          },
+        },
+      },
+    }
+    const { ask, asked } = fleet(works)
+    const query = `query ($n: Int) {
+      vehicles { seen ... on Car { plate } ... on Tram { line stops(first: $n) } }
+    }`
+    expect(plain(await ask(query, { n: 1 }))).toEqual({
+      data: {
+        vehicles: [
+          { seen: 'seen Car', plate: 'X 1' },
+          { seen: 'seen Tram', line: 4, stops: ['here'] },
+        ],
+      },
+    })
+    expect(asked.filter(({ subgraph }) => subgraph === 'logs').map((a) => a.variables)).toEqual([
+      { representations: [{ __typename: 'Vehicle', id: 'Car' }] },
+      { representations: [{ __typename: 'Vehicle', id: 'Tram' }], n: 1 },
+    ])
+
+    asked.length = 0
+    expect((await ask('{ vehicles { seen ... on Car { again: seen } } }')).errors).toBeUndefined()
+    expect((await ask('{ vehicles { seen stops } }')).errors).toBeUndefined()
+    // The second has nothing to tell apart.
+    expect(asked.filter(({ subgraph }) => subgraph === 'logs')).toHaveLength(3)
+  })
+
   it('finds the type elsewhere where it does', async () => {
     expect(
       await answer(sources, '{ a { field __typename } b { t: __typename ... on Thing { size field } } }'),
