@@ -514,6 +514,9 @@ describe('the customer table', () => {
     const [first, none, third] = await customer.readMany(['C20001', 'x', 'C20003'], call)
     expect(value(first)).toEqual({
       key: 'C20001',
+      status: 'ACTIVE',
+      vendorStatus: 'true',
+      parent: null,
       code: 'C20001',
       version: '2026-04-20 17:00:00.0',
       createdAt: '2024-11-08T17:00:00+08:00',
@@ -535,6 +538,7 @@ describe('the customer table', () => {
         },
       ],
       account: {
+        salesArea: null,
         company: 'demo_u8',
         currency: 'CNY',
         creditLimit: { amount: '105000', currency: 'CNY' },
@@ -569,6 +573,66 @@ describe('the customer table', () => {
 })
 
 describe('local customising', () => {
+  test('an order says where it goes, its approval and taxes; a product its class, price and tax', async () => {
+    const { order, product, open, world } = await setUp()
+    changeOrder(world, orderIn(world, 3), { confirmed: false })
+    const [sold, open3] = (await order.readMany([numberOf(1), numberOf(3)], call)).map(value)
+    // Order 1 of the seed: 100 × 12.80 and 13 per cent of tax, for 上海晨光.
+    expect(sold).toMatchObject({
+      documentType: '01',
+      approvalStatus: 'APPROVED',
+      createdBy: 'demo',
+      shipTo: { address: { street: '浦东新区张江路 88 号' } },
+    })
+    expect(sold?.lines[0]).toMatchObject({
+      taxRate: '13',
+      net: { amount: '1280.00', currency: 'CNY' },
+      tax: { amount: '166.4' },
+      gross: { amount: '1446.40' },
+    })
+    expect(open3).toMatchObject({ approvalStatus: null, statusSince: null })
+    expect(value((await product.readMany(['A00001'], call))[0])).toMatchObject({
+      status: 'ACTIVE',
+      category: { key: '101', name: '存货类101' },
+      specifications: [{ name: '规格型号', value: 'Precision bearing 6204' }],
+      price: { amount: { amount: '14.464', currency: 'CNY' }, taxIncluded: true },
+      taxRate: '13',
+      supplier: null,
+    })
+    const net = open({ quotedPriceIncludesTax: false }).product
+    expect(value((await net.readMany(['A00001'], call))[0])?.price?.taxIncluded).toBe(false)
+  })
+
+  test('address, and free fields of lines, go with a new order; what has no field is refused', async () => {
+    const { open } = await setUp()
+    const { create, order } = open({ customFields: { orderLine: { batch: 'define22' } } })
+    const shipTo = {
+      name: '李强',
+      address: { country: 'CN', province: '上海市', city: '上海市', street: '张江路 99 号' },
+    }
+    const [line] = newOrder.lines
+    if (!line) throw new Error('no line')
+    const input = { ...newOrder, shipTo, lines: [{ ...line, customFields: { batch: 'B-7' } }] }
+    expect(create.takes).toEqual(['shipTo', 'lines.customFields'])
+    const { key } = value(await create.send(input, write, call))
+    expect(value((await order.readMany([key], call))[0])).toMatchObject({
+      shipTo: { name: '李强', address: { street: '上海市 张江路 99 号' } },
+      lines: [{ customFields: { batch: 'B-7' } }],
+    })
+    for (const part of ['李强', '张江路 99 号', 'B-7'])
+      expect(create.preview(input, write).body).toContain(part)
+    const called = { ...newOrder, shipTo: { ...shipTo, phone: '139' } }
+    const coloured = { ...newOrder, lines: [{ ...line, customFields: { colour: 'red' } }] }
+    expect(failure(await create.send(called, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('shipTo.phone'),
+    })
+    expect(failure(await create.send(coloured, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('"colour"'),
+    })
+  })
+
   test('own fields of customers, products and orders come under our names, and go back under theirs', async () => {
     const { open } = await setUp()
     const { customer, product, order, create } = open({

@@ -240,7 +240,8 @@ export function createU8Client(config: YonyouU8Config, { timeoutMs, log }: Adapt
   }
 
   const page: U8Client['page'] = async (path, property, query, context) => {
-    const paging = { page_index: String(query.page), rows_per_page: String(query.size) }
+    const { index, size } = config.paging
+    const paging = { [index]: String(query.page), [size]: String(query.size) }
     const envelope = await read(path, { ...query.filter, ...paging }, context)
     if (envelope === null) return { rows: [], rowCount: 0 }
     const value = envelope[property]

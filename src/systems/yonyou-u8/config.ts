@@ -43,6 +43,8 @@ const customerFields = z.strictObject({
   currency: nameOrNone('ccusexch_name', 'Currency, by its name in U8'),
   creditLimit: nameOrNone('credit_amount', 'Credit limit, in company currency'),
   balance: nameOrNone('ar_rest', 'Open receivables, in company currency'),
+  parent: nameOrNone(null, 'Code of the customer that it belongs to (总公司)'),
+  department: nameOrNone('spec_operator_dept', 'Department that sells to the customer (分管部门)'),
   paymentTerms: nameOrNone('pay_condition', 'Payment terms'),
   stoppedOn: nameOrNone('end_date', 'Day from which the customer is no longer used'),
   active: nameOrNone(null, 'Yes or no: whether the customer may be used'),
@@ -70,6 +72,8 @@ const tableFields = z.strictObject({
   currency: nameOrNone(null, 'Currency, by its name in U8'),
   creditLimit: nameOrNone('iCreditLimit', 'Credit limit, in company currency'),
   balance: nameOrNone(null, 'Open receivables, in company currency'),
+  parent: nameOrNone('cCusHeadCode', 'Code of the customer that it belongs to (总公司)'),
+  department: nameOrNone('cCusDepart', 'Department that sells to the customer (分管部门)'),
   paymentTerms: nameOrNone('cPaymentTerms', 'Payment terms'),
   stoppedOn: nameOrNone(null, 'Day from which the customer is no longer used'),
   active: nameOrNone('bCusState', 'Yes or no: whether the customer may be used'),
@@ -97,6 +101,13 @@ const productFields = z.strictObject({
   name: name('name', 'Name'),
   foreignName: nameOrNone(null, 'Name in another language'),
   barcode: nameOrNone('barcode', 'Bar code; other systems recognise the product by it'),
+  specification: nameOrNone('specs', 'Specification (规格型号)'),
+  category: nameOrNone('sort_code', 'Code of the class (存货分类)'),
+  categoryName: nameOrNone('sort_name', 'Name of the class'),
+  price: nameOrNone('ref_sale_price', 'Reference sales price, in company currency, as quoted prices'),
+  taxRate: nameOrNone('tax_rate', 'Tax rate in per cent'),
+  supplier: nameOrNone('main_supplier', 'Code of the main supplier'),
+  supplierName: nameOrNone('main_supplier_name', 'Name of the main supplier'),
   unit: nameOrNone('ccomunitname', 'Main unit of measure'),
   stoppedOn: nameOrNone('end_date', 'Day from which the product is no longer used'),
   updatedAt: nameOrNone('ModifyDate', 'Date and time of the last change'),
@@ -180,6 +191,13 @@ export const yonyouU8Config = z
         'Most keys read together; the gateway has no such call: each costs one, or a range of codes is read',
       ),
     pageLimit: z.int().min(1).max(1000).default(100).describe('Rows in one page'),
+    paging: z
+      .strictObject({
+        index: name('page_index', 'Parameter for the number of a page, counted from 1'),
+        size: name('rows_per_page', 'Parameter for the rows in a page'),
+      })
+      .prefault({})
+      .describe('How this release names pages'),
     changesBy: z
       .enum(['timestamp', 'none'])
       .default('timestamp')
@@ -256,6 +274,9 @@ export const yonyouU8Config = z
       .strictObject({
         currency: nameOrNone('cexch_name', 'Currency of an order, by its name in U8'),
         rate: nameOrNone('iexchrate', 'Exchange rate'),
+        address: nameOrNone('sendaddress', 'Delivery address, one line'),
+        contact: nameOrNone('ccusperson', 'Who receives the goods'),
+        contactPhone: nameOrNone(null, 'Telephone of that person'),
       })
       .prefault({})
       .describe('Names in an order that differ between releases'),
@@ -269,6 +290,10 @@ export const yonyouU8Config = z
         customer: customFields('a customer'),
         product: customFields('a product'),
         order: customFields('an order, also when one is created'),
+        orderLine: z
+          .record(z.string().min(1).max(60), lineDefine)
+          .default({})
+          .describe('Our name of a custom field of an order line, and the field in which U8 keeps it'),
       })
       .prefault({})
       .describe("The company's own fields"),
@@ -278,7 +303,9 @@ export const yonyouU8Config = z
       const used = [config.externalReferenceField, config.customerReferenceField, config.onBehalfOfField]
       const custom = Object.values(config.customFields.order)
       const all = [...used.filter((field) => field !== null), ...custom]
-      return new Set(all).size === all.length
+      const ofLines = [config.lineWarehouseField, ...Object.values(config.customFields.orderLine)]
+      const lines = ofLines.filter((field) => field !== null)
+      return new Set(all).size === all.length && new Set(lines).size === lines.length
     },
     { error: 'uses one field of orders for two things', path: ['externalReferenceField'] },
   )

@@ -12,6 +12,7 @@ import { field, fieldText, pick } from '../kit/named-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
   type Address,
+  type ApprovalStatus,
   type Customer,
   type CustomFields,
   type Decimal,
@@ -21,6 +22,7 @@ import {
   type Order,
   type OrderLine,
   type OrderStatus,
+  type Party,
   type Product,
   type Quantity,
   type SubStatus,
@@ -78,6 +80,8 @@ const customerSchema = z.object({
   currency: text,
   creditLimit: decimal,
   balance: decimal,
+  parent: text,
+  department: text,
   paymentTerms: text,
   stoppedOn: day,
   active: yesNo,
@@ -90,6 +94,13 @@ const productSchema = z.object({
   name: text,
   foreignName: text,
   barcode: text,
+  specification: text,
+  category: text,
+  categoryName: text,
+  price: decimal,
+  taxRate: decimal,
+  supplier: text,
+  supplierName: text,
   unit: text,
   stoppedOn: day,
   updatedAt: text,
@@ -118,6 +129,8 @@ const lineSchema = z.object({
   taxunitprice: decimal,
   money: decimal,
   sum: decimal,
+  tax: decimal,
+  taxrate: decimal,
   natmoney: decimal,
   natsum: decimal,
   discountrate: decimal,
@@ -139,6 +152,12 @@ const orderSchema = z.object({
   natmoney: decimal,
   natsum: decimal,
   fhstatus: text,
+  typecode: text,
+  maker: text,
+  verifysystime: text,
+  address: text,
+  contact: text,
+  contactPhone: text,
   createsystime: text,
   modifysystime: text,
   timestamp: stamp,
@@ -235,7 +254,7 @@ export function createMapping(config: YonyouU8Config): Mapping {
     return line.unitprice === null ? price(line.taxunitprice, true) : price(line.unitprice, false)
   }
 
-  const orderLine = (line: Line, index: number, currency: string | null): OrderLine => {
+  const orderLine = (line: Line, row: unknown, index: number, currency: string | null): OrderLine => {
     const number = line.rowno ?? String(index + 1)
     return {
       id: number,
@@ -246,8 +265,12 @@ export function createMapping(config: YonyouU8Config): Mapping {
       ordered: quantity(line.quantity, line.unitname),
       unitPrice: unitPrice(line, currency),
       discountPercent: discountOf(line),
+      taxRate: line.taxrate,
       net: money(line.money, currency),
+      tax: money(line.tax, currency),
+      gross: money(line.sum, currency),
       status: line.closer === null ? null : 'CLOSED',
+      ...custom(config.customFields.orderLine, row),
     }
   }
 
@@ -265,6 +288,7 @@ export function createMapping(config: YonyouU8Config): Mapping {
       if (!parsed.success) return broken('customer', row, names.code, parsed.error)
       const it = parsed.data
       const inCompany = (amount: Decimal | null) => money(amount, config.companyCurrency)
+      const blocked = blockedOf(names, it)
       const hasContact = it.contact !== null || it.contactPhone !== null || it.contactEmail !== null
       // The table has no column for a currency: its amounts are in the company's.
       const currency = names.currency === null ? config.companyCurrency : currencyOf(it.currency)
@@ -276,6 +300,10 @@ export function createMapping(config: YonyouU8Config): Mapping {
         updatedAt: dateTime(it.updatedAt),
         name: it.name ?? '',
         type: 'COMPANY',
+        status: blocked === null ? 'UNKNOWN' : blocked ? 'INACTIVE' : 'ACTIVE',
+        vendorStatus:
+          it.stoppedOn ?? (it.active === null || it.active === undefined ? null : String(it.active)),
+        parent: it.parent,
         industry: it.industry,
         taxNumber: it.taxNumber,
         phone: it.phone,
@@ -286,11 +314,12 @@ export function createMapping(config: YonyouU8Config): Mapping {
         addresses: addressesOf(it),
         account: {
           company,
+          salesArea: it.department,
           currency,
           creditLimit: inCompany(it.creditLimit),
           balance: inCompany(it.balance),
           paymentTerms: it.paymentTerms,
-          blocked: blockedOf(names, it),
+          blocked,
         },
         ...custom(config.customFields.customer, row),
       })
@@ -301,6 +330,7 @@ export function createMapping(config: YonyouU8Config): Mapping {
       const parsed = pick(productSchema, names, row)
       if (!parsed.success) return broken('product', row, names.code, parsed.error)
       const it = parsed.data
+      const active = names.stoppedOn === null ? null : it.stoppedOn === null
       return ok({
         key: it.code,
         version: fieldText(row, 'timestamp') ?? it.updatedAt,
@@ -310,7 +340,21 @@ export function createMapping(config: YonyouU8Config): Mapping {
         foreignName: it.foreignName,
         barcode: it.barcode,
         unit: it.unit,
-        active: names.stoppedOn === null ? null : it.stoppedOn === null,
+        active,
+        status: active === null ? 'UNKNOWN' : active ? 'ACTIVE' : 'DISCONTINUED',
+        vendorStatus: it.stoppedOn,
+        category: it.category === null ? null : { key: it.category, name: it.categoryName },
+        specifications: it.specification === null ? [] : [{ name: '规格型号', value: it.specification }],
+        price:
+          it.price === null || new Big(it.price).eq(0)
+            ? null
+            : {
+                amount: { amount: it.price, currency: config.companyCurrency },
+                per: '1',
+                taxIncluded: config.quotedPriceIncludesTax,
+              },
+        taxRate: it.taxRate,
+        supplier: it.supplier === null ? null : { key: it.supplier, name: it.supplierName },
         ...custom(config.customFields.product, row),
       })
     },
@@ -373,10 +417,14 @@ export function createMapping(config: YonyouU8Config): Mapping {
     order(row) {
       const parsed = pick(orderSchema, { ...config.orderFields }, row)
       if (!parsed.success) return broken('order', row, 'code', parsed.error)
-      const lines = z.array(lineSchema).safeParse(field(row, 'entry'))
+      const entry = field(row, 'entry')
+      // One line alone comes without the list in some releases.
+      const rows: readonly unknown[] = Array.isArray(entry) ? entry : [entry]
+      const lines = z.array(lineSchema).safeParse(rows)
       if (!lines.success) return broken('order', row, 'code', lines.error)
       const head = parsed.data
       const shipped = SHIPPED[head.fhstatus ?? ''] ?? null
+      const status = statusOf(head, shipped)
       const currency = orderCurrency(head, lines.data)
       const totals = { net: money(head.money, currency), gross: money(head.sum, currency) }
       const isOwn = currency === config.companyCurrency
@@ -386,14 +434,18 @@ export function createMapping(config: YonyouU8Config): Mapping {
         createdAt: dateTime(head.createsystime),
         updatedAt: dateTime(head.modifysystime),
         number: head.code,
+        documentType: head.typecode,
         company,
         customer: head.custcode,
         customerName: head.cusname,
+        shipTo: shipTo(head),
         customerReference: fieldText(row, config.customerReferenceField),
         externalReference: fieldText(row, config.externalReferenceField),
         orderDate: head.date,
         dueDate: head.dpredatebt,
-        status: statusOf(head, shipped),
+        status,
+        statusSince: status === 'CONFIRMED' ? dateTime(head.verifysystime) : null,
+        approvalStatus: APPROVAL[head.state ?? ''] ?? null,
         vendorStatus: [head.state, head.fhstatus === null ? null : `fhstatus=${head.fhstatus}`]
           .filter((part) => part !== null)
           .join(' '),
@@ -407,7 +459,8 @@ export function createMapping(config: YonyouU8Config): Mapping {
             },
         exchangeRate: head.rate !== null && new Big(head.rate).gt(0) ? head.rate : null,
         comments: head.memo,
-        lines: lines.data.map((line, index) => orderLine(line, index, currency)),
+        createdBy: head.maker,
+        lines: lines.data.map((line, index) => orderLine(line, rows[index], index, currency)),
         ...custom(config.customFields.order, row),
       })
     },
@@ -426,8 +479,17 @@ export function createMapping(config: YonyouU8Config): Mapping {
       const own = config.customFields.order
       const unknown = Object.keys(input.customFields ?? {}).find((name) => !Object.hasOwn(own, name))
       if (unknown !== undefined) return cannot(`This system has no custom field "${unknown}" of orders.`)
+      const ownOfLines: Readonly<Record<string, string>> = config.customFields.orderLine
+      const unknownOfLine = input.lines
+        .flatMap((line) => Object.keys(line.customFields ?? {}))
+        .find((name) => !Object.hasOwn(ownOfLines, name))
+      if (unknownOfLine !== undefined) {
+        return cannot(`This system has no custom field "${unknownOfLine}" of order lines.`)
+      }
       const currency = currencyField(input.currency, config, currencies)
       if (!currency.ok) return currency
+      const to = receiverFields(input.shipTo, config)
+      if (!to.ok) return to
 
       const customs = Object.entries(input.customFields ?? {}).map(([name, value]) => [
         own[name],
@@ -444,6 +506,7 @@ export function createMapping(config: YonyouU8Config): Mapping {
         taxrate: standard.taxPercent,
         memo: input.comments,
         ...currency.value,
+        ...to.value,
         ...(config.customerReferenceField === null
           ? {}
           : { [config.customerReferenceField]: input.customerReference }),
@@ -457,11 +520,48 @@ export function createMapping(config: YonyouU8Config): Mapping {
           ...priceOf(line),
           ...(config.lineWarehouseField === null ? {} : { [config.lineWarehouseField]: line.warehouse }),
           bgift: '0',
+          ...Object.fromEntries(
+            Object.entries(line.customFields ?? {}).map(([name, value]) => [ownOfLines[name], value ?? '']),
+          ),
         })),
       }
       return ok(JSON.stringify({ saleorder }))
     },
   }
+}
+
+/** An order that is open (开立) has not been handed to anybody yet. */
+const APPROVAL: Readonly<Record<string, ApprovalStatus>> = {
+  Approved: 'APPROVED',
+  Changing: 'PENDING',
+}
+
+/** An address is one line here, and who receives the goods a name beside it. */
+function shipTo({ address: street, contact: name, contactPhone: phone }: Head): Party | null {
+  if (street === null && name === null && phone === null) return null
+  return { name, phone, address: street === null ? null : { street } }
+}
+
+function receiverFields(
+  to: OrderCreate['shipTo'],
+  config: YonyouU8Config,
+): Outcome<Readonly<Record<string, string>>> {
+  if (to === undefined) return ok({})
+  const { address, contact, contactPhone } = config.orderFields
+  if (address === null) return cannot('Orders of this system have no delivery address of their own.')
+  if (to.phone !== undefined && contactPhone === null) {
+    return cannot(
+      'Orders of this system have no field for the telephone of who receives the goods (shipTo.phone).',
+    )
+  }
+  if (contact === null) return cannot('Orders of this system have no field for who receives the goods.')
+  const { country, province, city, street, postalCode } = to.address
+  const parts = [country === 'CN' ? null : country, province, city, street, postalCode].filter((part) => part)
+  return ok({
+    [address]: [...new Set(parts)].join(' '),
+    [contact]: to.name,
+    ...(to.phone === undefined || contactPhone === null ? {} : { [contactPhone]: to.phone }),
+  })
 }
 
 const cannot = (message: string): Outcome<never> => fail({ kind: 'unsupported', message })

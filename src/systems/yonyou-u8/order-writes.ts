@@ -198,6 +198,7 @@ function createAction(
   return {
     // U8 knows no stage between the two.
     targets: ['saved', 'effective'],
+    takes: ['shipTo', 'lines.customFields'],
     preview(input, write) {
       const body = map.orderBody(input, write)
       return preview(ADD, body.ok ? body.value : failureText(body.failure))

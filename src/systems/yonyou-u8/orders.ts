@@ -51,6 +51,10 @@ type Row = Readonly<Record<string, unknown>>
 export const DETAIL = 'detail'
 export const DETAIL_FIELDS = [
   'lines',
+  'shipTo',
+  'documentType',
+  'createdBy',
+  'statusSince',
   'dueDate',
   'comments',
   'exchangeRate',

@@ -410,6 +410,7 @@ function createCompany(world: World, options: YonyouU8SimulatorOptions) {
       ccusexch_name: CURRENCY_NAMES[account.currency] ?? account.currency,
       credit_amount: new Big(account.creditLimit).toFixed(2),
       pay_condition: account.paymentTerms.name,
+      spec_operator_dept: account.country === 'CN' ? '01' : '02',
       bcusdomestic: account.country === 'CN' ? '1' : '0',
       seed_date: local(account.createdAt).slice(0, 10),
       end_date: account.frozen ? local(account.updatedAt).slice(0, 10) : '',
@@ -424,8 +425,10 @@ function createCompany(world: World, options: YonyouU8SimulatorOptions) {
       specs: one.foreignName,
       barcode: one.barcode,
       sort_code: String(one.group),
+      sort_name: `存货类${one.group}`,
       ccomunitname: one.unit,
-      ref_sale_price: one.price,
+      // This company quotes with tax.
+      ref_sale_price: new Big(one.price).times(new Big(100).plus(TAX_PERCENT)).div(100).toString(),
       tax_rate: TAX_PERCENT,
       start_date: local(one.createdAt),
       end_date: one.active ? '' : local(one.updatedAt),
@@ -482,6 +485,9 @@ function createCompany(world: World, options: YonyouU8SimulatorOptions) {
       memo: order.comments,
       maker: order.userFields.maker ?? MAKER,
       verifier: order.confirmed ? MAKER : '',
+      verifysystime: order.confirmed ? local(order.createdAt) : '',
+      sendaddress: order.userFields.sendaddress ?? world.get('erpAccounts', order.cardCode)?.street,
+      ccusperson: order.userFields.ccusperson,
       closer: isClosed ? MAKER : '',
       ...defines,
       // The customer's own reference: the free field that this company uses for it.
@@ -513,6 +519,7 @@ function createCompany(world: World, options: YonyouU8SimulatorOptions) {
       taxrate: line.taxPercent,
       discountrate: new Big(100).minus(line.discountPercent).toString(),
       money: line.total,
+      tax: new Big(withTax(line.total).toFixed(2)).minus(line.total).toString(),
       sum: withTax(line.total).toFixed(2),
       natmoney: line.companyTotal,
       natsum: withTax(line.companyTotal).toFixed(2),
@@ -785,7 +792,7 @@ function addOrder(world: World, voucher: Row): ErpOrder {
   const lines = voucher.entry as Row[]
   const today = local(new Date().toISOString()).slice(0, 10)
   const userFields: Record<string, string | null> = {}
-  for (const name of [...TEXT_DEFINES, 'maker', 'deptcode', 'businesstype']) {
+  for (const name of [...TEXT_DEFINES, 'maker', 'deptcode', 'businesstype', 'sendaddress', 'ccusperson']) {
     const value = text(name)
     if (value !== undefined && value !== '') userFields[name] = value
   }
