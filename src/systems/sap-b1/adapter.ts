@@ -1,7 +1,7 @@
 /** The ports of a SAP Business One company. */
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
-import { type Delivery, type InventoryLevel, joinKey, type Key, splitKey } from '../records.ts'
+import { type Delivery, type InventoryLevel, joinKey, type Key, type Order, splitKey } from '../records.ts'
 import { createServiceLayer, literal } from './client.ts'
 import type { SapB1Config } from './config.ts'
 import {
@@ -72,21 +72,30 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
       ...Object.values(customFields.order),
     ]),
   ]
+  const readOrder = async (call: CallContext) => {
+    const [terms, users] = await Promise.all([
+      namesFor(tables.paymentTerms, 'payment', call),
+      namesFor(tables.users, 'createdBy', call),
+    ])
+    return (row: unknown) => map.order(row, { terms, users })
+  }
+  const withDetails = orderDetails(source)
+  const showOrder = async (row: unknown, call: CallContext): Promise<Outcome<Order>> => {
+    const shown = await outcomeOf(async () => {
+      const raw = (await readOrder(call))(row)
+      return raw.ok ? ok((await withDetails([raw.value], call))[0] as Order) : raw
+    })
+    return shown.ok ? shown.value : shown
+  }
   const rawOrders = entity<RawOrder>(source, {
     entity: 'Orders',
     select: orderSelect,
     ...DOCUMENT_KEY,
     parts: ORDER_PARTS,
     searched: ['CardName', 'NumAtCard'],
-    read: async (call) => {
-      const [terms, users] = await Promise.all([
-        namesFor(tables.paymentTerms, 'payment', call),
-        namesFor(tables.users, 'createdBy', call),
-      ])
-      return (row) => map.order(row, { terms, users })
-    },
+    read: readOrder,
   })
-  const orders = completed(rawOrders, orderDetails(source))
+  const orders = completed(rawOrders, withDetails)
   const deliveries = entity<Delivery>(source, {
     entity: 'DeliveryNotes',
     select: [...DELIVERY_FIELDS, ...Object.values(customFields.delivery)],
@@ -165,7 +174,15 @@ export const createSapB1: CreateAdapter<SapB1Config> = (config, context): Adapte
           byNumber: orders.lookup('DocNum', (order) => [order.number], { numeric: true, newestOnly: true }),
           byCustomer: orders.lookup('CardCode', (order) => (order.customer ? [order.customer] : [])),
         },
-        ...orderWrites({ client, config, map, tables, select: orderSelect, reread: orders.readOne }),
+        ...orderWrites({
+          client,
+          config,
+          map,
+          tables,
+          select: orderSelect,
+          reread: orders.readOne,
+          show: showOrder,
+        }),
       },
       delivery: {
         ...readable<'delivery'>(deliveries),

@@ -18,15 +18,12 @@ import type { Key, Order } from '../records.ts'
 import { literal, type ServiceLayer, vendorError, type WriteRequest } from './client.ts'
 import type { SapB1Config } from './config.ts'
 import {
-  bareOrder,
   DRAFT_FIELDS,
   type Mapping,
   missingChanges,
   type OrderCodes,
-  type OrderNames,
   orderBody,
   orderChanges,
-  type RawOrder,
   readDraft,
   rowKey,
   unknownCustomField,
@@ -42,10 +39,9 @@ export interface OrderWritesOptions {
   /** What is read of an order. */
   readonly select: readonly string[]
   readonly reread: (key: Key, context: CallContext) => Promise<Outcome<Order | null>>
+  /** An order as reading shows it: what differed would be a change that nobody made. */
+  readonly show: (row: unknown, context: CallContext) => Promise<Outcome<Order>>
 }
-
-/** The answer to a write is shown with the codes in it; reading tells the names. */
-const CODES_ONLY: OrderNames = { terms: NO_NAMES, users: NO_NAMES }
 
 const codesOf = async (
   { tables }: Pick<OrderWritesOptions, 'tables'>,
@@ -75,7 +71,7 @@ export function orderWrites(options: OrderWritesOptions): {
 /* ---- create ---- */
 
 function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'order'> {
-  const { client, config, map, select } = options
+  const { client, config, show, select } = options
   const field = config.externalReferenceField
   const request = (input: OrderCreate, write: WriteContext, codes: OrderCodes): WriteRequest => ({
     method: 'POST',
@@ -92,7 +88,7 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
       const query = { filter, orderby: 'DocEntry asc', pageSize: config.pageLimit }
       const [row] = await client.rows({ ...query, entity: 'Orders', select }, context)
       const key = rowKey(row, 'DocEntry')
-      if (key !== undefined) return ok({ effect: 'done', result: resultOf(key, map.order(row, CODES_ONLY)) })
+      if (key !== undefined) return ok({ effect: 'done', result: resultOf(key, await show(row, context)) })
       const drafts = await client.rows({ ...query, entity: 'Drafts', select: DRAFT_FIELDS }, context)
       const draft = drafts.map(readDraft).find((one) => one !== null)
       if (draft) return fail(draft.refused ? refusedDraft(draft.key) : awaiting(draft.key))
@@ -120,7 +116,12 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
       const sent = await outcomeOf(() => client.write(request(input, write, codes.value), context))
       if (!sent.ok) return sent
       const answer = sent.value
-      if (answer.status === 201) return created(answer, map)
+      if (answer.status === 201) {
+        const body = parsed(answer)
+        const key = rowKey(body, 'DocEntry')
+        if (key === undefined) return fail(illegible('the answer does not name the order'))
+        return ok(resultOf(key, await show(body, context)))
+      }
       const located = /\((\d+)\)\/?$/.exec(String(answer.headers.location ?? ''))?.[1]
       if (answer.status === 204 && located) return ok({ key: located, reached: 'saved' })
       if (answer.status < 300) return fail(illegible('the answer does not name the order'))
@@ -144,19 +145,11 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
   }
 }
 
-function created(answer: HttpAnswer, map: Mapping): Result {
-  const body = parsed(answer)
-  const key = rowKey(body, 'DocEntry')
-  return key === undefined
-    ? fail(illegible('the answer does not name the order'))
-    : ok(resultOf(key, map.order(body, CODES_ONLY)))
-}
-
-function resultOf(key: Key, record: Outcome<RawOrder>): WriteResult<'order'> {
+function resultOf(key: Key, record: Outcome<Order>): WriteResult<'order'> {
   if (!record.ok) return { key, reached: 'saved' }
   return {
     key,
-    record: bareOrder(record.value),
+    record: record.value,
     reached: record.value.status === 'PENDING_APPROVAL' ? 'submitted' : 'effective',
   }
 }
@@ -289,7 +282,8 @@ const orderSubject = ({ client, map, reread }: OrderWritesOptions): Subject<'ord
   client,
   reread,
   path: (key) => `Orders(${key})`,
-  read: (row) => map.order(row, CODES_ONLY),
+  // Only its number and version are looked at.
+  read: (row) => map.order(row, { terms: NO_NAMES, users: NO_NAMES }),
   nameOf: (order) => `Order ${order.number}`,
   missing: noOrder,
 })
