@@ -229,7 +229,10 @@ export interface VendorRequest {
 
 export interface WriteResult<T extends RecordType> {
   readonly key: Key
-  /** The record after the write, where the system answers with it or it was read back. */
+  /**
+   * The record after the write, where the system answers with it or it was read back: as reading shows it, since what
+   * differed would be told as a change.
+   */
   readonly record?: RecordTypes[T]
   /** How far the vendor's own procedure got; `effective` where the vendor knows no stages. */
   readonly reached: WriteTarget

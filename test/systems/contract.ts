@@ -228,6 +228,21 @@ export function conduct(types: readonly RecordType[], open: () => Promise<Opened
       if (!nowhere.ok) expect(nowhere.failure.kind).toBe('rejected')
     })
 
+    test('a list shows records as reading them by key does', async () => {
+      await using it = await open()
+      const port = it.port(type)
+      const page = it.note(await port.list?.({ first: 5 }, call))
+      if (!page?.ok) return
+      const listed = page.value.items.map(({ record }) => record)
+      const read = it.note(
+        await port.readMany(
+          listed.map(({ key }) => key),
+          call,
+        ),
+      )
+      expect(listed).toEqual(read.map(value))
+    })
+
     test('a filter that it does not have is unsupported', async () => {
       await using it = await open()
       for (const filter of [{ search: 'zz no such text' }, { customer: samplesOf(it, type).missing }]) {
@@ -430,6 +445,9 @@ export function contract(kind: string, of: Subject): void {
         })
         const told = records.map(({ key }) => key)
         expect(told).toEqual(expect.arrayContaining([...added, ...(touch ? [changed] : [])]))
+        // What differed from one way of reading to the other would be told as a change that nobody made.
+        for (const record of new Map(records.map((one) => [one.key, one])).values())
+          expect(record).toEqual(value(await readOne(it, type, record.key)))
         const late = insert?.(it.world, 9)
         if (late === undefined) continue
         expect((await follow(port, next)).records.map(({ key }) => key)).toContain(late)
@@ -769,9 +787,12 @@ export function contract(kind: string, of: Subject): void {
       await using it = await ready()
       const none = value(it.note(await it.action.verify(create.input, write, call)))
       expect(none).toMatchObject({ effect: 'none', proven: create.unique })
-      const { key } = value(it.note(await it.action.send(create.input, write, call)))
+      const { key, record } = value(it.note(await it.action.send(create.input, write, call)))
       expect(create.count(it.world)).toBe(it.before + 1)
-      expect(value(await readOne(it, create.type, key))?.key).toBe(key)
+      const read = value(await readOne(it, create.type, key))
+      expect(read?.key).toBe(key)
+      // What differed would be told as a change that nobody made.
+      if (record) expect(read).toEqual(record)
       const found = value(it.note(await it.action.verify(create.input, write, call)))
       expect(found).toMatchObject({ effect: 'done', result: { key } })
     })
