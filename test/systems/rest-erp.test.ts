@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/observe/log.ts'
 import { startSimulatorServer } from '../../src/simulation/server.ts'
+import { moveStock } from '../../src/simulation/trade.ts'
 import { World } from '../../src/simulation/world.ts'
 import type { CustomerCreate, OrderCreate } from '../../src/systems/port.ts'
 import { createRestErp } from '../../src/systems/rest-erp/adapter.ts'
@@ -322,6 +323,19 @@ describe('the standard interface, to the letter', () => {
     expect(erp.calls.at(-1)).toMatch(/^GET \/erp\/products\?status=active&category=101&updatedSince=/)
     // By key it can still be read.
     expect(given((await must(customer).readMany(['C20003'], context))[0])?.status).toBe('INACTIVE')
+  })
+
+  test('stock that moves is told by polling, as a change of its product', async () => {
+    const { stock, world } = await start({ contract: 'standard' })
+    const changes = must(must(stock).changes)
+    const { checkpoint } = given(await changes(null, context))
+    expect(given(await changes(checkpoint, context)).records).toEqual([])
+    moveStock(world, 'A00002', '02', { inStock: '-5' })
+    const { records } = given(await changes(checkpoint, context))
+    const levels = world.all('erpStock').filter(({ item }) => item === 'A00002')
+    expect(records.map(({ key, onHand }) => [key, onHand.value])).toEqual(
+      levels.map(({ item, warehouse, inStock }) => [`${item}/${warehouse}`, inStock]),
+    )
   })
 
   test('a lost answer to a create proves nothing', async () => {
@@ -797,6 +811,27 @@ describe('webhooks', () => {
     expect(receive(signed, new Date('2026-02-04T16:06:00Z'))).toMatchObject({
       ok: false,
       reason: 'timestamp',
+    })
+  })
+
+  test('that tell of stock name the product; the places are configured', async () => {
+    const receiver = await startReceiver()
+    const { adapter, world } = await start({
+      webhook: { url: receiver.url, secret: 'hook-secret' },
+      settings: { webhook: { profile: 'standard', secret: 'hook-secret' }, warehouses: ['01', 'HAM'] },
+    })
+    moveStock(world, 'A00002', '02', { inStock: '-5' })
+    await until(() => receiver.received.length === 1)
+    const request = must(receiver.received[0])
+    const { id } = JSON.parse(String(request.body))
+    const verdict = must(adapter.webhook).receive(request, new Date())
+    expect(verdict).toMatchObject({
+      ok: true,
+      notifications: [
+        { id, type: 'product', key: 'A00002' },
+        { id: `${id}/01`, type: 'inventoryLevel', key: 'A00002/01', change: 'updated' },
+        { id: `${id}/HAM`, type: 'inventoryLevel', key: 'A00002/HAM', change: 'updated' },
+      ],
     })
   })
 

@@ -1,6 +1,6 @@
 /** An ERP that speaks the standard interface of seed 002 §2.2, more than that, or only the little of seed 000. */
 import { z } from 'zod'
-import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import { inBatches, isAddressable } from '../kit/rest/batches.ts'
 import { createRestClient, queryOf, shaped } from '../kit/rest/client.ts'
 import { fieldText } from '../kit/rest/fields.ts'
@@ -14,12 +14,13 @@ import type {
   CustomerCreate,
   Extra,
   Lookup,
+  Notification,
   OrderChanges,
   OrderCreate,
   RecordPort,
   WebhookRegistration,
 } from '../port.ts'
-import { type InventoryLevel, type Key, type Order, splitKey } from '../records.ts'
+import { type InventoryLevel, joinKey, type Key, type Order, splitKey } from '../records.ts'
 import { namesOf, type RestErpConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
 
@@ -53,6 +54,8 @@ const CUSTOMER_EXTRAS: readonly Extra[] = [
   'paymentTerms',
   'customFields',
 ]
+
+const isStockEvent = (body: unknown): boolean => fieldText(body, 'event') === 'product.inventory.changed'
 
 /** Not there, or answered in a way in which servers speak of paths that they do not have. */
 const isMissing = (outcome: Outcome<unknown>): boolean =>
@@ -235,6 +238,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
       return new Map([[product, answer.ok ? mapping.stock(product, answer.value.data) : ok([])]])
     })
 
+  const changedProducts = reading.changes(products)
   const stock: RecordPort<'inventoryLevel'> = {
     batchLimit: 1,
     async readMany(keys, context) {
@@ -248,6 +252,20 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
       })
     },
     lookups: { byProduct: { batchLimit: 1, read: levelsOf } },
+    // The stock stands in the product too: where it moves, the product has changed.
+    changes: (checkpoint, context) =>
+      outcomeOf(async () => {
+        const page = await changedProducts(checkpoint, context)
+        if (!page.ok) throw new SourceError(page.failure)
+        const read = await levelsOf([...new Set(page.value.records.map(({ key }) => key))], context)
+        const records: InventoryLevel[] = []
+        for (const levels of read) {
+          if (levels.ok) records.push(...levels.value)
+          else if (levels.failure.kind !== 'invalid-response') throw new SourceError(levels.failure)
+          else log.warn({ failure: failureText(levels.failure) }, 'the stock of a product cannot be read')
+        }
+        return { ...page.value, records }
+      }),
   }
 
   /* ---- orders ---- */
@@ -318,6 +336,15 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
 
   /* ---- being told ---- */
 
+  /** The event says of which product, not where. */
+  const ofStock = (told: Notification): Notification[] =>
+    config.warehouses.map((warehouse) => ({
+      ...told,
+      id: `${told.id}/${warehouse}`,
+      type: 'inventoryLevel',
+      key: joinKey([told.key, warehouse]),
+    }))
+
   const registration = (secret: string): WebhookRegistration => ({
     register: (url, context, { events = EVENTS } = {}) =>
       outcomeOf(async () => {
@@ -368,7 +395,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
                 missing: mapping.missingInCustomer,
               }),
             },
-            product: { ...productReading, readMany: readProducts, changes: reading.changes(products) },
+            product: { ...productReading, readMany: readProducts, changes: changedProducts },
             inventoryLevel: stock,
             order,
           },
@@ -383,9 +410,12 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
       }),
     ...(config.webhook
       ? {
-          webhook: createReceiver(config.webhook, (body, id) =>
-            readStandardEvent(body, id, ['customer', 'product', 'order'], mapping.toDateTime),
-          ),
+          webhook: createReceiver(config.webhook, (body, id) => {
+            const told = readStandardEvent(body, id, ['customer', 'product', 'order'], mapping.toDateTime)
+            return typeof told === 'string' || !isStockEvent(body)
+              ? told
+              : [...told, ...told.flatMap(ofStock)]
+          }),
         }
       : {}),
     ...(contract === 'plain' || !config.webhook ? {} : { registration: registration(config.webhook.secret) }),

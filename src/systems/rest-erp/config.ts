@@ -185,6 +185,12 @@ export const restErpConfig = z.strictObject({
     .regex(/^[A-Z]{3}$/, 'is no ISO 4217 code')
     .optional()
     .describe('Currency of amounts that come without one; absent: they are left out'),
+  warehouses: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'Keys of the warehouses whose stock `product.inventory.changed` may be about: the event names only the product',
+    ),
   wholeStock: name('ALL', 'Key of the warehouse that stands for all, where stock is not told by warehouse'),
   taxRates: z
     .enum(['percent', 'fraction'])

@@ -14,7 +14,7 @@ import {
   placeOrder,
   TAX_PERCENT,
 } from '../../simulation/trade.ts'
-import type { ErpAccount, ErpItem, ErpOrder, World, WorldChange } from '../../simulation/world.ts'
+import type { ErpAccount, ErpItem, ErpOrder, ErpStock, World, WorldChange } from '../../simulation/world.ts'
 import {
   type Answered,
   actorOf,
@@ -136,6 +136,8 @@ interface Erp {
 /** The world counts no revisions of accounts and orders: every change here is one. */
 interface Revisions {
   of(id: string): number
+  /** When the product was changed last; its stock is a part of it. */
+  updateOf(item: ErpItem): string
   stop(): void
 }
 function countRevisions(world: World): Revisions {
@@ -144,11 +146,17 @@ function countRevisions(world: World): Revisions {
     if (collection === 'erpOrders') return orderId(entity as ErpOrder)
     return collection === 'erpAccounts' ? (entity as ErpAccount).cardCode : undefined
   }
+  const moved = new Map<string, string>()
   const stop = world.onChange((change) => {
+    if (change.collection === 'erpStock') moved.set((change.entity as ErpStock).item, nowText())
     const id = idOf(change)
     if (id !== undefined) changes.set(id, (changes.get(id) ?? 0) + 1)
   })
-  return { of: (id) => 1 + (changes.get(id) ?? 0), stop }
+  const updateOf = ({ code, updatedAt }: ErpItem) => {
+    const at = moved.get(code) ?? ''
+    return at > updatedAt ? at : updatedAt
+  }
+  return { of: (id) => 1 + (changes.get(id) ?? 0), updateOf, stop }
 }
 
 /* ---- what is shown ---- */
@@ -231,7 +239,7 @@ const stockOf = (world: World, item: ErpItem) => world.all('erpStock').filter((o
 const sum = (values: readonly string[]): string =>
   values.reduce((all, one) => all.plus(one), new Big(0)).toFixed()
 
-function showProduct(world: World, item: ErpItem): Shown {
+function showProduct({ world, revisions }: Erp, item: ErpItem): Shown {
   return {
     externalId: item.code,
     sku: item.code,
@@ -277,14 +285,14 @@ function showProduct(world: World, item: ErpItem): Shown {
       : {}),
     metadata: {
       createdAt: item.createdAt,
-      updatedAt: item.updatedAt,
+      updatedAt: revisions.updateOf(item),
       status: item.active ? 'active' : 'discontinued',
       ...(item.tags ? { tags: item.tags } : {}),
     },
   }
 }
 
-function showInventory(world: World, item: ErpItem): Shown {
+function showInventory({ world, revisions }: Erp, item: ErpItem): Shown {
   const places = stockOf(world, item)
   return {
     quantity: number(sum(places.map((one) => one.inStock))),
@@ -294,7 +302,7 @@ function showInventory(world: World, item: ErpItem): Shown {
       name: world.get('erpWarehouses', one.warehouse)?.name ?? '',
       quantity: number(one.inStock),
     })),
-    updatedAt: item.updatedAt,
+    updatedAt: revisions.updateOf(item),
   }
 }
 
@@ -426,10 +434,10 @@ function route(erp: Erp, request: SimulatedRequest): Answered {
       return { data: recordsOf(erp, request, 'products') }
     case 'GET products/ID':
       refuseParameters(request)
-      return { data: showProduct(erp.world, findProduct(erp, key)) }
+      return { data: showProduct(erp, findProduct(erp, key)) }
     case 'GET products/ID/inventory':
       refuseParameters(request)
-      return { data: showInventory(erp.world, findProduct(erp, key)) }
+      return { data: showInventory(erp, findProduct(erp, key)) }
     case 'GET orders':
       if (!erp.extended) throw noSuchMethod(request, 'POST')
       return { data: recordsOf(erp, request, 'orders') }
@@ -486,7 +494,7 @@ function recordsOf(erp: Erp, request: SimulatedRequest, what: 'customers' | 'pro
   refuseParameters(request, [...TIMED_PAGE.filter((name) => name !== 'after'), ...own, ...more])
   const rows: Row[] = {
     customers: () => world.all('erpAccounts').map((one) => customerRow(erp, one)),
-    products: () => world.all('erpItems').map((one) => productRow(world, one)),
+    products: () => world.all('erpItems').map((one) => productRow(erp, one)),
     orders: () => world.all('erpOrders').map((one) => orderRow(erp, one)),
   }[what]()
   const ids = listParameter(request, 'ids', limit)
@@ -538,14 +546,14 @@ const customerRow = (erp: Erp, one: ErpAccount): Row => ({
   show: () => showCustomer(erp, one),
 })
 
-const productRow = (world: World, one: ErpItem): Row => ({
+const productRow = (erp: Erp, one: ErpItem): Row => ({
   id: one.code,
   createdAt: one.createdAt,
-  updatedAt: one.updatedAt,
+  updatedAt: erp.revisions.updateOf(one),
   status: one.active ? 'active' : 'discontinued',
   texts: [one.code, one.name, one.barcode],
   category: String(one.group),
-  show: () => showProduct(world, one),
+  show: () => showProduct(erp, one),
 })
 
 const orderRow = (erp: Erp, one: ErpOrder): Row => ({

@@ -1,3 +1,4 @@
+import { moveStock } from '../../../src/simulation/trade.ts'
 import { startRestErpSimulator } from '../../../src/systems/rest-erp/simulator.ts'
 import { subject } from '../subject.ts'
 import {
@@ -51,6 +52,10 @@ export default subject({
     customer: touchAccount,
     product: touchItem,
     order: (world, key) => touchOrder(world, entryOf(key)),
+    inventoryLevel: (world, key) => {
+      const [item = '', warehouse = ''] = key.split('/')
+      moveStock(world, item, warehouse, { inStock: '1' })
+    },
   },
   text: {
     type: 'customer',
