@@ -57,6 +57,39 @@ const nodes: Record<string, SubgraphSource> = {
   },
 }
 
+const vehicles: Record<string, SubgraphSource> = {
+  fleet: {
+    sdl: `
+      type Query { vehicles: [Vehicle!] depot: Depot }
+      type Depot { name: String tool: Tool }
+      interface Tool @key(fields: "id") { id: ID! }
+      interface Vehicle @key(fields: "id") { id: ID! }
+      type Car implements Vehicle @key(fields: "id") { id: ID! }
+      type Tram implements Vehicle @key(fields: "id") { id: ID! }
+    `,
+    resolvers: {
+      Query: {
+        vehicles: () => ['Car', 'Tram'].map((type) => ({ __typename: type, id: type })),
+        depot: () => ({ name: 'north', tool: { id: 't1' } }),
+      },
+    },
+  },
+  logs: {
+    sdl: `
+      type Query { ready: Boolean }
+      type Vehicle @interfaceObject @key(fields: "id") { id: ID! plate: String! stops: [String] }
+      type Tool @interfaceObject @key(fields: "id", resolvable: false) { id: ID! use: String }
+    `,
+    resolvers: {
+      Vehicle: {
+        __resolveReference: (it: Thing) => it,
+        plate: ({ id }: Thing) => (id === 'Car' ? 'X 1' : null),
+        stops: () => ['here'],
+      },
+    },
+  },
+}
+
 async function askStock(sources: Record<string, SubgraphSource>, query: string): Promise<Thing> {
   const silent = { debug() {}, info() {}, warn() {}, error() {} }
   const gateway = new ApolloGateway({
@@ -116,6 +149,20 @@ describe('where the stock gateway answers otherwise', () => {
       query: '{ lost { __typename id } }',
       stock: { data: { lost: null }, errors: 0 },
       ours: { data: { lost: null }, errors: 1 },
+    },
+    {
+      why: 'a field further down that no subgraph can answer as it is asked for',
+      sources: vehicles,
+      query: '{ depot { name tool { use } } }',
+      stock: { data: { depot: { name: 'north', tool: null } }, errors: 0 },
+      ours: { data: { depot: { name: 'north', tool: null } }, errors: 1 },
+    },
+    {
+      why: 'types of an interface object are asked for fields of their own',
+      sources: vehicles,
+      query: '{ vehicles { ... on Car { plate } ... on Tram { stops } } }',
+      stock: { data: { vehicles: [{ plate: 'X 1' }, { stops: null }] }, errors: 1 },
+      ours: { data: { vehicles: [{ plate: 'X 1' }, { stops: ['here'] }] }, errors: 0 },
     },
   ])('$why', async ({ sources, query, stock, ours }) => {
     expect(await askStock(sources, query)).toEqual(stock)
