@@ -224,6 +224,52 @@ describe.each(['enterprise', 'flagship'] as const)('the %s edition', (edition) =
     expect(page.items).toHaveLength(3)
   })
 
+  test('an order is cancelled by its shop, which pays it back; once, and not after it has left', async () => {
+    const { world, order, called } = await setUp({ edition })
+    const cancel = order.actions?.cancel
+    if (!cancel) throw new Error('no cancel')
+    const [sent, paid] = world.all('shopOrders').filter(({ shop }) => shop === 'web01')
+    const key = `JY${paid?.orderId}`
+    const locked = () => Number(world.get('shopStock', 'A00002@11001')?.locked)
+    const before = locked()
+    expect(failure(await cancel.send({ key, expectedVersion: '99' }, write, call))).toMatchObject({
+      kind: 'conflict',
+      currentVersion: '1',
+    })
+    expect(value(await cancel.verify({ key }, write, call))).toMatchObject({ effect: 'none', proven: false })
+    expect(value(await cancel.send({ key, expectedVersion: '1' }, write, call))).toMatchObject({
+      key,
+      reached: 'effective',
+      record: { status: 'CANCELLED' },
+    })
+    expect(locked()).toBe(before - 1)
+    const pushed = () => called(/trade_push|pushSelf2/).length
+    expect(pushed()).toBe(1)
+    expect(value(await cancel.verify({ key }, write, call))).toMatchObject({ effect: 'done' })
+    value(await cancel.send({ key }, write, call))
+    expect(pushed()).toBe(1)
+    expect(failure(await cancel.send({ key: `JY${sent?.orderId}` }, write, call))).toMatchObject({
+      kind: 'rejected',
+      code: 'SENT',
+    })
+    expect(failure(await cancel.send({ key: 'JY1' }, write, call)).kind).toBe('not-found')
+  })
+
+  test('a cancelled order that people still have to look at waits for them; others’ shops cancel theirs', async () => {
+    const { world, order, open } = await setUp({ edition, simulator: { holdsRawOrders: true } })
+    const [, paid] = world.all('shopOrders').filter(({ shop }) => shop === 'web01')
+    const key = `JY${paid?.orderId}`
+    expect(failure(await order.actions?.cancel?.send({ key }, write, call))).toMatchObject({
+      kind: 'awaiting-approval',
+      vendorReference: key,
+    })
+    const other = open({ orderDefaults: { shop: 'web02', taxPercent: '13', receiver } }).order
+    expect(failure(await other.actions?.cancel?.send({ key }, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('configured shop'),
+    })
+  })
+
   test('a check finds out a shop that is not there', async () => {
     const { adapter, open, simulator } = await setUp({ edition })
     expect(value(await adapter.checkConfiguration?.(call))).toEqual([])

@@ -19,7 +19,7 @@ import type { Edition, Page, Row, Rows, Span } from './edition.ts'
 import { createEnterprise } from './enterprise.ts'
 import { createFlagship } from './flagship.ts'
 import { createMapping, whenModified } from './mapping.ts'
-import { createAction } from './order-writes.ts'
+import { orderWrites } from './order-writes.ts'
 import { queueChanges } from './queue-changes.ts'
 
 const MINUTE_MS = 60_000
@@ -97,15 +97,18 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
     return rows.filter((row) => (fieldText(row, 'src_tids') ?? '').split(',').includes(platformNumber))
   }
 
+  const rowOfOrder = async (number: Key, call: CallContext): Promise<Row | null> => {
+    if (!isCode(number)) return null
+    const { rows } = await edition.orders({ number }, { page: 0, size: 2 }, call)
+    return rows.find((row) => row.trade_no === number) ?? null
+  }
+
   const ordersByNumber = async <T>(
     keys: readonly Key[],
     call: CallContext,
     read: (row: Row) => Outcome<T | null>,
   ): Promise<Outcome<T | null>[]> => {
-    const found = await each(keys, async (number) => {
-      const { rows } = await edition.orders({ number }, { page: 0, size: 2 }, call)
-      return rows.find((row) => row.trade_no === number) ?? null
-    })
+    const found = await each(keys, (number) => rowOfOrder(number, call))
     return keys.map((key) => {
       const row = found.get(key) ?? ok(null)
       if (!row.ok) return row
@@ -160,7 +163,7 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
         return listed(await lastModifiedFirst(orderWindows(call), place, query), map.order, skip)
       }),
     changes: byTime<'order'>(map.order),
-    create: createAction({ edition, config, map, rowsOf: rowsOfNumber }),
+    ...orderWrites({ edition, config, map, rowsOf: rowsOfNumber, rowOf: rowOfOrder }),
   }
 
   const { deliveries: deliveryQueue, stock: stockQueue } = config.queues

@@ -10,7 +10,7 @@ import { fail, type Outcome, ok } from '../failure.ts'
 import type { Clock } from '../kit/clock.ts'
 import { jsonNumber } from '../kit/json.ts'
 import { fieldText, pick } from '../kit/named-fields.ts'
-import { receiverOf, referenceIn, shopAmounts } from '../kit/shop-order.ts'
+import { type Receiver, receiverOf, referenceIn, type ShopLine, shopAmounts } from '../kit/shop-order.ts'
 import { broken, decimal, given, id, text } from '../kit/text-fields.ts'
 import type { OrderCreate, WriteContext } from '../port.ts'
 import {
@@ -43,6 +43,7 @@ const lineSchema = z.object({
   order_price: decimal,
   price: decimal,
   share_amount: decimal,
+  src_oid: text,
   refund_num: decimal,
   tax_rate: decimal,
   remark: text,
@@ -174,6 +175,23 @@ export interface Mapping {
   warehouse(row: unknown): Outcome<Warehouse>
   /** What `push` sends, or why this configuration cannot say what is asked for. */
   pushed(input: OrderCreate, write: WriteContext): Outcome<string>
+  /** What `push` sends to have an order cancelled: the shop paid it back. @param row As it stands. */
+  closed(row: unknown): Outcome<string>
+}
+
+interface RawOrder {
+  readonly shop: string
+  readonly number: string
+  readonly orderedAt: string
+  readonly buyer: string
+  readonly receiver: Receiver
+  readonly freight: Decimal
+  readonly pay: Decimal
+  readonly isClosed: boolean
+  /** Further fields of the head. */
+  readonly own: Readonly<Record<string, string>>
+  readonly remark: string | undefined
+  readonly lines: readonly (ShopLine & { readonly oid: string })[]
 }
 
 export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping {
@@ -347,85 +365,159 @@ export function createMapping(config: WangdiantongConfig, clock: Clock): Mapping
       const orderedAt = input.orderDate
         ? `${input.orderDate} 00:00:00`
         : clock.wall(new Date()).replace('T', ' ')
-      const items = lines.map((line, index) => ({
-        oid: oidOf(number, index),
-        num: jsonNumber(line.quantity),
-        price: jsonNumber(line.price),
-        status: 30,
-        refund_status: 0,
-        goods_id: line.product,
-        spec_id: line.product,
-        goods_no: line.product,
-        spec_no: line.product,
-        goods_name: line.product,
-        // The vendor works out price × quantity + adjustment − discount; so it comes to the cent.
-        adjust_amount: jsonNumber(
-          new Big(line.amount).plus(line.discount).minus(new Big(line.price).times(line.quantity)).toFixed(),
-        ),
-        discount: jsonNumber(line.discount),
-        share_discount: 0,
-      }))
-      const head = {
-        tid: number,
-        trade_status: 30,
-        pay_status: 2,
-        delivery_term: 1,
-        trade_time: orderedAt,
-        pay_time: orderedAt,
-        buyer_nick: input.customer,
-        receiver_name: receiver.name,
-        receiver_address: receiver.address,
-        receiver_mobile: receiver.phone,
-        logistics_type: -1,
-        post_amount: 0,
-        cod_amount: 0,
-        paid: jsonNumber(pay),
-        to_deliver_time: `${input.dueDate} 00:00:00`,
-        ...(reference === null || input.customerReference === undefined
-          ? {}
-          : { [reference]: input.customerReference }),
-      }
-      if (config.edition === 'enterprise') {
-        const { province, city, district } = receiver
-        const trade = {
-          ...head,
-          receiver_province: province,
-          receiver_city: city,
-          ...(district === '' ? {} : { receiver_district: district }),
-          ...(input.comments === undefined ? {} : { seller_memo: input.comments }),
-          order_list: items,
-        }
-        return ok(JSON.stringify([trade]))
-      }
-      const count = lines.reduce((sum, line) => sum.plus(line.quantity), new Big(0)).toFixed()
-      const discount = lines.reduce((sum, line) => sum.plus(line.discount), new Big(0)).toFixed(2)
-      const raw = {
-        ...head,
-        process_status: 10,
-        refund_status: 0,
-        order_count: lines.length,
-        goods_count: jsonNumber(count),
-        pay_method: 1,
-        end_time: null,
-        receiver_area: [receiver.province, receiver.city, receiver.district].filter((one) => one).join(' '),
-        other_amount: 0,
-        discount: jsonNumber(discount),
-        receivable: jsonNumber(pay),
-        is_auto_wms: false,
-        warehouse_no: '',
-        ...(input.comments === undefined ? {} : { remark: input.comments }),
-      }
-      const details = items.map((item, index) => ({
-        ...item,
-        tid: number,
-        order_type: 0,
-        total_amount: jsonNumber(lines[index]?.amount ?? '0'),
-        refund_amount: 0,
-        remark: '',
-        json: '',
-      }))
-      return ok(JSON.stringify([defaults.shop, [raw], details]))
+      return ok(
+        rawOrder({
+          shop: defaults.shop,
+          number,
+          orderedAt,
+          buyer: input.customer,
+          receiver,
+          freight: '0',
+          pay,
+          isClosed: false,
+          own: {
+            to_deliver_time: `${input.dueDate} 00:00:00`,
+            ...(reference === null || input.customerReference === undefined
+              ? {}
+              : { [reference]: input.customerReference }),
+          },
+          remark: input.comments,
+          lines: lines.map((line, index) => ({ ...line, oid: oidOf(number, index) })),
+        }),
+      )
     },
+
+    closed(row) {
+      const refuse = (message: string) => fail({ kind: 'unsupported', message } as const)
+      const parsed = tradeSchema.safeParse(row)
+      if (!parsed.success) return broken('order', row, 'trade_no', parsed.error)
+      const it = parsed.data
+      const [number, ...others] = platformNumbers(it)
+      if (it.shop_no === null || it.shop_no !== config.orderDefaults?.shop) {
+        return refuse(
+          'Only orders of the configured shop can be cancelled: of others, their platform says so.',
+        )
+      }
+      if (number === undefined || others.length > 0) {
+        return refuse('Orders that were put together from several of the shop cannot be cancelled.')
+      }
+      const [province = '', city = '', ...district] = (it.receiver_area ?? '')
+        .split(' ')
+        .filter((part) => part)
+      const orderedAt = it.trade_time ?? clock.wall(new Date()).replace('T', ' ')
+      return ok(
+        rawOrder({
+          shop: it.shop_no,
+          number,
+          orderedAt,
+          buyer: it.buyer_nick ?? '',
+          receiver: {
+            name: it.receiver_name ?? '',
+            phone: it.receiver_mobile ?? it.receiver_telno ?? '',
+            province,
+            city,
+            district: district.join(' '),
+            address: it.receiver_address ?? '',
+          },
+          freight: it.post_amount ?? '0',
+          pay: it.paid ?? it.receivable ?? '0',
+          isClosed: true,
+          own: {},
+          remark: it.cs_remark ?? undefined,
+          lines: (it.goods_list ?? []).map((line, index) => ({
+            oid: line.src_oid ?? oidOf(number, index),
+            product: line.spec_no ?? '',
+            quantity: line.num,
+            price: line.price ?? line.order_price ?? '0',
+            discount: '0',
+            amount: line.share_amount ?? '0',
+          })),
+        }),
+      )
+    },
+  }
+
+  /** A raw order as either edition takes it; one that is closed was paid back whole before it was sent. */
+  function rawOrder(raw: RawOrder): string {
+    const { number, lines, receiver, isClosed } = raw
+    // 30 paid and waiting, 80 paid back (已退款); of a line, 5 is a refund that has ended.
+    const status = isClosed ? 80 : 30
+    const refund = isClosed ? 5 : 0
+    const items = lines.map((line) => ({
+      oid: line.oid,
+      num: jsonNumber(line.quantity),
+      price: jsonNumber(line.price),
+      status,
+      refund_status: refund,
+      goods_id: line.product,
+      spec_id: line.product,
+      goods_no: line.product,
+      spec_no: line.product,
+      goods_name: line.product,
+      // The vendor works out price × quantity + adjustment − discount; so it comes to the cent.
+      adjust_amount: jsonNumber(
+        new Big(line.amount).plus(line.discount).minus(new Big(line.price).times(line.quantity)).toFixed(),
+      ),
+      discount: jsonNumber(line.discount),
+      share_discount: 0,
+    }))
+    const head = {
+      tid: number,
+      trade_status: status,
+      pay_status: 2,
+      delivery_term: 1,
+      trade_time: raw.orderedAt,
+      pay_time: raw.orderedAt,
+      buyer_nick: raw.buyer,
+      receiver_name: receiver.name,
+      receiver_address: receiver.address,
+      receiver_mobile: receiver.phone,
+      logistics_type: -1,
+      post_amount: jsonNumber(raw.freight),
+      cod_amount: 0,
+      paid: jsonNumber(raw.pay),
+      ...raw.own,
+    }
+    const { province, city, district } = receiver
+    if (config.edition === 'enterprise') {
+      const trade = {
+        ...head,
+        receiver_province: province,
+        receiver_city: city,
+        ...(district === '' ? {} : { receiver_district: district }),
+        ...(raw.remark === undefined ? {} : { seller_memo: raw.remark }),
+        order_list: items,
+      }
+      return JSON.stringify([trade])
+    }
+    const count = lines.reduce((sum, line) => sum.plus(line.quantity), new Big(0)).toFixed()
+    const discount = lines.reduce((sum, line) => sum.plus(line.discount), new Big(0)).toFixed(2)
+    const trade = {
+      ...head,
+      process_status: 10,
+      refund_status: refund,
+      order_count: lines.length,
+      goods_count: jsonNumber(count),
+      pay_method: 1,
+      end_time: null,
+      receiver_area: [province, city, district].filter((one) => one).join(' '),
+      other_amount: 0,
+      discount: jsonNumber(discount),
+      receivable: jsonNumber(raw.pay),
+      is_auto_wms: false,
+      warehouse_no: '',
+      ...(raw.remark === undefined ? {} : { remark: raw.remark }),
+    }
+    const details = items.map((item, index) => ({
+      ...item,
+      tid: number,
+      order_type: 0,
+      total_amount: jsonNumber(lines[index]?.amount ?? '0'),
+      refund_amount: isClosed ? jsonNumber(lines[index]?.amount ?? '0') : 0,
+      remark: '',
+      json: '',
+    }))
+    return JSON.stringify([raw.shop, [trade], details])
   }
 }
 

@@ -12,6 +12,7 @@ import {
   startSimulatorServer,
 } from '../../simulation/server.ts'
 import {
+  cancelShopOrder,
   changeShopOrder,
   placeShopOrder,
   SHOP_WAREHOUSES,
@@ -136,6 +137,7 @@ export async function startWangdiantongSimulator(
       tax_rate: '0.1300',
       remark: '',
       src_tid: order.platformNumber,
+      src_oid: `${order.platformNumber}-${order.lines.indexOf(line) + 1}`,
     }))
     return {
       trade_id: order.orderId,
@@ -205,9 +207,15 @@ export async function startWangdiantongSimulator(
 
   /* ---- pushing ---- */
 
-  const take = (draft: ShopOrderDraft): 'new' | 'changed' => {
+  const take = (draft: ShopOrderDraft, isClosed: boolean): 'new' | 'changed' => {
     const { platformNumber: number } = draft
     const known = shopOrderOf(world, shop, number)
+    if (known && isClosed) {
+      // What has left goes on as a refund; what has not is cancelled.
+      if (!['SENT', 'CANCELLED'].includes(known.status) && !options.holdsRawOrders)
+        cancelShopOrder(world, known)
+      return 'changed'
+    }
     if (known) {
       changeShopOrder(world, known, { remark: draft.remark ?? null })
       return 'changed'
@@ -239,7 +247,11 @@ export async function startWangdiantongSimulator(
     for (const name of ['buyer_nick', 'receiver_name', 'receiver_address', 'receiver_mobile', 'trade_time']) {
       if (typeof trade[name] !== 'string' || trade[name] === '') return `${name}不能为空`
     }
-    if (trade.trade_status !== 30 || trade.delivery_term !== 1) return '订单状态错误'
+    const isClosed = trade.trade_status === 80
+    if (![30, 80].includes(trade.trade_status as number) || trade.delivery_term !== 1) return '订单状态错误'
+    if (isClosed && details.some((item) => item.refund_status !== 5 || item.status !== 80)) {
+      return '子订单退款状态与订单状态不符'
+    }
     if (details.length === 0) return '货品明细不能为空'
     let sum = new Big(Number(trade.post_amount))
     const seen = new Set<unknown>()
@@ -250,7 +262,8 @@ export async function startWangdiantongSimulator(
       if (!(Number(item.num) > 0)) return '货品数量必须大于0'
       sum = sum.plus(worth(item))
     }
-    if (!sum.eq(Number(trade.paid))) return `已付金额${trade.paid}与应收${sum}不符`
+    // Of what was paid back, nothing is owed any more.
+    if (!isClosed && !sum.eq(Number(trade.paid))) return `已付金额${trade.paid}与应收${sum}不符`
     if (typeof trade.buyer_message === 'string') pendingMessages.set(trade.tid, trade.buyer_message)
     return {
       shop,
@@ -362,7 +375,7 @@ export async function startWangdiantongSimulator(
           const draft =
             receiver.province === '' ? '省份不能为空' : draftOf(trade, details, receiver, trade.seller_memo)
           if (typeof draft === 'string') errors.push({ tid: trade.tid, error: draft })
-          else counts[take(draft)]++
+          else counts[take(draft, trade.trade_status === 80)]++
         }
         return { new_count: counts.new, chg_count: counts.changed, errors }
       }
@@ -500,7 +513,7 @@ export async function startWangdiantongSimulator(
                 ? '省市区错误'
                 : draftOf(trade, own, receiver, trade.remark)
           if (typeof draft === 'string') errors.push({ no: trade.tid, error: draft })
-          else counts[take(draft)]++
+          else counts[take(draft, trade.trade_status === 80)]++
         }
         return { data: { new_count: counts.new, chg_count: counts.changed, error_list: errors } }
       }

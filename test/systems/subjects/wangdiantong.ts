@@ -88,4 +88,10 @@ export default subject({
       stored: (world, number) => shops.shopOrder(world, idOf(number)).remark,
     },
   },
+  versioned: {
+    type: 'order',
+    key: key(8),
+    write: { action: 'cancel' },
+    done: (world) => world.get('shopOrders', shops.orderId(8))?.status === 'CANCELLED',
+  },
 })
