@@ -5,13 +5,13 @@ import {
   type GraphQLError,
   type GraphQLFormattedError,
   Kind,
-  parse,
   print,
   stripIgnoredCharacters,
 } from 'graphql'
 import type { Path } from './complete.ts'
 import { anyItem, type Explanations, type FormatSubgraphError, subgraphError, unavailable } from './errors.ts'
 import { compileMerge, type Merge, type Shape, shapeOf } from './merge.ts'
+import { documentOf } from './plan.ts'
 import { isObject, type Json } from './property.ts'
 import { answerReader, type Read } from './read.ts'
 import {
@@ -164,7 +164,7 @@ export function compileFetch<TContext>(
 
 /** What a fetch asks: its document and the one operation in it. */
 export function questionOf(node: FetchNode) {
-  const document = node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
+  const document = documentOf(node)
   const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
   if (!definition) throw new Error('A fetch without an operation')
   return { document, definition }

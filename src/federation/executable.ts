@@ -13,7 +13,6 @@ import {
   isObjectType,
   Kind,
   type OperationTypeNode,
-  parse,
   print,
   type SelectionSetNode,
   stripIgnoredCharacters,
@@ -33,6 +32,7 @@ import { complete } from './complete.ts'
 import { askEachType } from './each-type.ts'
 import { anyItem } from './errors.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
+import { documentOf as documentOfFetch } from './plan.ts'
 import { get, isObject, type Json, set } from './property.ts'
 import { type FieldPlan, Selection } from './selection.ts'
 import type { LoadedSupergraph } from './supergraph.ts'
@@ -151,7 +151,7 @@ export function prepareExecutable<TContext>(
 function fetchesOf(node: PlanNode): PlannedFetch[] {
   switch (node.kind) {
     case 'Fetch':
-      return [{ subgraph: node.serviceName, document: operationOf(node) }]
+      return [{ subgraph: node.serviceName, document: documentOfFetch(node) }]
     case 'Flatten':
       return fetchesOf(node.node)
     case 'Sequence':
@@ -163,9 +163,6 @@ function fetchesOf(node: PlanNode): PlannedFetch[] {
       return []
   }
 }
-
-const operationOf = (node: FetchNode): DocumentNode =>
-  node.operationDocumentNode ?? parse(node.operation, { noLocation: true })
 
 /** Selections of the objects that `Collect` makes one. */
 function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Selection> {
@@ -244,7 +241,7 @@ function planSubscription<TContext>(
   const isNothing = ({ value }: ArgumentNode): boolean =>
     value.kind === Kind.NULL || (value.kind === Kind.BOOLEAN && !value.value)
 
-  const document = operationOf(primary)
+  const document = documentOfFetch(primary)
   const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
   // Validation allows one root field; in the subgraph's operation fragments are expanded.
   const field = definition?.selectionSet.selections.find((s) => s.kind === Kind.FIELD)

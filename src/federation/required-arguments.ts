@@ -21,10 +21,10 @@ import {
   print,
   type SelectionNode,
   type SelectionSetNode,
-  stripIgnoredCharacters,
   type TypeNode,
   visit,
 } from 'graphql'
+import { documentOf, mapFetches, withDocument } from './plan.ts'
 
 interface RequiredField {
   readonly name: string
@@ -138,10 +138,11 @@ export function separateRequiredArguments(supergraph: DocumentNode): RequiredArg
   }
   const document = visit(rewritten, { ObjectTypeDefinition: addFields, InterfaceTypeDefinition: addFields })
 
-  const restore = <T extends PlanNode | SubscriptionNode>(node: T): T => {
-    const restored = restoreNode(node, { fields, neededBy })
-    return restored as T
-  }
+  const restoring = { fields, neededBy }
+  const restore = <T extends PlanNode | SubscriptionNode>(node: T): T =>
+    mapFetches(node, (fetch) =>
+      splitConflicts(fetch, restoring).map((part) => restoreOperation(part, restoring)),
+    )
   return { document, fields, restore }
 }
 
@@ -178,36 +179,6 @@ function namedType(type: TypeNode | undefined): string | undefined {
 interface Restoring {
   readonly fields: ReadonlyMap<string, RequiredField>
   readonly neededBy: ReadonlyMap<string, ReadonlySet<string>>
-}
-
-function restoreNode(node: PlanNode | SubscriptionNode, restoring: Restoring): PlanNode | SubscriptionNode {
-  const inner = (child: PlanNode): PlanNode => restoreNode(child, restoring) as PlanNode
-  switch (node.kind) {
-    case 'Sequence':
-    case 'Parallel':
-      return { ...node, nodes: node.nodes.map(inner) }
-    case 'Flatten':
-      return { ...node, node: inner(node.node) }
-    case 'Condition':
-      return {
-        ...node,
-        ...(node.ifClause ? { ifClause: inner(node.ifClause) } : {}),
-        ...(node.elseClause ? { elseClause: inner(node.elseClause) } : {}),
-      }
-    case 'Subscription':
-      return {
-        ...node,
-        primary: restoreOperation(node.primary, restoring),
-        ...(node.rest ? { rest: inner(node.rest) } : {}),
-      }
-    case 'Fetch': {
-      const fetches = splitConflicts(node, restoring).map((fetch) => restoreOperation(fetch, restoring))
-      const [only] = fetches
-      return only && fetches.length === 1 ? only : { kind: 'Parallel', nodes: fetches }
-    }
-    case 'Defer':
-      return node
-  }
 }
 
 function restoreOperation(fetch: FetchNode, { fields }: Restoring): FetchNode {
@@ -342,12 +313,3 @@ function dropUnusedVariables(document: DocumentNode): { document: DocumentNode; 
     }),
   }
 }
-
-const documentOf = (fetch: FetchNode): DocumentNode =>
-  fetch.operationDocumentNode ?? parse(fetch.operation, { noLocation: true })
-
-const withDocument = (fetch: FetchNode, document: DocumentNode): FetchNode => ({
-  ...fetch,
-  operationDocumentNode: document,
-  operation: stripIgnoredCharacters(print(document)),
-})

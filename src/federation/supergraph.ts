@@ -16,6 +16,8 @@ import {
   visit,
 } from 'graphql'
 import { expandCasts, interfaceObjectsOf } from './interface-objects.ts'
+import { askForTypes, narrowFieldsOf } from './narrow-types.ts'
+import { mapFetches } from './plan.ts'
 import { separateRequiredArguments } from './required-arguments.ts'
 
 export interface Subgraph {
@@ -107,6 +109,7 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
   }
   const nothing: ReadonlySet<string> = new Set()
   const interfaceObjects = interfaceObjectsOf(document)
+  const narrow = narrowFieldsOf(document)
   const labels = percentagesOf(document)
   const percentages = [...new Set(labels.values())].filter((p) => p > 0 && p < 100).sort((a, b) => a - b)
 
@@ -126,7 +129,9 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
         operationFromDocument(plannerSchema, planned, { validate: false }),
         { overrideConditions: new Map([...labels].map(([label, percentage]) => [label, percentage > draw])) },
       )
-      return node && required.restore(node)
+      if (!node) return undefined
+      const restored = required.restore(node)
+      return narrow.size > 0 ? mapFetches(restored, (fetch) => [askForTypes(fetch, narrow)]) : restored
     },
     possibleTypes: (typeCondition) => possible.get(typeCondition) ?? nothing,
     isObject: (typeName) => isObjectType(full.getType(typeName)),

@@ -547,6 +547,45 @@ describe('a null that went up', () => {
   })
 })
 
+describe('a field whose type is narrower in one subgraph', () => {
+  const books = ['b1', 'b2'].map((id) => ({ __typename: 'Book', id, pages: 7 }))
+  const sources: Record<string, SubgraphSource> = {
+    library: {
+      sdl: `
+        type Query { featured: [Medium!]! @shareable any: Medium }
+        interface Medium { id: ID! }
+        type Book implements Medium @key(fields: "id") { id: ID! }
+        type Film implements Medium { id: ID! }
+      `,
+      resolvers: { Query: { featured: () => books, any: () => ({ __typename: 'Film', id: 'f1' }) } },
+    },
+    print: {
+      sdl: `
+        type Query { featured: [Book!]! @shareable }
+        type Book @key(fields: "id") { id: ID! pages: Int }
+      `,
+      resolvers: { Query: { featured: () => books } },
+    },
+  }
+
+  it('is of that type, whatever is asked of it', async () => {
+    const { ask, asked } = fleet(sources)
+    for (const asText of [false, true]) {
+      const result = await ask('{ featured { ... on Book { pages } ... on Film { id } } }', {}, { asText })
+      expect(plain(result)).toEqual({ data: { featured: [{ pages: 7 }, { pages: 7 }] } })
+    }
+    expect(asked.map(({ subgraph }) => subgraph)).toEqual(['print', 'print'])
+    expect(
+      plain(await ask('{ featured { id pages: __typename } any { id ... on Film { __typename } } }')),
+    ).toEqual({
+      data: {
+        featured: books.map(({ id }) => ({ id, pages: 'Book' })),
+        any: { id: 'f1', __typename: 'Film' },
+      },
+    })
+  })
+})
+
 describe('mutations', () => {
   it('run one after the other, across subgraphs, and lead back into queries', async () => {
     const order: string[] = []
