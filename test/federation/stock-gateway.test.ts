@@ -90,6 +90,72 @@ const vehicles: Record<string, SubgraphSource> = {
   },
 }
 
+const shelves: Record<string, SubgraphSource> = {
+  stock: {
+    sdl: `
+      type Query { item: Item }
+      type Item @key(fields: "place", resolvable: false) @key(fields: "sku") {
+        sku: ID! place: Int weight: Int @external label: String @requires(fields: "weight")
+      }
+    `,
+    resolvers: {
+      Query: { item: () => ({ sku: 's1', place: 4 }) },
+      Item: {
+        __resolveReference: ({ sku, weight }: Thing) => (sku ? { sku, weight } : null),
+        label: ({ sku, weight }: Thing) => `${sku} of ${weight} g`,
+      },
+    },
+  },
+  goods: {
+    sdl: 'type Item @key(fields: "sku") { sku: ID! weight: Int }',
+    resolvers: { Item: { weight: () => 7 } },
+  },
+}
+const rides: Record<string, SubgraphSource> = {
+  garage: {
+    sdl: `
+      interface Ride @key(fields: "id") { id: ID! }
+      interface Electric { range: Int }
+      type Tram implements Ride & Electric @key(fields: "id") { id: ID! range: Int }
+    `,
+    resolvers: {
+      Ride: { __resolveReference: ({ id }: Thing) => ({ __typename: 'Tram', id }) },
+      Tram: { range: () => 900 },
+    },
+  },
+  trips: {
+    sdl: 'type Query { ride: Ride } type Ride @interfaceObject @key(fields: "id") { id: ID! }',
+    resolvers: { Query: { ride: () => ({ id: 'r1' }) } },
+  },
+}
+const parts: Record<string, SubgraphSource> = {
+  a: {
+    sdl: 'type Query { part: Part ready: Boolean } interface Part @key(fields: "id") { id: ID! }',
+    resolvers: { Query: { ready: () => true } },
+  },
+  b: {
+    sdl: `
+      type Query { named: Part }
+      type Part @interfaceObject @key(fields: "id", resolvable: false) { id: ID! name: String }
+    `,
+    resolvers: {},
+  },
+}
+const library: Record<string, SubgraphSource> = {
+  library: {
+    sdl: `
+      type Query { featured: Medium @shareable any: Medium }
+      interface Medium { id: ID! }
+      type Book implements Medium @key(fields: "id") { id: ID! }
+    `,
+    resolvers: { Query: { featured: () => ({ __typename: 'Book', id: 1 }) } },
+  },
+  print: {
+    sdl: 'type Query { featured: Book @shareable } type Book @key(fields: "id") { id: ID! pages: Int }',
+    resolvers: { Query: { featured: () => ({ id: 1, pages: 7 }) } },
+  },
+}
+
 async function askStock(sources: Record<string, SubgraphSource>, query: string): Promise<Thing> {
   const silent = { debug() {}, info() {}, warn() {}, error() {} }
   const gateway = new ApolloGateway({
@@ -163,6 +229,34 @@ describe('where the stock gateway answers otherwise', () => {
       query: '{ vehicles { ... on Car { plate } ... on Tram { stops } } }',
       stock: { data: { vehicles: [{ plate: 'X 1' }, { stops: null }] }, errors: 1 },
       ours: { data: { vehicles: [{ plate: 'X 1' }, { stops: ['here'] }] }, errors: 0 },
+    },
+    {
+      why: 'a field requires something, and the first key of its type is not resolvable',
+      sources: shelves,
+      query: '{ item { label } }',
+      stock: { data: { item: { label: null } }, errors: 0 },
+      ours: { data: { item: { label: 's1 of 7 g' } }, errors: 0 },
+    },
+    {
+      why: 'a fragment on another interface stands at an interface object',
+      sources: rides,
+      query: '{ ride { ... on Electric { range } } }',
+      stock: { errors: 1 },
+      ours: { data: { ride: { range: 900 } }, errors: 0 },
+    },
+    {
+      why: 'no subgraph can answer a root field as it is asked for',
+      sources: parts,
+      query: '{ ready part { name } }',
+      stock: { data: { ready: true, part: null }, errors: 0 },
+      ours: { errors: 1 },
+    },
+    {
+      why: "a field's type is narrower in the subgraph that is asked",
+      sources: library,
+      query: '{ featured { ... on Book { pages } } }',
+      stock: { data: { featured: {} }, errors: 0 },
+      ours: { data: { featured: { pages: 7 } }, errors: 0 },
     },
   ])('$why', async ({ sources, query, stock, ours }) => {
     expect(await askStock(sources, query)).toEqual(stock)
