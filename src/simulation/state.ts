@@ -16,6 +16,8 @@ export interface CrmCustomer {
   email: string
   address: { street: string; city: string; province: string; postalCode: string; country: string }
   contacts: { name: string; title: string; phone: string; email: string; primary: boolean }[]
+  /** The company's own fields. */
+  attributes?: Readonly<Record<string, string>>
   externalRef?: string
   createdAt: string
   updatedAt: string
@@ -41,6 +43,8 @@ export interface CrmOpportunity {
   }[]
   /** The order that it became. */
   orderNumber?: string | null
+  /** The company's own fields. */
+  attributes?: Readonly<Record<string, string>>
   createdAt: string
   updatedAt: string
 }
@@ -328,6 +332,8 @@ export interface FinanceInvoice {
     unitPrice?: string
     taxPercent?: string
   }[]
+  /** The documents for the tax office. Absent: none was issued. */
+  taxInvoices?: readonly { kind: string; code: string; number: string; day: string; file: string }[]
   createdAt: string
   updatedAt: string
 }

@@ -1040,3 +1040,46 @@ describe('a CRM with other paths and names', () => {
     expect(parsed.error?.issues.map(({ path }) => path.join('.'))).toEqual(['baseUrl', 'fields.customer'])
   })
 })
+
+describe('what a company has added to its CRM', () => {
+  const customFields = { customer: { source: 'attributes.source' }, opportunity: { line: 'attributes.line' } }
+
+  test('is read and written under its own names; a name that nobody has configured is refused', async () => {
+    const { customer, opportunity, world } = await start({ settings: { customFields } })
+    const { update } = customer
+    if (!update || !opportunity.create || !opportunity.update) throw new Error('the CRM cannot be written')
+    expect(update.takes).toEqual(['addresses', 'customFields'])
+    const address = { street: '新路 1 号', city: '上海', country: 'CN' }
+    const change = {
+      key: '70007',
+      changes: { customFields: { source: '展会' }, addresses: [{ type: 'OFFICE' as const, ...address }] },
+    }
+    expect(given(await update.verify(change, write, context))).toMatchObject({
+      effect: 'none',
+      evidence: expect.stringContaining('addresses, customFields.source'),
+    })
+    given(await update.send(change, write, context))
+    expect(given(await update.verify(change, write, context)).effect).toBe('done')
+    // A part that is left out is no longer there.
+    expect(world.get('crmCustomers', '70007')).toMatchObject({
+      attributes: { source: '展会' },
+      address: { ...address, province: '', postalCode: '' },
+    })
+    const input = { name: '商机', customer: '70007', customFields: { line: '轴承' } }
+    const { key } = given(await opportunity.create.send(input, write, context))
+    expect(given((await opportunity.readMany([key], context))[0])?.customFields).toEqual({ line: '轴承' })
+    const later = { key, changes: { customFields: { line: '导轨' } } }
+    given(await opportunity.update.send(later, write, context))
+    expect(given(await opportunity.update.verify(later, write, context)).effect).toBe('done')
+    for (const refused of [
+      await opportunity.create.send({ ...input, customFields: { colour: 'red' } }, write, context),
+      await update.send({ key: '70007', changes: { customFields: { colour: 'red' } } }, write, context),
+      await update.send(
+        { key: '70007', changes: { addresses: [{ type: 'BILLING', street: 'x' }] } },
+        write,
+        context,
+      ),
+    ])
+      expect(refused).toMatchObject({ ok: false, failure: { kind: 'unsupported' } })
+  })
+})

@@ -609,6 +609,7 @@ describe('goods leave', () => {
         reservation: 'RS-000001',
         trackingNumbers: [],
         externalReference: write.externalReference,
+        shipTo: input.shipTo,
         date: '2026-07-02',
         status: 'OPEN',
         vendorStatus: 'CREATED',
@@ -1332,6 +1333,7 @@ describe('a WMS with other paths, names and codes', () => {
     expect(given(read)).toEqual({
       key: '7001',
       number: '7001',
+      shipTo: null,
       version: null,
       direction: 'OUTBOUND',
       orders: [],

@@ -19,7 +19,7 @@ import { createMapping, missingChanges, missingOpportunityChanges, timeReader } 
 export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeoutMs }) => {
   const { fields, paths, utcOffset } = config
   const client = createRestClient({ ...config, called: 'CRM', timeoutMs, log })
-  const mapping = createMapping(fields, utcOffset)
+  const mapping = createMapping(config)
   const toDateTime = timeReader(utcOffset)
   const reading = createReading(
     client,
@@ -82,9 +82,10 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
           source: customers,
           externalRefField: fields.customer.externalRef,
           duplicateDetail: 'customerId',
-          refuse: ({ code }) =>
-            code === undefined
-              ? undefined
+          takes: ['addresses', 'customFields'],
+          refuse: (input) =>
+            input.code === undefined
+              ? mapping.refuseCustomer(input)
               : {
                   kind: 'unsupported',
                   message: 'This CRM numbers its customers itself: leave the code out.',
@@ -93,6 +94,8 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         }),
         update: writing.update<CustomerChanges, 'customer'>({
           source: customers,
+          takes: ['addresses', 'customFields'],
+          refuse: mapping.refuseCustomer,
           body: mapping.customerBody,
           missing: missingChanges,
         }),
@@ -122,10 +125,14 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
           source: opportunities,
           externalRefField: fields.opportunity.externalRef,
           duplicateDetail: 'opportunityId',
+          takes: ['customFields'],
+          refuse: mapping.refuseOpportunity,
           body: mapping.opportunityBody,
         }),
         update: unversioned.update<OpportunityChanges, 'opportunity'>({
           source: opportunities,
+          takes: ['customFields'],
+          refuse: mapping.refuseOpportunity,
           body: mapping.opportunityChanges,
           missing: missingOpportunityChanges,
         }),

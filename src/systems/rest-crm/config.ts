@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { authBy, name, path, restSettings, secret } from '../kit/rest/settings.ts'
+import { authBy, customFields, name, path, restSettings, secret } from '../kit/rest/settings.ts'
 
-const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey])
+const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.login])
 
 const customerFields = z.strictObject({
   id: name('customerId', 'Key of the customer'),
@@ -126,6 +126,13 @@ export const restCrmConfig = z.strictObject({
     })
     .prefault({})
     .describe('How the CRM names its fields'),
+  customFields: z
+    .strictObject({
+      customer: customFields('a customer, also when one is created or changed'),
+      opportunity: customFields('an opportunity, also when one is created or changed'),
+    })
+    .prefault({})
+    .describe("The company's own fields"),
 })
 
 export type RestCrmConfig = z.infer<typeof restCrmConfig>

@@ -1,12 +1,15 @@
 /** The CRM's customers and opportunities ⇄ our records. Pure; vendor field names come from the configuration. */
 import { z } from 'zod'
-import type { Outcome } from '../failure.ts'
+import type { Outcome, SourceFailure } from '../failure.ts'
 import {
+  addressesText,
   contactsText,
+  customOf,
   decimal,
   fieldOf,
   fieldText,
   given,
+  missingCustom,
   optionalDay,
   optionalDecimal,
   optionalText,
@@ -14,8 +17,10 @@ import {
   readable,
   renamed,
   sameMoney,
+  setCustom,
   toDateTime,
 } from '../kit/rest/fields.ts'
+import { unknownCustomField } from '../kit/rest/writing.ts'
 import type {
   ActionInput,
   CustomerChanges,
@@ -32,7 +37,7 @@ import type {
   OpportunityLine,
   OpportunityStage,
 } from '../records.ts'
-import type { RestCrmFields } from './config.ts'
+import type { RestCrmConfig, RestCrmFields } from './config.ts'
 
 /** Puts an offset behind a wall-clock text. */
 const behind = (utcOffset: string) => (wall: string) =>
@@ -105,6 +110,8 @@ export interface Mapping {
   customer(raw: unknown): Outcome<Customer>
   /** @returns `invalid-response` when this one record cannot be read. */
   opportunity(raw: unknown): Outcome<Opportunity>
+  refuseCustomer(changes: CustomerChanges): SourceFailure | undefined
+  refuseOpportunity(changes: OpportunityChanges): SourceFailure | undefined
   customerBody(changes: CustomerChanges): Record<string, unknown>
   newCustomer(input: CustomerCreate, externalReference: string): Record<string, unknown>
   opportunityBody(input: OpportunityCreate, externalReference: string): Record<string, unknown>
@@ -113,8 +120,7 @@ export interface Mapping {
   noteBody(input: ActionInput, externalReference: string): Record<string, unknown>
 }
 
-/** @param utcOffset Offset of times that the CRM gives without one: `Z` or `+08:00`. */
-export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping {
+export function createMapping({ fields, utcOffset, customFields }: RestCrmConfig): Mapping {
   const customers = customerSchema(utcOffset)
   const opportunities = opportunitySchema(utcOffset)
 
@@ -137,17 +143,29 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
       .parse(raw)
       ?.map((one) => lineSchema.parse(renamed(one, fields.line))) ?? []
 
-  const customerBody: Mapping['customerBody'] = ({ contacts: people, ...changes }) => {
+  const customerBody: Mapping['customerBody'] = ({ contacts: people, addresses, ...changes }) => {
     const names = fields.customer
-    return {
+    const [place] = addresses ?? []
+    const body = {
       ...given(names.name, changes.name),
       ...given(names.level, changes.level),
       ...given(names.industry, changes.industry),
       ...given(names.phone, changes.phone),
       ...given(names.email, changes.email),
       ...given(names.contacts, people?.map(contactBody(fields.contact))),
+      ...given(names.address, place && addressBody(place)),
     }
+    setCustom(body, customFields.customer, changes.customFields)
+    return body
   }
+  /** All of its parts: one that is left out must not stay as it was before. */
+  const addressBody = (place: Address): Record<string, unknown> =>
+    Object.fromEntries(
+      (['street', 'city', 'province', 'postalCode', 'country'] as const).map((part) => [
+        fields.address[part],
+        place[part] ?? '',
+      ]),
+    )
 
   return {
     customer: (raw) =>
@@ -167,6 +185,7 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
           addresses: address(fieldOf(raw, fields.customer.address)),
           createdAt: plain.createdAt,
           updatedAt: plain.updatedAt,
+          ...customOf(raw, customFields.customer),
         }
       }),
 
@@ -190,8 +209,23 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
           externalReference: plain.externalRef,
           createdAt: plain.createdAt,
           updatedAt: plain.updatedAt,
+          ...customOf(raw, customFields.opportunity),
         }
       }),
+
+    refuseCustomer: ({ addresses = [], customFields: custom }) => {
+      if (
+        addresses.length > 1 ||
+        addresses.some(({ type, default: isDefault }) => type !== 'OFFICE' || isDefault)
+      ) {
+        const message = 'This CRM keeps one address of a customer, of the type OFFICE.'
+        return { kind: 'unsupported', message }
+      }
+      return unknownCustomField('Customers', customFields.customer, custom)
+    },
+
+    refuseOpportunity: ({ customFields: custom }) =>
+      unknownCustomField('Opportunities', customFields.opportunity, custom),
 
     customerBody,
 
@@ -203,7 +237,7 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
 
     opportunityBody(input, externalReference) {
       const names = fields.opportunity
-      return {
+      const body = {
         [names.name]: input.name,
         [names.customer]: input.customer,
         ...given(names.stage, input.stage),
@@ -212,11 +246,13 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
         ...given(names.closeDate, input.closeDate),
         [names.externalRef]: externalReference,
       }
+      setCustom(body, customFields.opportunity, input.customFields)
+      return body
     },
 
     opportunityChanges(changes) {
       const names = fields.opportunity
-      return {
+      const body = {
         ...given(names.name, changes.name),
         ...given(names.stage, changes.stage),
         ...given(names.amount, changes.amount?.amount),
@@ -224,6 +260,8 @@ export function createMapping(fields: RestCrmFields, utcOffset: string): Mapping
         ...given(names.closeDate, changes.closeDate),
         ...given(names.orderNumber, changes.orderNumber),
       }
+      setCustom(body, customFields.opportunity, changes.customFields)
+      return body
     },
 
     noteBody: ({ key, text }, externalReference) => ({
@@ -253,11 +291,18 @@ export function missingChanges(customer: Customer, changes: CustomerChanges): st
     phone: customer.phone,
     email: customer.email,
     contacts: contactsText(customer.contacts),
+    addresses: addressesText(customer.addresses),
   }
-  return (Object.keys(shown) as (keyof typeof shown)[]).filter((field) => {
-    const wanted = field === 'contacts' ? changes.contacts && contactsText(changes.contacts) : changes[field]
+  const asked = {
+    ...changes,
+    contacts: changes.contacts && contactsText(changes.contacts),
+    addresses: changes.addresses && addressesText(changes.addresses),
+  }
+  const missing: string[] = (Object.keys(shown) as (keyof typeof shown)[]).filter((field) => {
+    const wanted = asked[field]
     return wanted !== undefined && (wanted || null) !== (shown[field] || null)
   })
+  return [...missing, ...missingCustom(customer.customFields, changes.customFields)]
 }
 
 /** The same for an opportunity. */
@@ -267,7 +312,8 @@ export function missingOpportunityChanges(opportunity: Opportunity, changes: Opp
     (field) => changes[field] !== undefined && changes[field] !== opportunity[field],
   )
   const { amount } = changes
-  return amount && !sameMoney(amount, opportunity.amount) ? [...missing, 'amount'] : missing
+  if (amount && !sameMoney(amount, opportunity.amount)) missing.push('amount')
+  return [...missing, ...missingCustom(opportunity.customFields, changes.customFields)]
 }
 
 const levelOf = (vendorLevel: string): CustomerLevel => {

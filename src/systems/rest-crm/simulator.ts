@@ -9,6 +9,7 @@ import type { CrmCustomer, CrmNote, CrmOpportunity, World, WorldChange } from '.
 import {
   type Answered,
   actorOf,
+  attributes,
   authenticate,
   BadField,
   CURRENCY,
@@ -97,6 +98,7 @@ function showCustomer(customer: CrmCustomer): Shown {
     email: customer.email,
     address: { ...customer.address },
     contacts: customer.contacts.map((contact) => ({ ...contact })),
+    ...(customer.attributes ? { attributes: customer.attributes } : {}),
     ...(customer.externalRef === undefined ? {} : { externalRef: customer.externalRef }),
     createDate: customer.createdAt,
     updateDate: customer.updatedAt,
@@ -117,6 +119,7 @@ function showOpportunity(opportunity: CrmOpportunity): Shown {
     owner: opportunity.owner,
     lines: (opportunity.lines ?? []).map((line) => ({ ...line })),
     orderNumber: opportunity.orderNumber ?? null,
+    ...(opportunity.attributes ? { attributes: opportunity.attributes } : {}),
     externalRef: opportunity.externalRef,
     createDate: opportunity.createdAt,
     updateDate: opportunity.updatedAt,
@@ -257,6 +260,7 @@ const CUSTOMER_FIELDS = {
   phone: text(50),
   email: EMAIL,
   address: ADDRESS,
+  attributes,
   contacts: (value: unknown, field: string) => {
     CONTACTS(value, field)
     if ((value as { primary?: boolean }[]).filter(({ primary }) => primary).length > 1)
@@ -321,8 +325,9 @@ function createCustomer(world: World, request: SimulatedRequest): Answered {
 
 /** The body has passed `CUSTOMER`. */
 function changedCustomer(customer: CrmCustomer, body: Record<string, unknown>): CrmCustomer {
-  const { customerName, contacts, address, ...rest } = body as {
+  const { customerName, contacts, address, attributes, ...rest } = body as {
     customerName?: string
+    attributes?: Record<string, string>
     contacts?: Partial<CrmCustomer['contacts'][number]>[]
     address?: Partial<CrmCustomer['address']>
   }
@@ -331,6 +336,7 @@ function changedCustomer(customer: CrmCustomer, body: Record<string, unknown>): 
     ...rest,
     ...(customerName === undefined ? {} : { name: customerName }),
     ...(address === undefined ? {} : { address: { ...customer.address, ...address } }),
+    ...(attributes === undefined ? {} : { attributes: { ...customer.attributes, ...attributes } }),
     ...(contacts === undefined
       ? {}
       : {
@@ -384,6 +390,7 @@ const OPPORTUNITY = objectOf(
       200,
       0,
     ),
+    attributes,
     externalRef: REFERENCE,
   },
   ['name', 'customerId'],
@@ -396,6 +403,7 @@ const OPPORTUNITY_CHANGES = objectOf({
   currency: CURRENCY,
   closeDate: day,
   orderNumber: notBlank(50),
+  attributes,
 })
 
 function updateOpportunity(world: World, id: string, request: SimulatedRequest): Answered {
@@ -410,7 +418,8 @@ function updateOpportunity(world: World, id: string, request: SimulatedRequest):
   if (request.headers['if-match'] !== undefined)
     throw new BadField('If-Match', 'Opportunities have no revision.')
   const probability = body.stage === undefined ? opportunity.probability : (PROBABILITY[body.stage] ?? 0)
-  const changed = { ...opportunity, ...body, probability }
+  const attributes = { ...opportunity.attributes, ...body.attributes }
+  const changed = { ...opportunity, ...body, probability, ...(body.attributes ? { attributes } : {}) }
   const isChange = JSON.stringify(showOpportunity(changed)) !== JSON.stringify(showOpportunity(opportunity))
   const after = isChange ? { ...changed, updatedAt: nowText() } : opportunity
   if (isChange) world.put('crmOpportunities', after)
@@ -486,7 +495,8 @@ function createOpportunity(world: World, request: SimulatedRequest): Answered {
   const actor = actorOf(request)
   OPPORTUNITY(body, '')
   const given = body as Readonly<Record<string, string | undefined>>
-  const { lines = [] } = body as {
+  const { lines = [], attributes } = body as {
+    attributes?: Record<string, string>
     lines?: readonly { productCode: string; quantity: string; unitPrice?: string }[]
   }
   const { name = '', customerId = '', stage = 'PROSPECTING', amount, currency, externalRef } = given
@@ -512,6 +522,7 @@ function createOpportunity(world: World, request: SimulatedRequest): Answered {
     owner: given.owner ?? actor ?? 'api',
     externalRef: externalRef ?? null,
     lines: lines.map(({ unitPrice = null, ...line }) => ({ ...line, unitPrice })),
+    ...(attributes ? { attributes } : {}),
     createdAt: now,
     updatedAt: now,
   }

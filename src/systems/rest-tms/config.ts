@@ -11,7 +11,13 @@ import {
 } from '../kit/rest/settings.ts'
 import { SHIPMENT_STATUSES } from '../records.ts'
 
-const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer, authBy.basic, authBy.apiKey])
+const auth = z.discriminatedUnion('type', [
+  authBy.signature,
+  authBy.bearer,
+  authBy.basic,
+  authBy.apiKey,
+  authBy.login,
+])
 
 const webhook = z.discriminatedUnion('profile', [webhookBy.signature, webhookBy.standard, webhookBy.body])
 

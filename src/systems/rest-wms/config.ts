@@ -11,7 +11,7 @@ import {
   webhookBy,
 } from '../kit/rest/settings.ts'
 
-const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer])
+const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer, authBy.login])
 
 const webhook = z.discriminatedUnion('profile', [webhookBy.signature, webhookBy.standard])
 

@@ -124,7 +124,22 @@ export function createMapping(config: RestWmsConfig): Mapping {
     warehouse: optionalText,
     date: optionalDay,
     trackingNumber: optionalText,
+    recipient: z.unknown().optional(),
   })
+  const recipients = z.object({
+    name: optionalText,
+    phone: optionalText,
+    street: optionalText,
+    city: optionalText,
+    province: optionalText,
+    postalCode: optionalText,
+    country: optionalText,
+  })
+  const shipToOf = (raw: unknown): Delivery['shipTo'] => {
+    if (raw === null || raw === undefined) return null
+    const { name, phone, ...address } = recipients.parse(renamed(raw, fields.recipient))
+    return { name, phone, address }
+  }
   const deliveryLines = z.object({
     id: key,
     product: optionalText,
@@ -231,6 +246,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
           reservation: plain.reservation,
           trackingNumbers: plain.trackingNumber === null ? [] : [plain.trackingNumber],
           externalReference: plain.externalRef,
+          shipTo: shipToOf(plain.recipient),
           date: plain.date,
           status: meaningOf(status, config.deliveryStatuses, DELIVERY_STATUSES),
           vendorStatus: status,
