@@ -16,6 +16,7 @@ import {
   modifiedSince,
   type Place,
 } from '../kit/modified-windows.ts'
+import { listIn } from '../kit/named-fields.ts'
 import { asLists, listed, wholeList } from '../kit/outcomes.ts'
 import type { Adapter, CallContext, ChangePage, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
@@ -442,9 +443,7 @@ function textOf(row: unknown, name: string): string | null {
 }
 
 function rowsOf(data: Data, list: string, path: string): readonly unknown[] {
-  // Where an interface names its list otherwise, it is the only one that there is.
-  const lists = Object.values(data).filter((value) => Array.isArray(value))
-  const rows = data[list] ?? (lists.length === 1 ? lists[0] : undefined)
+  const rows = listIn(data, list)
   if (Array.isArray(rows)) return rows
   if ((rows ?? null) === null && data.data_count === '0') return []
   throw new SourceError({ kind: 'invalid-response', detail: `POST ${path}: "${list}" is no list` })

@@ -1,9 +1,10 @@
 /** Orders as the vendor wants them sent: the usual form with its entries, and the flat one of the profile `galaxy`. */
 import Big from 'big.js'
 import type { SourceFailure } from '../failure.ts'
+import { addressLine } from '../kit/address.ts'
 import { isDecimal } from '../kit/json.ts'
 import type { OrderChanges, OrderCreate, WriteContext } from '../port.ts'
-import type { Order, PostalAddress } from '../records.ts'
+import type { Order } from '../records.ts'
 import { number } from './client.ts'
 import type { KingdeeK3Config } from './config.ts'
 import { type Document, versionOf } from './mapping.ts'
@@ -22,13 +23,6 @@ function customModel(
       return [field, part === undefined ? (value ?? '') : { [part]: value ?? '' }]
     }),
   )
-}
-
-/** The vendor has one line for an address: from the widest part to the narrowest, as one writes it there. */
-export function addressLine(address: PostalAddress): string {
-  const { country, province, city, street, postalCode } = address
-  const parts = [country === 'CN' ? null : country, province, city, street, postalCode]
-  return [...new Set(parts.filter((part) => part))].join(' ')
 }
 
 const receiverModel = ({ shipTo }: Pick<OrderCreate, 'shipTo'>): Record<string, string> =>

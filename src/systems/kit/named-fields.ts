@@ -14,6 +14,12 @@ export function fieldText(row: unknown, name: string | null): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
+/** The list of that name; where an interface names its list otherwise, the only one that there is. */
+export function listIn(data: Readonly<Record<string, unknown>>, name: string): unknown {
+  const lists = Object.values(data).filter((value) => Array.isArray(value))
+  return data[name] ?? (lists.length === 1 ? lists[0] : undefined)
+}
+
 /** Picks the fields of a schema out of a row, each under the name that the configuration gives. */
 export function pick<S extends z.ZodObject>(
   schema: S,

@@ -1,6 +1,7 @@
 /** The enterprise edition (企业版): methods of `openapi2`. */
 import { SourceError } from '../failure.ts'
 import { jsonNumber } from '../kit/json.ts'
+import { listIn } from '../kit/named-fields.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import { type Answer, createEnterpriseClient } from './client.ts'
 import type { WangdiantongConfig } from './config.ts'
@@ -105,9 +106,7 @@ export function createEnterprise(config: WangdiantongConfig, context: AdapterCon
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 function rowsOf(answer: Answer, list: string, method: string): readonly Row[] {
-  // Where a method names its list otherwise, it is the only one that there is.
-  const lists = Object.values(answer).filter((value) => Array.isArray(value))
-  const rows = answer[list] ?? (lists.length === 1 ? lists[0] : [])
+  const rows = listIn(answer, list) ?? []
   if (Array.isArray(rows)) return rows
   throw new SourceError({ kind: 'invalid-response', detail: `POST /${method}.php: "${list}" is no list` })
 }

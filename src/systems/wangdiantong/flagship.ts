@@ -3,6 +3,7 @@
 import { SourceError } from '../failure.ts'
 import type { Clock } from '../kit/clock.ts'
 import { jsonNumber } from '../kit/json.ts'
+import { listIn } from '../kit/named-fields.ts'
 import type { AdapterContext } from '../port.ts'
 import { createFlagshipClient } from './client.ts'
 import type { WangdiantongConfig } from './config.ts'
@@ -103,11 +104,10 @@ export function createFlagship(config: WangdiantongConfig, context: AdapterConte
 function pageOf(data: unknown, list: string, method: string): Rows {
   if (data === undefined || data === null) return { rows: [], total: 0 }
   if (Array.isArray(data)) return { rows: data, total: data.length }
-  const { total_count: total, [list]: named, ...others } = data as Record<string, unknown>
-  // Where a method names its list otherwise, it is the only one that there is.
-  const lists = Object.values(others).filter((value) => Array.isArray(value))
-  const rows = named ?? (lists.length === 1 ? lists[0] : [])
+  const page = data as Readonly<Record<string, unknown>>
+  const rows = listIn(page, list) ?? []
   if (!Array.isArray(rows)) throw noList(method)
+  const { total_count: total } = page
   return { rows, total: typeof total === 'string' && /^\d+$/.test(total) ? Number(total) : rows.length }
 }
 

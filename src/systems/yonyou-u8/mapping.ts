@@ -6,6 +6,7 @@
 import Big from 'big.js'
 import { z } from 'zod'
 import { fail, type Outcome, ok, SourceError, type SourceFailure } from '../failure.ts'
+import { addressLine } from '../kit/address.ts'
 import { createClock } from '../kit/clock.ts'
 import { isDecimal } from '../kit/json.ts'
 import { field, fieldText, pick } from '../kit/named-fields.ts'
@@ -555,10 +556,8 @@ function receiverFields(
     )
   }
   if (contact === null) return cannot('Orders of this system have no field for who receives the goods.')
-  const { country, province, city, street, postalCode } = to.address
-  const parts = [country === 'CN' ? null : country, province, city, street, postalCode].filter((part) => part)
   return ok({
-    [address]: [...new Set(parts)].join(' '),
+    [address]: addressLine(to.address),
     [contact]: to.name,
     ...(to.phone === undefined || contactPhone === null ? {} : { [contactPhone]: to.phone }),
   })
