@@ -81,6 +81,23 @@ const profiles = [
     },
   },
   {
+    name: 'a signature put behind what it signs (seed 002)',
+    notify: { profile: 'signed-body', secret: SECRET },
+    post(gateway: TestGateway, event: { entry: number }, { secret = SECRET, ageMs = 0 } = {}) {
+      const bare = JSON.stringify({
+        id: randomUUID(),
+        event: 'order.updated',
+        timestamp: new Date(Date.now() - ageMs).toISOString(),
+        source: 'sap_b1',
+        data: { externalId: String(event.entry), changes: {} },
+      })
+      const signature = `sha256=${createHmac('sha256', secret).update(bare).digest('hex')}`
+      return gateway.post(bare.replace(/\}$/, `,"signature":"${signature}"}`), {
+        path: '/webhooks/erp',
+      })
+    },
+  },
+  {
     name: 'Standard Webhooks, with a CloudEvent',
     notify: { profile: 'standard', secret: SECRET },
     post(gateway: TestGateway, event: { entry: number }, { secret = SECRET, ageMs = 0 } = {}) {

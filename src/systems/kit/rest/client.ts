@@ -2,7 +2,6 @@
  * The wire of systems with a JSON REST interface: who we are, the envelope around every answer, pages, and what each
  * ending means.
  */
-import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Log } from '../../../observe/log.ts'
 import { type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
@@ -15,6 +14,7 @@ import {
   retryAfterMs,
 } from '../http.ts'
 import { jsonNumber, parseJson } from '../json.ts'
+import { signatureOf } from '../signature.ts'
 import { createTokens } from '../tokens.ts'
 import { fieldText } from './fields.ts'
 import type { RestAuth } from './settings.ts'
@@ -228,20 +228,6 @@ function clockOf(answer: HttpAnswer, style: EnvelopeStyle | undefined): number |
 }
 
 /* ---- who we are ---- */
-
-/**
- * SHA-256 over timestamp, key, body and secret, one behind the other, in lower-case hexadecimal (seed 001 §2.3). Path
- * and query are not covered: only TLS protects them.
- * @param timestamp Milliseconds since 1970, as in the header `X-Timestamp`.
- */
-export function signatureOf(
-  timestamp: string,
-  apiKey: string,
-  body: string | Buffer,
-  secret: string,
-): string {
-  return createHash('sha256').update(`${timestamp}${apiKey}`).update(body).update(secret).digest('hex')
-}
 
 type Headers = Readonly<Record<string, string>>
 

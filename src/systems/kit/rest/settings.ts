@@ -78,7 +78,7 @@ export const webhookBy = {
     profile: z
       .literal('body')
       .describe(
-        'Signed in the body: its last member `signature` is `sha256=` and the HMAC-SHA256 of the body without it',
+        'Signed in the body: its member `signature` is `sha256=` and the HMAC-SHA256 of the body without it',
       ),
     secret: secret('Shared with the system'),
   }),

@@ -1,11 +1,9 @@
 /** What systems tell us, after a look at the signature. */
-import { createHmac, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { failureText, SourceError } from '../../failure.ts'
 import type { Notification, WebhookReceiver, WebhookRequest } from '../../port.ts'
 import { parseJson } from '../json.ts'
-import { SIGNATURE_WINDOW_MS, type SignatureVerdict, verifyWebhook } from '../signature.ts'
-import { signatureOf } from './client.ts'
+import { type SignatureVerdict, verifySigned, verifySignedBody, verifyWebhook } from '../signature.ts'
 
 export type WebhookSettings =
   | { readonly profile: 'body'; readonly secret: string }
@@ -43,62 +41,8 @@ function verify(settings: WebhookSettings, request: WebhookRequest, now: Date): 
     case 'signature':
       return verifySigned(settings, request, now)
     case 'body':
-      return verifyBody(settings.secret, request, now)
+      return verifySignedBody(settings.secret, request, now)
   }
-}
-
-/**
- * Checks the member `signature` of the body (seed 002 §2.3.2). The seed does not say what it covers: it is taken to
- * cover the body as it is without that member, wherever it stands.
- */
-function verifyBody(secret: string, { body }: WebhookRequest, now: Date): SignatureVerdict {
-  const text = body.toString('utf8')
-  const member = /"signature"\s*:\s*"(sha256=[0-9a-fA-F]{64})"/.exec(text)
-  const given = member?.[1]
-  if (!member || given === undefined) {
-    return { ok: false, reason: 'signature', detail: 'the body must have a signature like "sha256=…"' }
-  }
-  const before = text.slice(0, member.index)
-  const after = text.slice(member.index + member[0].length)
-  // With the comma that joined it to the others.
-  const unsigned = /,\s*$/.test(before)
-    ? before.replace(/,\s*$/, '') + after.trimEnd().replace(/^\s+(?=\}$)/, '')
-    : before + after.replace(/^\s*,\s*/, '')
-  const expected = `sha256=${createHmac('sha256', secret).update(unsigned).digest('hex')}`
-  if (!same(given.toLowerCase(), expected))
-    return { ok: false, reason: 'signature', detail: 'signature does not match' }
-  const at = Date.parse(/"timestamp"\s*:\s*"([^"]*)"/.exec(unsigned)?.[1] ?? '')
-  return Math.abs(now.getTime() - at) <= SIGNATURE_WINDOW_MS
-    ? { ok: true, id: '' }
-    : { ok: false, reason: 'timestamp', detail: 'timestamp is not within five minutes of now' }
-}
-
-/** Checks `Authorization`, `X-Timestamp` and `X-Signature` (seed 001 §2.3). There is no id among the headers. */
-function verifySigned(
-  { apiKey, secret }: { readonly apiKey: string; readonly secret: string },
-  { headers, body }: WebhookRequest,
-  now: Date,
-): SignatureVerdict {
-  const timestamp = headers['x-timestamp'] ?? ''
-  const given = headers['x-signature']
-  if (!given || headers.authorization === undefined) {
-    const detail = 'Authorization, X-Timestamp and X-Signature are needed'
-    return { ok: false, reason: 'signature', detail }
-  }
-  if (!/^\d{1,15}$/.test(timestamp) || Math.abs(now.getTime() - Number(timestamp)) > SIGNATURE_WINDOW_MS) {
-    return { ok: false, reason: 'timestamp', detail: 'X-Timestamp is not within five minutes of now' }
-  }
-  const matches =
-    same(headers.authorization, `ApiKey ${apiKey}`) &&
-    same(given.toLowerCase(), signatureOf(timestamp, apiKey, body, secret))
-  return matches
-    ? { ok: true, id: '' }
-    : { ok: false, reason: 'signature', detail: 'X-Signature does not match' }
-}
-
-const same = (given: string, expected: string): boolean => {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)]
-  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 /* ---- events ---- */
