@@ -4,8 +4,6 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { SimulatedRequest } from '../../simulation/server.ts'
-import { nowText } from '../../simulation/trade.ts'
-import type { CrmCustomer, CrmNote, CrmOpportunity, World, WorldChange } from '../../simulation/world.ts'
 import {
   type Answered,
   actorOf,
@@ -42,7 +40,9 @@ import {
   text,
   timedPage,
   truth,
-} from '../kit/rest/simulator.ts'
+} from '../../simulation/strict-json.ts'
+import { nowText } from '../../simulation/trade.ts'
+import type { CrmCustomer, CrmNote, CrmOpportunity, World, WorldChange } from '../../simulation/world.ts'
 
 export interface RestCrmSimulatorOptions {
   /** Default 0: any free port. */

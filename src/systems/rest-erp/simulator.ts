@@ -7,15 +7,6 @@ import { randomUUID } from 'node:crypto'
 import Big from 'big.js'
 import type { SimulatedRequest } from '../../simulation/server.ts'
 import {
-  cancelOrder,
-  changeOrder,
-  deliver,
-  nowText,
-  placeOrder,
-  TAX_PERCENT,
-} from '../../simulation/trade.ts'
-import type { ErpAccount, ErpItem, ErpOrder, ErpStock, World, WorldChange } from '../../simulation/world.ts'
-import {
   type Answered,
   actorOf,
   attributes,
@@ -35,19 +26,19 @@ import {
   type LetterBox,
   listOf,
   listParameter,
+  namedByIds,
   noSuchMethod,
   noSuchPath,
   notBlank,
   number,
   objectOf,
   oneOf,
-  onlyWith,
   REFERENCE,
   Refusal,
   readBody,
   refuseParameters,
   type Shown,
-  type SimulatorAuth,
+  type StrictOptions,
   type StrictSimulator,
   standardLetter,
   startStrictSimulator,
@@ -56,20 +47,22 @@ import {
   timedPage,
   truth,
   type Wrapping,
-} from '../kit/rest/simulator.ts'
+} from '../../simulation/strict-json.ts'
+import {
+  cancelOrder,
+  changeOrder,
+  deliver,
+  nowText,
+  placeOrder,
+  TAX_PERCENT,
+} from '../../simulation/trade.ts'
+import type { ErpAccount, ErpItem, ErpOrder, ErpStock, World, WorldChange } from '../../simulation/world.ts'
 
-export interface RestErpSimulatorOptions {
-  /** Default 0: any free port. */
-  readonly port?: number
-  readonly auth: SimulatorAuth
+export interface RestErpSimulatorOptions extends StrictOptions {
   /** Default `extended`. */
   readonly contract?: 'extended' | 'standard' | 'plain'
-  /** Told besides those who register. */
-  readonly webhook?: LetterBox
   /** Signs events in their body, too, with this secret. */
   readonly bodySecret?: string
-  /** Most values in a list, most records in a page. Default 100. */
-  readonly limit?: number
 }
 
 /** `{success, data, error, timestamp}`; the seed says nothing of errors. */
@@ -497,13 +490,14 @@ function recordsOf(erp: Erp, request: SimulatedRequest, what: 'customers' | 'pro
     products: () => world.all('erpItems').map((one) => productRow(erp, one)),
     orders: () => world.all('erpOrders').map((one) => orderRow(erp, one)),
   }[what]()
-  const ids = listParameter(request, 'ids', limit)
-  if (ids) {
-    onlyWith(request, 'ids')
-    // In no promised order: whoever asks by id can sort for themselves.
-    const found = rows.filter(({ id }) => ids.includes(id)).reverse()
-    return { items: found.map(({ show }) => show()) }
-  }
+  const named = namedByIds(
+    request,
+    rows,
+    ({ id }) => id,
+    limit,
+    ({ show }) => show(),
+  )
+  if (named) return named
   const customerIds = listParameter(request, 'customerIds', limit)
   const orderNumbers = listParameter(request, 'orderNumbers', limit)
   const { query } = request

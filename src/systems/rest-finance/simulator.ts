@@ -4,14 +4,6 @@
  */
 import Big from 'big.js'
 import type { SimulatedRequest } from '../../simulation/server.ts'
-import { balancesOf, digitsOf, nowText, openOf, pay, round, unappliedOf } from '../../simulation/trade.ts'
-import type {
-  FinanceCustomer,
-  FinanceInvoice,
-  FinancePayment,
-  World,
-  WorldChange,
-} from '../../simulation/world.ts'
 import {
   type Answered,
   actorOf,
@@ -26,36 +18,37 @@ import {
   decodePath,
   ID,
   type Letter,
-  type LetterBox,
   listOf,
   listParameter,
+  namedByIds,
   noSuchMethod,
   noSuchPath,
   objectOf,
-  onlyWith,
   REFERENCE,
   Refusal,
   readBody,
   refuseParameters,
   type Shown,
-  type SimulatorAuth,
+  type StrictOptions,
   type StrictSimulator,
   standardLetter,
   startStrictSimulator,
   TIMED_PAGE,
   text,
   timedPage,
-} from '../kit/rest/simulator.ts'
+} from '../../simulation/strict-json.ts'
+import { balancesOf, digitsOf, nowText, openOf, pay, round, unappliedOf } from '../../simulation/trade.ts'
+import type {
+  FinanceCustomer,
+  FinanceInvoice,
+  FinancePayment,
+  World,
+  WorldChange,
+} from '../../simulation/world.ts'
 
-export interface RestFinanceSimulatorOptions {
-  /** Default 0: any free port. */
-  readonly port?: number
-  readonly auth: SimulatorAuth
-  readonly webhook?: LetterBox
+export interface RestFinanceSimulatorOptions extends StrictOptions {
   /** Signs events in their body, too, with this secret. */
   readonly bodySecret?: string
-  /** Most values in a list, most records in a page. Default 100. */
-  readonly limit?: number
   /** Nothing can be posted on this day or before. */
   readonly closedUpTo?: string
 }
@@ -266,13 +259,14 @@ const paymentsOf = (world: World): Row[] =>
 
 function page(request: SimulatedRequest, limit: number, rows: readonly Row[], own: readonly string[]): Shown {
   refuseParameters(request, ['ids', 'search', ...TIMED_PAGE, ...own])
-  const ids = listParameter(request, 'ids', limit)
-  if (ids) {
-    onlyWith(request, 'ids')
-    // In no promised order: whoever asks by id can sort for themselves.
-    const found = rows.filter(({ id }) => ids.includes(id)).reverse()
-    return { items: found.map((row) => row.show()) }
-  }
+  const named = namedByIds(
+    request,
+    rows,
+    ({ id }) => id,
+    limit,
+    (row) => row.show(),
+  )
+  if (named) return named
   const customerIds = listParameter(request, 'customerIds', limit)
   const orderNos = listParameter(request, 'orderNos', limit)
   const invoiceIds = listParameter(request, 'invoiceIds', limit)

@@ -4,7 +4,6 @@
  */
 import { sendParcel } from '../../simulation/parcels.ts'
 import type { SimulatedRequest } from '../../simulation/server.ts'
-import type { Parcel, ParcelStage, World, WorldChange } from '../../simulation/world.ts'
 import {
   type Answered,
   actorOf,
@@ -15,34 +14,27 @@ import {
   decodePath,
   ID,
   type Letter,
-  type LetterBox,
   listOf,
   listParameter,
+  namedByIds,
   noSuchMethod,
   noSuchPath,
   objectOf,
-  onlyWith,
   Refusal,
   readBody,
   refuseParameters,
   type Shown,
-  type SimulatorAuth,
+  type StrictOptions,
   type StrictSimulator,
   standardLetter,
   startStrictSimulator,
   TIMED_PAGE,
   text,
   timedPage,
-} from '../kit/rest/simulator.ts'
+} from '../../simulation/strict-json.ts'
+import type { Parcel, ParcelStage, World, WorldChange } from '../../simulation/world.ts'
 
-export interface RestTmsSimulatorOptions {
-  /** Default 0: any free port. */
-  readonly port?: number
-  readonly auth: SimulatorAuth
-  readonly webhook?: LetterBox
-  /** Most values in a list, most records in a page. Default 100. */
-  readonly limit?: number
-}
+export type RestTmsSimulatorOptions = StrictOptions
 
 export function startRestTmsSimulator(
   world: World,
@@ -128,13 +120,8 @@ function route(world: World, request: SimulatedRequest, limit: number): Answered
 function list(world: World, request: SimulatedRequest, limit: number): Shown {
   refuseParameters(request, ['ids', 'trackingNos', 'orderNos', 'deliveryNos', 'search', ...TIMED_PAGE])
   const all = world.all('parcels')
-  const ids = listParameter(request, 'ids', limit)
-  if (ids) {
-    onlyWith(request, 'ids')
-    // In no promised order: whoever asks by id can sort for themselves.
-    const found = all.filter((one) => ids.includes(idOf(one))).reverse()
-    return { items: found.map(show) }
-  }
+  const named = namedByIds(request, all, idOf, limit, show)
+  if (named) return named
   const [numbers, orders, deliveries] = ['trackingNos', 'orderNos', 'deliveryNos'].map((name) =>
     listParameter(request, name, limit),
   )

@@ -5,6 +5,44 @@
  */
 import Big from 'big.js'
 import type { SimulatedRequest } from '../../simulation/server.ts'
+import {
+  type Answered,
+  actorOf,
+  attributes,
+  authenticate,
+  BadField,
+  COUNTRY,
+  checkRevision,
+  codedWrapping,
+  comparePlaces,
+  contains,
+  type Digits,
+  day,
+  decimalNumber,
+  decodePath,
+  ID,
+  type Letter,
+  listOf,
+  listParameter,
+  noSuchMethod,
+  noSuchPath,
+  notBlank,
+  number,
+  objectOf,
+  oneOf,
+  onlyWith,
+  REFERENCE,
+  Refusal,
+  readBody,
+  refuseParameters,
+  type Shown,
+  type StrictOptions,
+  type StrictSimulator,
+  startStrictSimulator,
+  text,
+  utcTime,
+  wholeNumber,
+} from '../../simulation/strict-json.ts'
 import { nowText } from '../../simulation/trade.ts'
 import {
   availableOf,
@@ -27,54 +65,7 @@ import type {
   WorldChange,
 } from '../../simulation/world.ts'
 
-import {
-  type Answered,
-  actorOf,
-  attributes,
-  authenticate,
-  BadField,
-  COUNTRY,
-  checkRevision,
-  codedWrapping,
-  comparePlaces,
-  contains,
-  type Digits,
-  day,
-  decimalNumber,
-  decodePath,
-  ID,
-  type Letter,
-  type LetterBox,
-  listOf,
-  listParameter,
-  noSuchMethod,
-  noSuchPath,
-  notBlank,
-  number,
-  objectOf,
-  oneOf,
-  onlyWith,
-  REFERENCE,
-  Refusal,
-  readBody,
-  refuseParameters,
-  type Shown,
-  type SimulatorAuth,
-  type StrictSimulator,
-  startStrictSimulator,
-  text,
-  utcTime,
-  wholeNumber,
-} from '../kit/rest/simulator.ts'
-
-export interface RestWmsSimulatorOptions {
-  /** Default 0: any free port. */
-  readonly port?: number
-  readonly auth: SimulatorAuth
-  /** Without it nobody is told of changes. */
-  readonly webhook?: LetterBox
-  /** Most values in a list, most records in a page. Default 100. */
-  readonly limit?: number
+export interface RestWmsSimulatorOptions extends StrictOptions {
   /** The feed reaches back over so many events. Default 10000. */
   readonly keepEvents?: number
 }

@@ -10,9 +10,9 @@ import {
   type SimulatedResponse,
   type Simulator,
   startSimulatorServer,
-} from '../../../simulation/server.ts'
-import { nowText } from '../../../simulation/trade.ts'
-import type { World, WorldChange } from '../../../simulation/world.ts'
+} from './server.ts'
+import { nowText } from './trade.ts'
+import type { World, WorldChange } from './world.ts'
 
 export type Shown = Readonly<Record<string, unknown>>
 
@@ -67,6 +67,17 @@ export interface Answered {
   readonly data: unknown
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
+}
+
+/** What each of these simulators can be told. */
+export interface StrictOptions {
+  /** Default 0: any free port. */
+  readonly port?: number
+  readonly auth: SimulatorAuth
+  /** Told of every change. */
+  readonly webhook?: LetterBox
+  /** Most values in a list, most records in a page. Default 100. */
+  readonly limit?: number
 }
 
 export interface StrictServer {
@@ -233,6 +244,22 @@ export function listParameter(
 export function onlyWith(request: SimulatedRequest, name: string): void {
   const other = [...request.query.keys()].find((key) => key !== name)
   if (other) throw new Refusal(40000, `"${other}" cannot be combined with "${name}".`, { field: other })
+}
+
+/** Those that the parameter `ids` names, which nothing can be combined with; undefined where it is not given. */
+export function namedByIds<T>(
+  request: SimulatedRequest,
+  all: readonly T[],
+  idOf: (one: T) => string,
+  maximum: number,
+  show: (one: T) => unknown,
+): Shown | undefined {
+  const ids = listParameter(request, 'ids', maximum)
+  if (!ids) return undefined
+  onlyWith(request, 'ids')
+  // In no promised order: whoever asks by id can sort for themselves.
+  const found = all.filter((one) => ids.includes(idOf(one))).reverse()
+  return { items: found.map(show) }
 }
 
 export const contains = (texts: readonly (string | null)[], search: string | null): boolean =>
