@@ -5,12 +5,12 @@
  * @see Multipart subscriptions: https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
  */
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ExecutionResult, getOperationAST, OperationTypeNode } from 'graphql'
 import { createHandler } from 'graphql-sse/lib/use/fastify'
 import type { Caller } from '../caller/caller.ts'
 import type { OperationArgs, OperationRequest, Operations } from './operations.ts'
+import { Outbox, textOf } from './outbox.ts'
 
 export interface StreamOptions {
   readonly path: string
@@ -95,23 +95,38 @@ export async function answerInParts(
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
   })
-  // A client that does not read is waited for: nothing piles up here.
-  const part = async (value: unknown) => {
-    if (!raw.write(`\r\n--graphql\r\ncontent-type: application/json\r\n\r\n${JSON.stringify(value)}`)) {
-      await Promise.race([once(raw, 'drain'), once(raw, 'close')])
-    }
-  }
-  const heartbeat = setInterval(() => void part({}), HEARTBEAT_MS)
+  const outbox = new Outbox(raw, () => !raw.destroyed)
+  const send = (...payload: readonly Buffer[]): boolean => outbox.add(PART, ...payload)
+  const heartbeat = setInterval(() => void send(EMPTY), HEARTBEAT_MS)
   if (Symbol.asyncIterator in stream) {
-    raw.on('close', () => void stream.return?.())
-    for await (const result of stream) await part({ payload: result })
+    raw.on('close', () => {
+      void stream.return?.()
+      // Nobody is left to be waited for.
+      outbox.write()
+    })
+    await new Promise<void>((resolve) => {
+      const more = stream.readBy({
+        take(result) {
+          const hasRoom = send(PAYLOAD, textOf(result), END)
+          if (!hasRoom) outbox.afterwards(() => more())
+          return hasRoom
+        },
+        end: resolve,
+      })
+    })
   } else {
-    await part(failure(stream))
+    send(Buffer.from(JSON.stringify(failure(stream))))
   }
   clearInterval(heartbeat)
+  await new Promise<void>((resolve) => outbox.afterwards(resolve))
   raw.end('\r\n--graphql--\r\n')
   return true
 }
+
+const PART = Buffer.from('\r\n--graphql\r\ncontent-type: application/json\r\n\r\n')
+const PAYLOAD = Buffer.from('{"payload":')
+const END = Buffer.from('}')
+const EMPTY = Buffer.from('{}')
 
 /** Errors before the first event are the transport's, not a payload's. */
 const failure = (result: ExecutionResult) => ({ payload: null, errors: result.errors })
