@@ -391,6 +391,15 @@ function seedHandWrittenOrders(world: WorldState): void {
       applications: [{ invoiceNo: bill.invoiceNo, amount: '1000.00' }],
       at: at(29),
     })
+    const paidInPart = world.get('financeInvoices', bill.invoiceNo) ?? bill
+    const taxInvoice = {
+      kind: '增值税专用发票',
+      code: '3100224130',
+      number: '08123457',
+      day: '2026-05-22',
+      file: 'https://finance.example.com/tax-invoices/3100224130-08123457.ofd',
+    }
+    world.put('financeInvoices', { ...paidInPart, taxInvoices: [taxInvoice] })
   }
   const half = placeOrder(world, {
     cardCode: cardCodeOf(1),

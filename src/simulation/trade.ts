@@ -231,6 +231,8 @@ export function billOrder(
       text: line.description,
       quantity: line.quantity,
       net: line.total,
+      unitPrice: line.price,
+      taxPercent: line.taxPercent,
     })),
     createdAt: at,
     updatedAt: at,

@@ -146,6 +146,21 @@ describe('reading', () => {
       },
       paid: { amount: '1000.00', currency: 'CNY' },
       open: { amount: '2612.03', currency: 'CNY' },
+      lines: [
+        line('1', 'M-1011', '精密轴承 6204', '100', '12.8000', '1280.00'),
+        line('2', expect.any(String), expect.any(String), '33', '48.3350', '1595.06'),
+        line('3', expect.any(String), expect.any(String), '7', '45.9183', '321.43'),
+      ],
+      taxInvoices: [
+        {
+          kind: '增值税专用发票',
+          code: '3100224130',
+          number: '08123457',
+          issuedOn: '2026-05-22',
+          redLetterOf: null,
+          file: 'https://finance.example.com/tax-invoices/3100224130-08123457.ofd',
+        },
+      ],
       externalReference: null,
       createdAt: '2026-05-22T09:00:00.000Z',
       updatedAt: '2026-06-01T09:00:00.000Z',
@@ -154,6 +169,23 @@ describe('reading', () => {
     // Yen have no decimals.
     expect(value(outcomes[0])?.totals.gross).toEqual({ amount: '17001', currency: 'JPY' })
     expect(value(outcomes[4])?.open).toEqual({ amount: '1050.90', currency: 'EUR' })
+    expect(value(outcomes[4])?.taxInvoices).toEqual([])
+
+    function line(id: string, product: string, description: string, ...figures: string[]) {
+      const [quantity, price, net] = figures
+      return {
+        id,
+        product,
+        description,
+        quantity: { value: quantity, unit: null, vendorUnit: null },
+        unitPrice: { amount: { amount: price, currency: 'CNY' }, per: '1', taxIncluded: false },
+        taxRate: '13',
+        net: { amount: net, currency: 'CNY' },
+        tax: null,
+        gross: null,
+        orderNumber: '1003',
+      }
+    }
   })
 
   it('finds invoices by order number and by customer, many at once', async () => {
@@ -197,7 +229,9 @@ describe('reading', () => {
       externalReference: 'seed-1',
       status: 'POSTED',
       vendorStatus: 'POSTED',
-      applications: [{ invoice: 'INV-000001', amount: { amount: '1000.00', currency: 'CNY' } }],
+      applications: [
+        { invoice: 'INV-000001', amount: { amount: '1000.00', currency: 'CNY' }, discount: null },
+      ],
       unapplied: { amount: '0.00', currency: 'CNY' },
       createdAt: '2026-06-01T09:00:00.000Z',
       updatedAt: '2026-06-01T09:00:00.000Z',
@@ -488,6 +522,32 @@ describe('writing a payment back', () => {
     expect(world.count('financePayments')).toBe(1)
   })
 
+  it('lets off a discount: the invoice is settled by both', async () => {
+    const custom = { customFields: { payment: { bank: '开户行' } } }
+    const { payment, invoice, receivable } = await start(custom, { customNames: ['开户行'] })
+    const discounted: PaymentCreate = {
+      customer: 'D-00003',
+      date: '2026-06-30',
+      amount: { amount: '2600.00', currency: 'CNY' },
+      applications: [{ invoice: 'INV-000001', amount: '2600.00', discount: '12.03' }],
+      customFields: { bank: '招商银行' },
+    }
+    const write = { externalReference: 'ef'.repeat(16), onBehalfOf: 'zhang.wei' }
+    expect(payment.create?.takes).toEqual(['applications.discount', 'customFields'])
+    expect(payment.create?.preview(discounted, write).body).toContain('<fin:Discount>12.03</fin:Discount>')
+    const { record } = value(await payment.create?.send(discounted, write, context))
+    expect(record).toMatchObject({
+      applications: [{ amount: { amount: '2600.00' }, discount: { amount: '12.03', currency: 'CNY' } }],
+      unapplied: { amount: '0.00' },
+      customFields: { bank: '招商银行' },
+    })
+    // 3,612.03 less the first 1,000.00, 2,600.00 and what was let off.
+    const [settled] = await invoice.readMany(['INV-000001'], context)
+    expect(value(settled)).toMatchObject({ status: 'PAID', open: { amount: '0.00' } })
+    const [owed] = await receivable.readMany(['D-00003'], context)
+    expect(value(owed)?.balances.map(({ open }) => open.amount)).toEqual(['0.00'])
+  })
+
   it('tells the caller how much of an invoice is open', async () => {
     const { payment } = await start()
     const applications = [
@@ -616,6 +676,53 @@ describe('an invoice', () => {
     expect(failure(await create.send(other, write, context))).toMatchObject({ code: 'DUPLICATE' })
     const byOrder = await invoice.lookups?.byOrderNumber?.read(['1006'], context)
     expect(byOrder?.flatMap((one) => value(one).map(({ key }) => key))).toContain(made.key)
+  })
+
+  it('is booked by lines, with a word to it and the fields that the company added', async () => {
+    const custom = { customFields: { invoice: { project: '项目号' } } }
+    const { world, invoice, create } = await portOf(custom, { customNames: ['项目号'] })
+    expect(create.takes).toEqual(['lines', 'comments', 'customFields'])
+    const input = {
+      ...claim,
+      comments: '六月，轴承',
+      customFields: { project: 'P-7' },
+      lines: [
+        { product: 'M-1011', description: '轴承', quantity: '4', unitPrice: '12.50', taxRate: '13' },
+        { description: '运费', quantity: '1', unitPrice: '50' },
+      ],
+    }
+    const shown = create.preview(input, write).body
+    expect(shown).toContain('<fin:Comments>六月，轴承</fin:Comments>')
+    expect(shown).toContain('<fin:Custom><fin:Name>项目号</fin:Name><fin:Value>P-7</fin:Value></fin:Custom>')
+    expect(shown).toContain('<fin:LineNo>1</fin:LineNo><fin:ProductNo>M-1011</fin:ProductNo>')
+    const { key, record } = value(await create.send(input, write, context))
+    expect(world.get('financeInvoices', key)).toMatchObject({
+      comments: '六月，轴承',
+      attributes: { 项目号: 'P-7' },
+      lines: [
+        { lineNo: 1, productNo: 'M-1011', text: '轴承', quantity: '4', unitPrice: '12.50', taxPercent: '13' },
+        { lineNo: 2, productNo: '', text: '运费', quantity: '1', unitPrice: '50' },
+      ],
+    })
+    expect(record).toEqual(value((await invoice.readMany([key], context))[0]))
+    expect(record).toMatchObject({
+      customFields: { project: 'P-7' },
+      lines: [
+        { id: '1', product: 'M-1011', net: { amount: '50.00', currency: 'CNY' }, taxRate: '13' },
+        { id: '2', product: null, description: '运费', taxRate: null },
+      ],
+    })
+    const stranger = { ...claim, customFields: { colour: 'red' } }
+    expect(failure(await create.send(stranger, write, context))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('colour'),
+    })
+    const nobody = { ...claim, lines: [{ product: 'M-1', quantity: '1', unitPrice: '1' }] }
+    const again = { ...write, externalReference: 'cd'.repeat(16) }
+    expect(failure(await create.send(nobody, again, context))).toMatchObject({
+      code: 'UNKNOWN_PRODUCT',
+      line: '1',
+    })
   })
 
   it.each(['drop-after', 'truncate'] as const)('whose answer is lost (%s) is looked for', async (kind) => {
@@ -1060,7 +1167,7 @@ describe('answers of real servers', () => {
       'utf8',
     )
     const samples = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml]) => parseYaml(yaml ?? ''))
-    expect(samples).toHaveLength(3)
+    expect(samples).toHaveLength(4)
     for (const sample of samples) {
       expect(() => soapFinanceConfig.parse({ ...samples[0], ...sample })).not.toThrow()
     }

@@ -22,7 +22,7 @@ import { cancelInvoice, createPosting, invoicePosting, paymentPosting } from './
 
 export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { log, timeoutMs }) => {
   const client = createFinanceClient(config, timeoutMs)
-  const map = createMapping(config.timeZone)
+  const map = createMapping(config)
   const skip: Skip = (what, failure) =>
     log.warn({ record: what, failure }, 'A record that cannot be read is left out.')
   const customers = source<'customer'>(client, config, skip, map.customer, {
@@ -75,7 +75,7 @@ export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { lo
     },
     list: invoices.list,
     changes: invoices.changes,
-    create: createPosting(client, config, invoicePosting(map.invoice)),
+    create: createPosting(client, config, invoicePosting(map.invoice, config.customFields.invoice)),
     actions: { cancel: cancelInvoice(client, config, map.invoice) },
   }
   const payment: RecordPort<'payment'> = {
@@ -89,7 +89,7 @@ export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { lo
     },
     list: payments.list,
     changes: payments.changes,
-    create: createPosting(client, config, paymentPosting(map.payment)),
+    create: createPosting(client, config, paymentPosting(map.payment, config.customFields.payment)),
   }
   const receivable: RecordPort<'receivable'> = {
     batchLimit: config.batchSize,

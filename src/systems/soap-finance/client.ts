@@ -26,7 +26,7 @@ const XSI_NIL = '{http://www.w3.org/2001/XMLSchema-instance}nil'
 
 /** Values of a request by contract name; absent ones are left out, their order does not matter. */
 export interface Fields {
-  readonly [name: string]: string | readonly string[] | readonly Fields[] | undefined
+  readonly [name: string]: string | Fields | readonly string[] | readonly Fields[] | undefined
 }
 
 export interface CallOptions {
@@ -117,7 +117,8 @@ function createCodec(config: SoapFinanceConfig): Codec {
     Object.entries(shape)
       .flatMap(([name, member]) => {
         const value = fields[name]
-        const values = value === undefined ? [] : typeof value === 'string' ? [value] : value
+        const values: readonly (string | Fields)[] =
+          value === undefined ? [] : isList(value) ? value : [value]
         const tag = prefix + nameOf(parent, name)
         return values.map((one) => {
           const content =
@@ -158,6 +159,9 @@ function createCodec(config: SoapFinanceConfig): Codec {
     is,
   }
 }
+
+const isList = (value: NonNullable<Fields[string]>): value is readonly string[] | readonly Fields[] =>
+  Array.isArray(value)
 
 /** Text; null for `xsi:nil`; an object, which no check takes for text, where elements stand instead. */
 function leafOf(element: XmlElement): unknown {

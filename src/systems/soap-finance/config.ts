@@ -1,7 +1,14 @@
 import { z } from 'zod'
-import { MAX_ROWS, namesProblems } from './contract.ts'
+import { codes, unitCodes } from '../kit/rest/settings.ts'
+import { MAX_NUMBER_LENGTH, MAX_ROWS, namesProblems } from './contract.ts'
 
 const xmlName = /^[\p{L}_][\p{L}\p{N}_.-]*$/u
+
+const customFields = (what: string) =>
+  z
+    .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), z.string().min(1).max(MAX_NUMBER_LENGTH))
+    .default({})
+    .describe(`Our name of a custom field of ${what}, and its Name in the element Custom there.`)
 
 const security = z
   .strictObject({
@@ -82,6 +89,26 @@ export const soapFinanceConfig = z
           context.addIssue({ code: 'custom', path: [name], message: problem })
         }
       }),
+    customFields: z
+      .strictObject({
+        invoice: customFields('an invoice, also when one is made'),
+        payment: customFields('a payment, also when one is posted'),
+      })
+      .prefault({})
+      .describe("The company's own fields."),
+    invoiceTypes: codes(
+      ['STANDARD', 'CREDIT_NOTE', 'DOWN_PAYMENT', 'CANCELLATION', 'PRO_FORMA'],
+      'What Kind means, beside the words of the contract.',
+    ),
+    invoiceStatuses: codes(
+      ['OPEN', 'PARTIALLY_PAID', 'PAID', 'CANCELLED'],
+      'What the Status of an invoice means, beside the words of the contract.',
+    ),
+    paymentStatuses: codes(
+      ['POSTED', 'CANCELLED'],
+      'What the Status of a payment means, beside the words of the contract.',
+    ),
+    unitCodes,
     duplicateFaultCode: z
       .string()
       .default('DUPLICATE')

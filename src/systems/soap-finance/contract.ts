@@ -15,6 +15,29 @@ const pageEnd = { More: 'one', ServerTime: 'one' } as const
 
 const customer = { CustomerNo: 'one', Name: 'one', TaxNumber: 'one', ChangedAt: 'one' } as const
 const product = { ProductNo: 'one', Name: 'one', Barcode: 'one' } as const
+const custom = { Name: 'one', Value: 'one' } as const
+const lines = {
+  Line: [
+    {
+      LineNo: 'one',
+      ProductNo: 'one',
+      Description: 'one',
+      Quantity: 'one',
+      Unit: 'one',
+      UnitPrice: 'one',
+      TaxPercent: 'one',
+      NetAmount: 'one',
+      TaxAmount: 'one',
+      GrossAmount: 'one',
+      OrderNo: 'one',
+    },
+  ],
+} as const
+const taxInvoices = {
+  TaxInvoice: [
+    { Kind: 'one', Code: 'one', TaxInvoiceNo: 'one', IssueDate: 'one', RedLetterOf: 'one', File: 'one' },
+  ],
+} as const
 const invoice = {
   InvoiceNo: 'one',
   Kind: 'one',
@@ -28,12 +51,15 @@ const invoice = {
   GrossAmount: 'one',
   PaidAmount: 'one',
   OpenAmount: 'one',
+  Lines: lines,
+  TaxInvoices: taxInvoices,
+  Custom: [custom],
   ExternalReference: 'one',
   Status: 'one',
   CreatedAt: 'one',
   ChangedAt: 'one',
 } as const
-const application = { InvoiceNo: 'one', Amount: 'one' } as const
+const application = { InvoiceNo: 'one', Amount: 'one', Discount: 'one' } as const
 const payment = {
   PaymentNo: 'one',
   CustomerNo: 'one',
@@ -45,6 +71,7 @@ const payment = {
   ExternalReference: 'one',
   Application: [application],
   UnappliedAmount: 'one',
+  Custom: [custom],
   Status: 'one',
   CreatedAt: 'one',
   ChangedAt: 'one',
@@ -75,6 +102,9 @@ export const requests = {
     NetAmount: 'one',
     TaxAmount: 'one',
     GrossAmount: 'one',
+    Comments: 'one',
+    Lines: lines,
+    Custom: [custom],
     RequestedBy: 'one',
   },
   CancelInvoice: { InvoiceNo: 'one', RequestedBy: 'one' },
@@ -96,6 +126,7 @@ export const requests = {
     Reference: 'one',
     RequestedBy: 'one',
     Application: [application],
+    Custom: [custom],
   },
   GetReceivables: { CustomerNo: 'many', AsOf: 'one' },
   FindCustomers: { CustomerNo: 'many', ChangedSince: 'one', ...page },

@@ -1,20 +1,25 @@
 /** Records of the contract to ours, and a payment to the contract. Pure; what the answer lacks stays null. */
 import { z } from 'zod'
-import { fail, type Outcome, ok, type Rejection } from '../failure.ts'
+import { fail, type Outcome, ok, type Rejection, type SourceFailure } from '../failure.ts'
+import { meaningOf, quantityIn } from '../kit/rest/fields.ts'
+import { unknownCustomField } from '../kit/rest/writing.ts'
 import { isXmlText } from '../kit/xml.ts'
 import type { InvoiceCreate, PaymentCreate, WriteContext } from '../port.ts'
 import type {
   Customer,
+  CustomFields,
   DateText,
   DateTimeText,
   Decimal,
   Invoice,
+  InvoiceLine,
   Money,
   Payment,
   Product,
   Receivable,
 } from '../records.ts'
 import type { Fields } from './client.ts'
+import type { SoapFinanceConfig } from './config.ts'
 import { MAX_NUMBER_LENGTH } from './contract.ts'
 
 /* ---- simple types of XML Schema ---- */
@@ -74,8 +79,15 @@ function offsetAt(local: string, timeZone: string): string {
 
 /* ---- records ---- */
 
-/** Kept for the record alone: schemas below are made once for each time zone. */
-export function createMapping(timeZone: string) {
+/** The settings that say what an answer means. */
+type Meanings = Pick<
+  SoapFinanceConfig,
+  'timeZone' | 'customFields' | 'invoiceTypes' | 'invoiceStatuses' | 'paymentStatuses' | 'unitCodes'
+>
+
+/** Schemas are made once for each system. */
+export function createMapping(config: Meanings) {
+  const { timeZone } = config
   const dateTime = simpleType((value) => readDateTime(value, timeZone), 'is not an xs:dateTime')
 
   const customer = z
@@ -100,6 +112,65 @@ export function createMapping(timeZone: string) {
     }),
   )
 
+  const line = z.object({
+    LineNo: number,
+    ProductNo: optional(text),
+    Description: optional(text),
+    Quantity: optional(decimal),
+    Unit: optional(text),
+    UnitPrice: optional(decimal),
+    TaxPercent: optional(decimal),
+    NetAmount: optional(decimal),
+    TaxAmount: optional(decimal),
+    GrossAmount: optional(decimal),
+    OrderNo: optional(text),
+  })
+  const lines = (given: readonly z.output<typeof line>[], money: MoneyIn): readonly InvoiceLine[] =>
+    given.map((one) => {
+      const amount = money(one.UnitPrice)
+      return {
+        id: one.LineNo,
+        product: one.ProductNo || null,
+        description: one.Description,
+        quantity: one.Quantity === null ? null : quantityIn(one.Unit || null, config.unitCodes)(one.Quantity),
+        unitPrice: amount && { amount, per: '1', taxIncluded: false },
+        taxRate: one.TaxPercent,
+        net: money(one.NetAmount),
+        tax: money(one.TaxAmount),
+        gross: money(one.GrossAmount),
+        orderNumber: one.OrderNo || null,
+      }
+    })
+
+  const taxInvoice = z
+    .object({
+      Kind: optional(text),
+      Code: optional(text),
+      TaxInvoiceNo: number,
+      IssueDate: optional(date),
+      RedLetterOf: optional(text),
+      File: optional(text),
+    })
+    .transform((raw) => ({
+      kind: raw.Kind || null,
+      code: raw.Code || null,
+      number: raw.TaxInvoiceNo,
+      issuedOn: raw.IssueDate,
+      redLetterOf: raw.RedLetterOf || null,
+      file: raw.File || null,
+    }))
+
+  const custom = z.array(z.object({ Name: text, Value: optional(text) }))
+  const customOf = (names: Readonly<Record<string, string>>, given: z.output<typeof custom>) => {
+    const entries = Object.entries(names)
+    if (entries.length === 0) return {}
+    const values = new Map(given.map(({ Name, Value }) => [Name, Value]))
+    const customFields: CustomFields = Object.fromEntries(
+      entries.map(([ours, theirs]) => [ours, values.get(theirs) ?? null]),
+    )
+    return { customFields }
+  }
+
   const invoice = z
     .object({
       InvoiceNo: number,
@@ -114,6 +185,9 @@ export function createMapping(timeZone: string) {
       GrossAmount: optional(decimal),
       PaidAmount: optional(decimal),
       OpenAmount: optional(decimal),
+      Lines: optional(z.object({ Line: z.array(line) })),
+      TaxInvoices: optional(z.object({ TaxInvoice: z.array(taxInvoice) })),
+      Custom: custom,
       ExternalReference: optional(text),
       Status: optional(text),
       CreatedAt: optional(dateTime),
@@ -124,20 +198,23 @@ export function createMapping(timeZone: string) {
       return {
         key: raw.InvoiceNo,
         number: raw.InvoiceNo,
-        type: INVOICE_TYPES.get(raw.Kind ?? '') ?? 'UNKNOWN',
+        type: meaningOf(raw.Kind, config.invoiceTypes, INVOICE_TYPES),
         customer: raw.CustomerNo,
         orderNumbers: raw.OrderNo,
         issueDate: raw.IssueDate,
         dueDate: raw.DueDate,
-        status: INVOICE_STATUSES.get(raw.Status ?? '') ?? 'UNKNOWN',
+        status: meaningOf(raw.Status, config.invoiceStatuses, INVOICE_STATUSES),
         vendorStatus: raw.Status,
         totals: { net: money(raw.NetAmount), tax: money(raw.TaxAmount), gross: money(raw.GrossAmount) },
         paid: money(raw.PaidAmount),
         open: money(raw.OpenAmount),
+        lines: raw.Lines && lines(raw.Lines.Line, money),
+        taxInvoices: raw.TaxInvoices?.TaxInvoice ?? null,
         externalReference: raw.ExternalReference,
         createdAt: raw.CreatedAt,
         updatedAt: raw.ChangedAt,
         version: raw.ChangedAt,
+        ...customOf(config.customFields.invoice, raw.Custom),
       }
     })
 
@@ -151,8 +228,9 @@ export function createMapping(timeZone: string) {
       Method: optional(text),
       Reference: optional(text),
       ExternalReference: optional(text),
-      Application: z.array(z.object({ InvoiceNo: number, Amount: decimal })),
+      Application: z.array(z.object({ InvoiceNo: number, Amount: decimal, Discount: optional(decimal) })),
       UnappliedAmount: optional(decimal),
+      Custom: custom,
       Status: optional(text),
       CreatedAt: optional(dateTime),
       ChangedAt: optional(dateTime),
@@ -167,16 +245,18 @@ export function createMapping(timeZone: string) {
         method: raw.Method,
         reference: raw.Reference,
         externalReference: raw.ExternalReference,
-        status: PAYMENT_STATUSES.get(raw.Status ?? '') ?? 'UNKNOWN',
+        status: meaningOf(raw.Status, config.paymentStatuses, PAYMENT_STATUSES),
         vendorStatus: raw.Status,
         applications: raw.Application.map((one) => ({
           invoice: one.InvoiceNo,
           amount: { amount: one.Amount, currency: raw.Currency },
+          discount: moneyIn(raw.Currency)(one.Discount),
         })),
         unapplied: moneyIn(raw.Currency)(raw.UnappliedAmount),
         createdAt: raw.CreatedAt,
         updatedAt: raw.ChangedAt,
         version: raw.ChangedAt,
+        ...customOf(config.customFields.payment, raw.Custom),
       }),
     )
 
@@ -209,27 +289,29 @@ export function createMapping(timeZone: string) {
   }
 }
 
+type MoneyIn = (amount: Decimal | null) => Money | null
 const moneyIn =
   (currency: string) =>
   (amount: Decimal | null): Money | null =>
     amount === null ? null : { amount, currency }
 
-const INVOICE_TYPES: ReadonlyMap<string, Invoice['type']> = new Map(
-  (['STANDARD', 'CREDIT_NOTE', 'DOWN_PAYMENT', 'CANCELLATION', 'PRO_FORMA'] as const).map((type) => [
-    type,
-    type,
-  ]),
-)
-const INVOICE_STATUSES: ReadonlyMap<string, Invoice['status']> = new Map([
-  ['OPEN', 'OPEN'],
-  ['PART_PAID', 'PARTIALLY_PAID'],
-  ['PAID', 'PAID'],
-  ['CANCELLED', 'CANCELLED'],
-])
-const PAYMENT_STATUSES: ReadonlyMap<string, Payment['status']> = new Map([
-  ['POSTED', 'POSTED'],
-  ['CANCELLED', 'CANCELLED'],
-])
+const INVOICE_TYPES: Readonly<Record<string, Invoice['type']>> = {
+  STANDARD: 'STANDARD',
+  CREDIT_NOTE: 'CREDIT_NOTE',
+  DOWN_PAYMENT: 'DOWN_PAYMENT',
+  CANCELLATION: 'CANCELLATION',
+  PRO_FORMA: 'PRO_FORMA',
+}
+const INVOICE_STATUSES: Readonly<Record<string, Invoice['status']>> = {
+  OPEN: 'OPEN',
+  PART_PAID: 'PARTIALLY_PAID',
+  PAID: 'PAID',
+  CANCELLED: 'CANCELLED',
+}
+const PAYMENT_STATUSES: Readonly<Record<string, Payment['status']>> = {
+  POSTED: 'POSTED',
+  CANCELLED: 'CANCELLED',
+}
 
 function check<T>(schema: z.ZodType<T>, raw: unknown, what: string): Outcome<T> {
   const result = schema.safeParse(raw)
@@ -246,7 +328,29 @@ export function isNumber(key: string): boolean {
   return key.length > 0 && key.length <= MAX_NUMBER_LENGTH && isXmlText(key)
 }
 
-export function paymentFields(input: PaymentCreate, write: WriteContext): Fields {
+type CustomNames = Readonly<Record<string, string>>
+
+/** @param names Ours to theirs; whoever calls has refused names that are not here. */
+const customElements = (names: CustomNames, given: CustomFields | undefined): readonly Fields[] =>
+  Object.entries(given ?? {}).flatMap(([ours, value]) =>
+    value === null || names[ours] === undefined ? [] : [{ Name: names[ours], Value: value }],
+  )
+
+/** What speaks against the custom fields of an input, before anything is sent. */
+export function refuseCustom(
+  what: string,
+  names: CustomNames,
+  given: CustomFields | undefined,
+): SourceFailure | undefined {
+  return (
+    unknownCustomField(what, names, given) ??
+    refuseText(
+      Object.entries(given ?? {}).map(([ours, value]) => [`customFields.${ours}`, value ?? undefined]),
+    )
+  )
+}
+
+export function paymentFields(input: PaymentCreate, write: WriteContext, names: CustomNames): Fields {
   return {
     ExternalReference: write.externalReference,
     CustomerNo: input.customer,
@@ -256,11 +360,16 @@ export function paymentFields(input: PaymentCreate, write: WriteContext): Fields
     Method: input.method,
     Reference: input.reference,
     RequestedBy: write.onBehalfOf || undefined,
-    Application: input.applications.map(({ invoice, amount }) => ({ InvoiceNo: invoice, Amount: amount })),
+    Application: input.applications.map(({ invoice, amount, discount }) => ({
+      InvoiceNo: invoice,
+      Amount: amount,
+      Discount: discount,
+    })),
+    Custom: customElements(names, input.customFields),
   }
 }
 
-export function invoiceFields(input: InvoiceCreate, write: WriteContext): Fields {
+export function invoiceFields(input: InvoiceCreate, write: WriteContext, names: CustomNames): Fields {
   return {
     ExternalReference: write.externalReference,
     CustomerNo: input.customer,
@@ -271,6 +380,18 @@ export function invoiceFields(input: InvoiceCreate, write: WriteContext): Fields
     NetAmount: input.net,
     TaxAmount: input.tax,
     GrossAmount: input.gross.amount,
+    Comments: input.comments,
+    Lines: input.lines && {
+      Line: input.lines.map((line, index) => ({
+        LineNo: String(index + 1),
+        ProductNo: line.product,
+        Description: line.description,
+        Quantity: line.quantity,
+        UnitPrice: line.unitPrice,
+        TaxPercent: line.taxRate,
+      })),
+    },
+    Custom: customElements(names, input.customFields),
     RequestedBy: write.onBehalfOf || undefined,
   }
 }

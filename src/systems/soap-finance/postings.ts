@@ -5,6 +5,7 @@ import { plainDecimal } from '../kit/json.ts'
 import type {
   ActionInput,
   CallContext,
+  Extra,
   InvoiceCreate,
   PaymentCreate,
   Verdict,
@@ -14,7 +15,7 @@ import type {
 import type { Invoice, Key, Money, Payment, RecordTypes } from '../records.ts'
 import type { Fields, FinanceClient } from './client.ts'
 import type { SoapFinanceConfig } from './config.ts'
-import { invoiceFields, isNumber, paymentFields, refuseText } from './mapping.ts'
+import { invoiceFields, isNumber, paymentFields, refuseCustom, refuseText } from './mapping.ts'
 
 type Raw = Readonly<Record<string, unknown>>
 type Posted = 'payment' | 'invoice'
@@ -27,7 +28,10 @@ interface Posting<Input, T extends Posted> {
   /** The element of the answers. */
   readonly element: 'Payment' | 'Invoice'
   readonly number: 'PaymentNo' | 'InvoiceNo'
+  readonly takes: readonly Extra[]
   map(raw: unknown): Outcome<RecordTypes[T]>
+  /** What speaks against its custom fields. */
+  refuse(input: Input): SourceFailure | undefined
   fields(input: Input, write: WriteContext): Fields
   /** Text fields of ours with their names, which XML must be able to carry. */
   texts(input: Input): readonly (readonly [field: string, value: string | undefined])[]
@@ -36,14 +40,17 @@ interface Posting<Input, T extends Posted> {
 
 export const paymentPosting = (
   map: (raw: unknown) => Outcome<Payment>,
+  custom: Readonly<Record<string, string>>,
 ): Posting<PaymentCreate, 'payment'> => ({
   type: 'payment',
   write: 'WriteBackPayment',
   find: 'FindPayments',
   element: 'Payment',
   number: 'PaymentNo',
+  takes: ['applications.discount', 'customFields'],
   map,
-  fields: paymentFields,
+  refuse: ({ customFields }) => refuseCustom('Payments', custom, customFields),
+  fields: (input, write) => paymentFields(input, write, custom),
   texts: ({ customer, method, reference, applications }) => [
     ['customer', customer],
     ['method', method],
@@ -55,16 +62,27 @@ export const paymentPosting = (
 
 export const invoicePosting = (
   map: (raw: unknown) => Outcome<Invoice>,
+  custom: Readonly<Record<string, string>>,
 ): Posting<InvoiceCreate, 'invoice'> => ({
   type: 'invoice',
   write: 'WriteBackInvoice',
   find: 'FindInvoices',
   element: 'Invoice',
   number: 'InvoiceNo',
+  takes: ['lines', 'comments', 'customFields'],
   map,
-  fields: invoiceFields,
-  texts: ({ customer, orderNumbers }) => [
+  refuse: ({ customFields }) => refuseCustom('Invoices', custom, customFields),
+  fields: (input, write) => invoiceFields(input, write, custom),
+  texts: ({ customer, orderNumbers, comments, lines = [] }) => [
     ['customer', customer],
+    ['comments', comments],
+    ...lines.flatMap(
+      ({ product, description }) =>
+        [
+          ['lines.product', product],
+          ['lines.description', description],
+        ] as const,
+    ),
     ...orderNumbers.map((number) => ['orderNumbers', number] as const),
   ],
   isSame: ({ customer, totals }, input) =>
@@ -103,10 +121,11 @@ export function createPosting<Input, T extends Posted>(
     })
 
   return {
+    takes: posting.takes,
     preview: (input, write) => client.preview(operation, fields(input, write)),
 
     async send(input, write, context) {
-      const refused = refuseText(posting.texts(input))
+      const refused = refuseText(posting.texts(input)) ?? posting.refuse(input)
       if (refused) return fail(refused)
       const sent = await outcomeOf(() =>
         client.call(operation, fields(input, write), { writes: true, signal: context.signal }),

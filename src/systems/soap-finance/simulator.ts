@@ -33,6 +33,8 @@ export interface SoapFinanceSimulatorOptions {
   readonly maxRows?: number
   /** Where changes of invoices and payments are reported. */
   readonly webhook?: { readonly url: string | (() => string); readonly secret: string }
+  /** Names that may stand in `Custom`; default none. */
+  readonly customNames?: readonly string[]
   readonly now?: () => Date
 }
 
@@ -441,10 +443,10 @@ function createOperations(
       )
     },
 
-    WriteBackInvoice: (request) => claim(world, request, options.closedUpTo),
+    WriteBackInvoice: (request) => claim(world, request, options),
     CancelInvoice: (request) => cancel(world, request),
 
-    WriteBackPayment: (request) => field('Payment', writeBack(world, request, options.closedUpTo), true),
+    WriteBackPayment: (request) => field('Payment', writeBack(world, request, options), true),
 
     GetReceivables: (request) => {
       const asOf = value(request, 'AsOf')?.slice(0, 10) ?? today()
@@ -495,7 +497,8 @@ function createOperations(
 }
 
 /** Books a claim, or says why not. */
-function claim(world: World, request: Element, closedUpTo: string | undefined): string {
+function claim(world: World, request: Element, options: SoapFinanceSimulatorOptions): string {
+  const { closedUpTo } = options
   const need = (name: string) => value(request, name) ?? ''
   const externalReference = need('ExternalReference')
   const existing = world.all('financeInvoices').find((one) => one.externalReference === externalReference)
@@ -528,6 +531,28 @@ function claim(world: World, request: Element, closedUpTo: string | undefined): 
   if (net && tax && !net.plus(tax).eq(gross))
     throw business('INVALID_AMOUNT', 'Net and tax are not the gross amount', 'GrossAmount')
   const orderNos = values(request, 'OrderNo')
+  const lines = childrenOf(child(request, NS, 'Lines')).map((element, index) => {
+    const refuse = (code: string, message: string, where: string) =>
+      business(code, message, where, {}, index + 1)
+    const [quantity, unitPrice] = [value(element, 'Quantity'), value(element, 'UnitPrice')]
+    if (quantity === undefined) throw refuse('INVALID_AMOUNT', 'A quantity is needed', 'Quantity')
+    if (unitPrice === undefined) throw refuse('INVALID_AMOUNT', 'A price is needed', 'UnitPrice')
+    const productNo = value(element, 'ProductNo') ?? ''
+    if (productNo !== '' && !world.get('financeProducts', productNo))
+      throw refuse('UNKNOWN_PRODUCT', `Product ${productNo} does not exist`, 'ProductNo')
+    const taxPercent = value(element, 'TaxPercent')
+    return {
+      lineNo: Number(value(element, 'LineNo')),
+      productNo,
+      text: value(element, 'Description') ?? '',
+      quantity,
+      net: round(new Big(quantity).times(unitPrice), currency),
+      unitPrice,
+      ...(taxPercent === undefined ? {} : { taxPercent }),
+    }
+  })
+  const comments = value(request, 'Comments')
+  const attributes = customOf(request, options)
   const at = nowText()
   const invoice: FinanceInvoice = {
     invoiceNo: `INV-${String(world.count('financeInvoices') + 1).padStart(6, '0')}`,
@@ -544,12 +569,30 @@ function claim(world: World, request: Element, closedUpTo: string | undefined): 
     gross: round(gross, currency),
     paid: round(new Big(0), currency),
     cancelled: false,
-    lines: [],
+    ...(comments === undefined ? {} : { comments }),
+    ...(attributes ? { attributes } : {}),
+    lines,
     createdAt: at,
     updatedAt: at,
   }
   world.put('financeInvoices', invoice)
   return renderInvoice(invoice)
+}
+
+/** The company's own fields of a request, each known and given once. */
+function customOf(
+  request: Element,
+  { customNames = [] }: SoapFinanceSimulatorOptions,
+): Record<string, string> | null {
+  const found: Record<string, string> = {}
+  const given = childrenOf(request).filter(({ localName }) => localName === 'Custom')
+  for (const element of given) {
+    const name = value(element, 'Name') ?? ''
+    if (!customNames.includes(name) || Object.hasOwn(found, name))
+      throw business('UNKNOWN_CUSTOM', `There is no field ${name}, or it is given twice`, 'Custom')
+    found[name] = value(element, 'Value') ?? ''
+  }
+  return given.length === 0 ? null : found
 }
 
 function cancel(world: World, request: Element): string {
@@ -567,7 +610,8 @@ function cancel(world: World, request: Element): string {
 }
 
 /** Posts a payment, or says why not. */
-function writeBack(world: World, request: Element, closedUpTo: string | undefined): string {
+function writeBack(world: World, request: Element, options: SoapFinanceSimulatorOptions): string {
+  const { closedUpTo } = options
   const need = (name: string) => value(request, name) ?? ''
   const [externalReference, customerNo, currency] = [
     need('ExternalReference'),
@@ -587,23 +631,26 @@ function writeBack(world: World, request: Element, closedUpTo: string | undefine
   if (closedUpTo !== undefined && day <= closedUpTo) {
     throw business('PERIOD_CLOSED', `Period ${day.slice(0, 7)} is closed`, 'PaymentDate')
   }
-  const readAmount = (element: Element, line?: number): Big => {
-    const amount = new Big((value(element, 'Amount') ?? '').replace(/^\+/, ''))
-    if (amount.lte(0)) throw business('INVALID_AMOUNT', 'The amount must be positive', 'Amount', {}, line)
+  const readAmount = (element: Element, line?: number, name = 'Amount'): Big => {
+    const amount = new Big((value(element, name) ?? '').replace(/^\+/, ''))
+    if (amount.lte(0)) throw business('INVALID_AMOUNT', 'The amount must be positive', name, {}, line)
     if (!amount.round(digitsOf(currency), Big.roundDown).eq(amount)) {
       const message = `${currency} has ${digitsOf(currency)} decimals`
-      throw business('INVALID_AMOUNT', message, 'Amount', {}, line)
+      throw business('INVALID_AMOUNT', message, name, {}, line)
     }
     return amount
   }
   const amount = readAmount(request)
-  const applied = new Map<string, Big>()
+  const settled = new Map<string, Big>()
+  let total = new Big(0)
   const applications = childrenOf(request)
     .filter((element) => element.localName === 'Application')
     .map((element, index) => {
       const line = index + 1
       const invoiceNo = value(element, 'InvoiceNo') ?? ''
       const part = readAmount(element, line)
+      const discount = value(element, 'Discount') === undefined ? null : readAmount(element, line, 'Discount')
+      total = total.plus(part)
       const invoice = world.get('financeInvoices', invoiceNo)
       const refuse = (code: string, message: string, details: Record<string, string> = {}) =>
         business(code, message, 'InvoiceNo', { InvoiceNo: invoiceNo, ...details }, line)
@@ -616,8 +663,8 @@ function writeBack(world: World, request: Element, closedUpTo: string | undefine
         const message = `Invoice ${invoiceNo} is in ${invoice.currency}, the payment in ${currency}`
         throw refuse('CURRENCY_MISMATCH', message, { InvoiceCurrency: invoice.currency })
       }
-      const sum = part.plus(applied.get(invoiceNo) ?? 0)
-      applied.set(invoiceNo, sum)
+      const sum = part.plus(discount ?? 0).plus(settled.get(invoiceNo) ?? 0)
+      settled.set(invoiceNo, sum)
       const open = openOf(invoice)
       if (sum.gt(open)) {
         throw refuse('OVER_APPLIED', `Invoice ${invoiceNo} has ${round(open, currency)} ${currency} open`, {
@@ -626,9 +673,12 @@ function writeBack(world: World, request: Element, closedUpTo: string | undefine
           Currency: currency,
         })
       }
-      return { invoiceNo, amount: round(part, currency) }
+      return {
+        invoiceNo,
+        amount: round(part, currency),
+        ...(discount === null ? {} : { discount: round(discount, currency) }),
+      }
     })
-  const total = [...applied.values()].reduce((sum, one) => sum.plus(one), new Big(0))
   if (total.gt(amount)) {
     throw business('OVER_APPLIED', 'More is applied than was paid', 'Amount', {
       Amount: round(amount, currency),
@@ -636,7 +686,9 @@ function writeBack(world: World, request: Element, closedUpTo: string | undefine
       Currency: currency,
     })
   }
+  const attributes = customOf(request, options)
   const payment = pay(world, {
+    ...(attributes ? { attributes } : {}),
     customerNo,
     date: day,
     amount: round(amount, currency),
@@ -694,6 +746,9 @@ function renderInvoice(one: FinanceInvoice): string {
       field('GrossAmount', one.gross),
       field('PaidAmount', one.paid),
       field('OpenAmount', round(open, one.currency)),
+      field('Lines', one.lines.map((line) => renderLine(line, one)).join(''), true),
+      field('TaxInvoices', (one.taxInvoices ?? []).map(renderTaxInvoice).join(''), true),
+      ...renderCustom(one.attributes),
       one.externalReference === undefined ? '' : field('ExternalReference', one.externalReference),
       field('Status', status),
       field('CreatedAt', one.createdAt),
@@ -702,6 +757,37 @@ function renderInvoice(one: FinanceInvoice): string {
     true,
   )
 }
+
+function renderLine(line: FinanceInvoice['lines'][number], { orderNo }: FinanceInvoice): string {
+  const some = (name: string, content: string | undefined) => (content ? field(name, content) : '')
+  const content = [
+    field('LineNo', String(line.lineNo)),
+    some('ProductNo', line.productNo),
+    some('Description', line.text),
+    field('Quantity', line.quantity),
+    some('UnitPrice', line.unitPrice),
+    some('TaxPercent', line.taxPercent),
+    field('NetAmount', line.net),
+    some('OrderNo', orderNo),
+  ]
+  return field('Line', content.join(''), true)
+}
+
+function renderTaxInvoice(one: NonNullable<FinanceInvoice['taxInvoices']>[number]): string {
+  const content = [
+    field('Kind', one.kind),
+    field('Code', one.code),
+    field('TaxInvoiceNo', one.number),
+    field('IssueDate', one.day + DAY_ZONE),
+    field('File', one.file),
+  ]
+  return field('TaxInvoice', content.join(''), true)
+}
+
+const renderCustom = (attributes: Readonly<Record<string, string>> = {}): string[] =>
+  Object.entries(attributes).map(([name, content]) =>
+    field('Custom', field('Name', name) + field('Value', content), true),
+  )
 
 const renderPayment = (one: FinancePayment): string => field('Payment', paymentFields(one), true)
 
@@ -716,9 +802,16 @@ function paymentFields(one: FinancePayment): string {
     field('Reference', one.reference),
     field('ExternalReference', one.externalReference),
     ...one.applications.map((part) =>
-      field('Application', field('InvoiceNo', part.invoiceNo) + field('Amount', part.amount), true),
+      field(
+        'Application',
+        field('InvoiceNo', part.invoiceNo) +
+          field('Amount', part.amount) +
+          (part.discount === undefined ? '' : field('Discount', part.discount)),
+        true,
+      ),
     ),
     field('UnappliedAmount', round(unappliedOf(one), one.currency)),
+    ...renderCustom(one.attributes),
     field('Status', one.cancelled ? 'CANCELLED' : 'POSTED'),
     field('CreatedAt', one.createdAt),
     field('ChangedAt', one.updatedAt),
@@ -730,8 +823,8 @@ function renderReceivable(world: World, customerNo: string, asOf: string): strin
   const settled = new Map<string, Big>()
   for (const payment of world.all('financePayments')) {
     if (payment.customerNo !== customerNo || payment.cancelled || payment.date > asOf) continue
-    for (const { invoiceNo, amount } of payment.applications) {
-      settled.set(invoiceNo, new Big(amount).plus(settled.get(invoiceNo) ?? 0))
+    for (const { invoiceNo, amount, discount = '0' } of payment.applications) {
+      settled.set(invoiceNo, new Big(amount).plus(discount).plus(settled.get(invoiceNo) ?? 0))
     }
   }
   const issued = world
