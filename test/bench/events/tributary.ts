@@ -3,7 +3,10 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createClient } from 'graphql-ws'
 import { Agent, request } from 'undici'
+import { WebSocket } from 'ws'
 import { openApp } from '../../../src/app.ts'
 import { startDemo } from '../../../src/demo/small.ts'
 import { openGateway } from '../../../src/gateway/gateway.ts'
@@ -22,7 +25,7 @@ let demo: Awaited<ReturnType<typeof startDemo>>
 let url = ''
 
 serve({
-  async start(operations) {
+  async start({ operations }) {
     const dataDir = mkdtempSync(join(tmpdir(), 'tributary-bench-'))
     demo = await startDemo({
       port: 0,
@@ -39,7 +42,7 @@ serve({
     app.start()
     await app.ready()
     url = gateway.url
-    return `${url}/graphql`
+    return { url: `${url}/graphql` }
   },
 
   /** As a feed does it: what it has read goes into the log, and is told when it is durable. */
@@ -68,7 +71,7 @@ serve({
     await events.announce()
   },
 
-  /** Signed webhooks over HTTP, 32 at a time; each is answered when its event is durable. */
+  /** Signed webhooks over HTTP, at most 32 at a time; each is answered when its event is durable. */
   async ingest(seconds) {
     const dispatcher = new Agent({ connections: 32 })
     const { head } = await app.rooms.events.state()
@@ -78,42 +81,18 @@ serve({
     let refused = 0
     const one = async (lane: number) => {
       for (let count = 0; performance.now() - began < seconds * 1_000; count++) {
-        const order = demo.world.get('erpOrders', String(1 + lane))
-        if (!order) return
-        changeOrder(demo.world, order, { comments: `${lane}/${count}` })
-        const id = randomUUID()
-        const timestamp = Math.floor(Date.now() / 1000)
-        const body = Buffer.from(
-          JSON.stringify({
-            id,
-            event: 'order.updated',
-            timestamp: new Date().toISOString(),
-            data: { externalId: String(order.docEntry) },
-          }),
-        )
         const sent = performance.now()
-        const { statusCode, body: answer } = await request(`${url}/webhooks/erp`, {
-          method: 'POST',
-          dispatcher,
-          body,
-          headers: {
-            'content-type': 'application/json',
-            'webhook-id': id,
-            'webhook-timestamp': String(timestamp),
-            'webhook-signature': signWebhook(SECRET, id, timestamp, body),
-          },
-        })
-        await answer.dump()
-        if (statusCode === 200) took.push(performance.now() - sent)
+        const status = await changeAndTell(lane, `${lane}/${count}`, dispatcher)
+        if (status === 200) took.push(performance.now() - sent)
         else refused++
       }
     }
-    await Promise.all(Array.from({ length: 32 }, (_, lane) => one(lane)))
+    // An order for each: two changes of one order at a time may be one event.
+    const lanes = Math.min(32, demo.world.all('erpOrders').length)
+    await Promise.all(Array.from({ length: lanes }, (_, lane) => one(lane)))
     const elapsed = (performance.now() - began) / 1_000
     const { user, system } = process.cpuUsage(cpu)
     const events = (await app.rooms.events.state()).head - head
-    took.sort((a, b) => a - b)
-    const at = (share: number) => Math.round(took[Math.floor(share * (took.length - 1))] ?? 0)
     await dispatcher.close()
     return {
       webhooks: took.length,
@@ -122,8 +101,96 @@ serve({
       eventsPerSecond: Math.round(events / elapsed),
       // Client and simulated ERP included: they live in this process.
       eventsPerCpuSecond: Math.round(events / ((user + system) / 1_000_000)),
-      p50Ms: at(0.5),
-      p99Ms: at(0.99),
+      ...quantilesOf(took),
     }
   },
+
+  /** A change every 50 ms, told by a signed webhook: how long from there to a subscriber. */
+  async webhooks(seconds) {
+    const dispatcher = new Agent({ connections: 4 })
+    // The first look: from then on an event says what has changed.
+    const erp = app.rooms.systems.get('erp')
+    if (erp) await app.feeds.pollOnce(erp)
+    const { followers } = await app.rooms.events.state()
+    const client = createClient({ url: `${url.replace('http', 'ws')}/graphql`, webSocketImpl: WebSocket })
+    /** By what was changed: which order, and when. */
+    const underWay = new Map<string, { readonly at: number; readonly sent: number }>()
+    const took: number[] = []
+    const stream = client.iterate<{ orderChanged: { changes: { field: string; new: string }[] } }>({
+      query:
+        'subscription { orderChanged { changes { field new } order { number status customer { name } } } }',
+    })
+    const reading = (async () => {
+      for await (const { data } of stream) {
+        const comments = data?.orderChanged.changes.find(({ field }) => field === 'comments')?.new
+        const one = underWay.get(comments ?? '')
+        if (one) took.push(performance.now() - one.sent)
+        underWay.delete(comments ?? '')
+      }
+    })()
+    while ((await app.rooms.events.state()).followers === followers) await delay(20)
+    const began = performance.now()
+    const orders = demo.world.all('erpOrders').length
+    let sent = 0
+    let told = 0
+    for (; performance.now() - began < seconds * 1_000; sent++) {
+      const due = sent * 50 - (performance.now() - began)
+      if (due > 0) await delay(due)
+      const comments = `seen ${sent}`
+      // Two changes of one order at a time may be one event.
+      const busy = new Set([...underWay.values()].map(({ at }) => at))
+      const at = Array.from({ length: orders }, (_, from) => (sent + from) % orders).find(
+        (one) => !busy.has(one),
+      )
+      if (at === undefined) continue
+      underWay.set(JSON.stringify(comments), { at, sent: performance.now() })
+      // Not awaited: the rate is kept, whatever the answer takes.
+      void changeAndTell(at, comments, dispatcher)
+      told++
+    }
+    for (const deadline = performance.now() + 20_000; took.length < told && performance.now() < deadline; )
+      await delay(20)
+    await stream.return?.()
+    await reading
+    await client.dispose()
+    await dispatcher.close()
+    return { webhooks: told, delivered: took.length, ...quantilesOf(took) }
+  },
 })
+
+/** Somebody changes an order in the ERP, and the ERP says so. @returns The status of the gateway's answer. */
+async function changeAndTell(at: number, comments: string, dispatcher: Agent): Promise<number> {
+  const orders = demo.world.all('erpOrders')
+  const order = orders[at % orders.length]
+  if (!order) throw new Error('the demo has no orders')
+  changeOrder(demo.world, order, { comments })
+  const id = randomUUID()
+  const timestamp = Math.floor(Date.now() / 1000)
+  const body = Buffer.from(
+    JSON.stringify({
+      id,
+      event: 'order.updated',
+      timestamp: new Date().toISOString(),
+      data: { externalId: String(order.docEntry) },
+    }),
+  )
+  const { statusCode, body: answer } = await request(`${url}/webhooks/erp`, {
+    method: 'POST',
+    dispatcher,
+    body,
+    headers: {
+      'content-type': 'application/json',
+      'webhook-id': id,
+      'webhook-timestamp': String(timestamp),
+      'webhook-signature': signWebhook(SECRET, id, timestamp, body),
+    },
+  })
+  await answer.dump()
+  return statusCode
+}
+
+function quantilesOf(took: readonly number[]): { readonly p50Ms: number; readonly p99Ms: number } {
+  const sorted = took.toSorted((a, b) => a - b)
+  const at = (share: number) => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0)
+  return { p50Ms: at(0.5), p99Ms: at(0.99) }
+}
