@@ -375,7 +375,8 @@ export function createFeeds(options: FeedOptions): Feeds {
       const receiver = options.receiverOf?.(system) ?? system.adapter.webhook
       if (!receiver) return { ok: false, status: 404, message: `System "${system.id}" sends no webhooks.` }
       const count = counts(system.id)
-      const verdict = receiver.receive(request, new Date())
+      const signed = receiver.receive(request, new Date())
+      const verdict = signed.ok && receiver.readLater ? await receiver.readLater(request) : signed
       if (!verdict.ok) {
         count.refused[verdict.reason]++
         const status = verdict.reason === 'malformed' ? 400 : 401

@@ -525,8 +525,10 @@ export type OwnField =
 /* ---- being told ---- */
 
 export interface WebhookReceiver {
-  /** Checks signature and age, then reads the notifications. Pure but for the clock it is given. */
+  /** Checks signature and age, then reads the notifications. */
   receive(request: WebhookRequest, now: Date): WebhookVerdict
+  /** Reads the notifications of what `receive` took, where that takes time: expressions of a configured system. */
+  readLater?(request: WebhookRequest): Promise<WebhookVerdict>
   /**
    * The body of our answer, where the vendor wants one of a certain form; with the HTTP status of any webhook.
    * @param refusal Why it was not taken; null: it was.

@@ -12,6 +12,7 @@ import { World } from '../../src/simulation/world.ts'
 import type { Outcome } from '../../src/systems/failure.ts'
 import { createHttpSystem } from '../../src/systems/http/adapter.ts'
 import { httpConfig } from '../../src/systems/http/config.ts'
+import { signWebhook } from '../../src/systems/kit/signature.ts'
 import type { Adapter, RecordPort, WriteContext } from '../../src/systems/port.ts'
 import type { RecordType } from '../../src/systems/records.ts'
 import { startRestCrmSimulator } from '../../src/systems/rest-crm/simulator.ts'
@@ -776,6 +777,76 @@ describe('all that a record may have', () => {
     expect(made).toEqual([
       { name: '云帆科技', tags: ['重点', '华南'], city: '惠州', ref: write.externalReference },
     ])
+  })
+})
+
+describe('webhooks of a form of its own', () => {
+  const secret = 'a secret of 16 or more'
+  const now = new Date('2026-02-04T08:00:30Z')
+  const { webhook } = connect({
+    baseUrl: 'http://127.0.0.1:1',
+    auth: { type: 'none' },
+    timeZone: '+08:00',
+    webhook: {
+      signature: { profile: 'standard', secret },
+      events:
+        'rows.{ "id": $string(seq), "type": kind = "SO" ? "order" : kind, "key": no, "change": op = "D" ? "deleted" : "updated", "time": at }',
+    },
+    records: {
+      order: { read: { request: { path: '/x' } }, map: { key: 'a', number: 'a', status: 'a', lines: '[]' } },
+    },
+  })
+  const signed = (body: string, key = secret) => {
+    const bytes = Buffer.from(body)
+    const seconds = now.getTime() / 1000
+    return {
+      body: bytes,
+      headers: {
+        'webhook-id': 'm-1',
+        'webhook-timestamp': String(seconds),
+        'webhook-signature': signWebhook(key, 'm-1', seconds, bytes),
+      },
+    }
+  }
+
+  test('are read by an expression, after a look at the signature; news of other records are none', async () => {
+    const body = JSON.stringify({
+      rows: [
+        { seq: 7, kind: 'SO', no: 'SO-1', op: 'U', at: '2026-02-04 16:00:00' },
+        { seq: 8, kind: 'PO', no: 'PO-1', op: 'U', at: '2026-02-04 16:00:00' },
+        { seq: 9, kind: 'SO', no: 'SO-2', op: 'D', at: '2026-02-04 16:00:01' },
+      ],
+    })
+    expect(webhook?.receive(signed(body), now)).toEqual({ ok: true, notifications: [] })
+    expect(await webhook?.readLater?.(signed(body))).toEqual({
+      ok: true,
+      notifications: [
+        { id: '7', type: 'order', key: 'SO-1', change: 'updated', time: '2026-02-04T16:00:00+08:00' },
+        { id: '9', type: 'order', key: 'SO-2', change: 'deleted', time: '2026-02-04T16:00:01+08:00' },
+      ],
+    })
+    expect(webhook?.receive(signed(body, 'another secret'), now)).toMatchObject({ reason: 'signature' })
+    expect(webhook?.receive(signed(body), new Date('2026-02-04T08:06:00Z'))).toMatchObject({
+      reason: 'timestamp',
+    })
+  })
+
+  test.each([
+    ['{"rows":', /JSON/],
+    [
+      '{"rows":[{"kind":"SO","no":"1","at":"2026-02-04 16:00:00","seq":1},{"seq":2}]}',
+      /events\[1\]\.type: is missing/,
+    ],
+    [
+      '{"rows":{"seq":1,"kind":"SO","no":"1","at":"yesterday"}}',
+      /events\[0\]\.time: "yesterday" is no date-time/,
+    ],
+  ])('that cannot be read are refused with the place: %s', async (body, detail) => {
+    expect(await webhook?.readLater?.(signed(body))).toMatchObject({
+      ok: false,
+      reason: 'malformed',
+      detail: expect.stringMatching(detail),
+    })
   })
 })
 

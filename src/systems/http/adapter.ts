@@ -11,6 +11,7 @@ import { type MappedType, recordMapping } from './mapping.ts'
 import { ownGraph } from './own-graph.ts'
 import { createPages } from './paging.ts'
 import { changes, list, lookup, readMany, type Tools } from './source.ts'
+import { createWebhook } from './webhook.ts'
 import { createAction, namedAction, updateAction } from './writes.ts'
 
 export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeoutMs }) => {
@@ -53,6 +54,15 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
       records.map(([type, one]) => [type, portOf(type, one, tools)]),
     ) as Adapter['ports'],
     ...(config.graph ? { graph: ownGraph(config.graph, tools) } : {}),
+    ...(config.webhook
+      ? {
+          webhook: createWebhook(
+            config.webhook,
+            records.map(([type]) => type),
+            vocabulary,
+          ),
+        }
+      : {}),
     health: (context) => outcomeOf(() => health(context)),
     connect: (context) => outcomeOf(() => client.connect(context)),
     close: () => client.close(),

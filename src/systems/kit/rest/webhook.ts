@@ -19,7 +19,7 @@ export const createReceiver = (
   read: (body: unknown, id: string | null) => readonly Notification[] | string,
 ): WebhookReceiver => ({
   receive(request, now) {
-    const signature = verify(settings, request, now)
+    const signature = verifySignature(settings, request, now)
     if (!signature.ok) return signature
     let notifications: readonly Notification[] | string
     try {
@@ -34,7 +34,11 @@ export const createReceiver = (
   },
 })
 
-function verify(settings: WebhookSettings, request: WebhookRequest, now: Date): SignatureVerdict {
+export function verifySignature(
+  settings: WebhookSettings,
+  request: WebhookRequest,
+  now: Date,
+): SignatureVerdict {
   switch (settings.profile) {
     case 'standard':
       return verifyWebhook(settings.secret, request, now)
