@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { gatewayCaller } from '../../src/caller/caller.ts'
 import { silentLog } from '../../src/observe/log.ts'
@@ -658,6 +661,117 @@ describe('bad days', () => {
       events: [
         { time: '2026-03-01T09:20:00+08:00', text: 'x', place: null, status: null, vendorStatus: null },
         { time: '2026-03-01T10:20:30+08:00', text: '', place: null, status: 'UNKNOWN', vendorStatus: '漂流' },
+      ],
+    })
+  })
+})
+
+/**
+ * A service written from the vendor's pages alone: newest first whatever is asked, no fields of `resultv2`, codes as
+ * numbers, and 408 for a carrier of which nobody here knows that it wants a telephone number.
+ */
+async function startPlain() {
+  const asked: Record<string, string>[] = []
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const fields = new URLSearchParams(Buffer.concat(chunks).toString('utf8'))
+    const param = fields.get('param') ?? ''
+    const question = JSON.parse(param) as Record<string, string>
+    const sign = createHash('md5').update(`${param}${KEY}${CUSTOMER}`).digest('hex').toUpperCase()
+    const said =
+      request.url !== '/poll/query.do' || fields.get('sign') !== sign
+        ? { result: false, returnCode: 503, message: '签名错误' }
+        : say(question)
+    asked.push(question)
+    response.setHeader('content-type', 'text/html;charset=UTF-8')
+    response.end(JSON.stringify(said))
+  })
+  const say = ({ com, num, phone }: Record<string, string>) => {
+    if (com === 'zhongtong' && phone === undefined)
+      return { result: false, returnCode: 408, message: '需要收件人或寄件人电话' }
+    if (num === 'YT0000000000009') return { message: '查无结果', status: '400', nu: '', com: '', data: null }
+    const scans = [
+      { time: '…', ftime: '2026-03-02 09:00:00', context: '已签收' },
+      { time: '…', ftime: '2026-03-01 10:20:30', context: null },
+    ]
+    const data = num === 'YT0000000000002' ? undefined : scans
+    return { message: 'ok', status: '200', state: 3, ischeck: '1', com, nu: num, data }
+  }
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanups.push(async () => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+describe('a service that says no more than the vendor’s pages', () => {
+  test('is read: newest first, codes as numbers, texts and lists that are missing', async () => {
+    const { url } = await startPlain()
+    const { port } = connect(url)
+    const keys = ['YT0000000000001', 'YT0000000000002', 'YT0000000000009'].map((one) => `yuantong/${one}`)
+    const [trace, bare, older] = await port.readMany(keys, context)
+    expect(given(trace)).toMatchObject({
+      status: 'DELIVERED',
+      vendorStatus: '3',
+      events: [
+        { time: '2026-03-01T10:20:30+08:00', text: '', status: null },
+        { time: '2026-03-02T09:00:00+08:00', text: '已签收', status: null },
+      ],
+    })
+    expect(given(bare)?.events).toEqual([])
+    expect(failureOf(older)).toMatchObject({ kind: 'rejected', code: '400', message: '查无结果' })
+  })
+
+  test('that wants a telephone number where nobody knew is told it, and from then on at once', async () => {
+    const { url, asked } = await startPlain()
+    const { port } = connect(url, { phone: '2024' })
+    const [first, second] = ['zhongtong/780000000001', 'zhongtong/780000000002']
+    expect(given((await port.readMany([String(first)], context))[0])?.status).toBe('DELIVERED')
+    expect(given((await port.readMany([String(second)], context))[0])?.status).toBe('DELIVERED')
+    expect(asked.map(({ num, phone }) => [num, phone])).toEqual([
+      ['780000000001', undefined],
+      ['780000000001', '2024'],
+      ['780000000002', '2024'],
+    ])
+    const without = connect(url).port
+    expect(failureOf((await without.readMany([String(first)], context))[0])).toMatchObject({
+      kind: 'rejected',
+      code: '408',
+      field: 'phone',
+    })
+  })
+
+  test('finer states that are newer than the table mean what they refine', async () => {
+    const { port, service } = await start()
+    const body = JSON.stringify({
+      status: '200',
+      com: 'yuantong',
+      nu: 'YT7700000000011',
+      state: '305',
+      data: [
+        { context: 'a', ftime: '2026-03-01 10:20:30', status: '派件', statusCode: '9001' },
+        { context: 'b', ftime: '2026-03-01 11:20:30.0', status: '签收', statusCode: '305' },
+        { context: 'c', ftime: '2026-03-01 12:20:30', status: 'constructor', statusCode: 'toString' },
+      ],
+    })
+    service.setFaults([{ kind: 'status', status: 200, body }])
+    const shipment = given((await port.readMany([YT], context))[0])
+    expect(shipment).toMatchObject({ status: 'DELIVERED', vendorStatus: '305' })
+    expect(shipment?.events.map(({ status }) => status)).toEqual(['OUT_FOR_DELIVERY', 'DELIVERED', 'UNKNOWN'])
+  })
+
+  test('a push with its state as a number is read', async () => {
+    const { receiver } = await startFollowing()
+    const scan = { ftime: '2026-03-01 10:20:30', context: '已签收' }
+    const lastResult = { status: 200, state: 3, com: 'yuantong', nu: 'YT0000000000001', data: [scan] }
+    const param = JSON.stringify({ status: 'shutdown', message: '', lastResult })
+    const sign = createHash('md5').update(`${param}${SALT}`).digest('hex')
+    expect(await receiver.receive(form({ param, sign }), new Date())).toMatchObject({
+      ok: true,
+      notifications: [
+        { key: 'yuantong/YT0000000000001', record: { status: 'DELIVERED', vendorStatus: '3' } },
       ],
     })
   })

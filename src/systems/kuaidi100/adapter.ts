@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { fail, type Outcome, ok, outcomeOf } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
+import { parseJson } from '../kit/json.ts'
 import type {
   CallContext,
   CreateAdapter,
@@ -33,6 +34,8 @@ export const createKuaidi100: CreateAdapter<Kuaidi100Config> = (config, { timeou
   const underWay = new Map<Key, Promise<Read>>()
   /** Given by those who had a parcel followed, and good for asking too. */
   const phones = new Map<Key, string>()
+  /** Carriers of which the vendor said that they want a number, though nobody here knew. */
+  const wantPhone = new Set<string>()
   /** Carriers that the vendor has told, each for a fee. */
   const recognised = new Map<string, string>()
 
@@ -43,9 +46,15 @@ export const createKuaidi100: CreateAdapter<Kuaidi100Config> = (config, { timeou
     if (rest.length > 0 || !CODE.test(carrier) || !NUMBER.test(number)) return ok(null)
     if (carriers.needsPhone(carrier) && phone === undefined)
       return phoneNeeded(carriers.nameOf(carrier) ?? carrier)
-    const raw = await outcomeOf(() =>
-      client.query({ carrier, number, phone: phoneFor(carrier, phone) }, context),
-    )
+    const query = (told: string | undefined) =>
+      outcomeOf(() => client.query({ carrier, number, phone: told }, context))
+    const told = phoneFor(carrier, phone)
+    let raw = await query(told)
+    const isWanted = !raw.ok && raw.failure.kind === 'rejected' && raw.failure.code === PHONE_NEEDED
+    if (isWanted && told === undefined && phone !== undefined) {
+      wantPhone.add(carrier)
+      raw = await query(phone)
+    }
     if (!raw.ok) {
       // The same question would be refused again, and counts.
       if (raw.failure.kind === 'rejected') memory.keep(key, raw)
@@ -59,7 +68,7 @@ export const createKuaidi100: CreateAdapter<Kuaidi100Config> = (config, { timeou
   }
 
   const phoneFor = (carrier: string, phone: string | undefined) =>
-    carriers.needsPhone(carrier) ? phone : undefined
+    carriers.needsPhone(carrier) || wantPhone.has(carrier) ? phone : undefined
 
   /** One parcel, asked for by as few as possible: whoever comes while another asks gets that answer. */
   const readOne = async (key: Key, context: CallContext): Promise<Read> => {
@@ -204,7 +213,7 @@ export const createKuaidi100: CreateAdapter<Kuaidi100Config> = (config, { timeou
         return { ok: false, reason: 'signature', detail: '"sign" does not match' }
       let raw: unknown
       try {
-        raw = JSON.parse(param)
+        raw = parseJson(param, 'param')
       } catch {
         return malformed('"param" is no JSON')
       }

@@ -52,6 +52,7 @@ export function subscription(
 
 const text = z.union([z.string(), z.boolean()]).transform(String)
 const refusal = z.object({
+  status: text.nullish(),
   result: text.nullish(),
   returnCode: text.nullish(),
   message: z.string().nullish(),
@@ -180,16 +181,17 @@ function readAnswer(answer: HttpAnswer, what: string, words: Words): Answer {
   return { raw, ...codeOf(raw, what, words) }
 }
 
-/** A trace carries `status`, everything else `returnCode`. */
+/** A trace carries `status`, everything else `returnCode`; the older answers say in `status` what is wrong. */
 function codeOf(
   raw: unknown,
   what: string,
   words: Words,
 ): { readonly code: string; readonly message: string } {
-  const trace = z.object({ status: text, nu: z.string(), data: z.array(z.unknown()) }).safeParse(raw)
+  const trace = z.object({ status: text, nu: z.string() }).safeParse(raw)
   if (trace.success && trace.data.status === '200') return { code: '200', message: 'ok' }
   const said = refusal.safeParse(raw)
-  const code = said.success ? said.data.returnCode : undefined
+  const older = said.success && said.data.status !== '200' ? said.data.status : undefined
+  const code = said.success ? (said.data.returnCode ?? older) : undefined
   if (!said.success || code == null)
     throw new SourceError({ kind: 'invalid-response', detail: `${what}: neither a trace nor a code` })
   // A success code beside `result: false` is none.

@@ -69,7 +69,10 @@ const optionalText = z
 const scan = z.object({
   time: optionalText,
   ftime: optionalText,
-  context: z.string(),
+  context: z
+    .string()
+    .nullish()
+    .transform((given) => given ?? ''),
   areaName: optionalText,
   status: optionalText,
   statusCode: optionalText,
@@ -83,7 +86,10 @@ const trace = z.object({
   com: z.string().min(1),
   nu: z.string().min(1),
   state: optionalText,
-  data: z.array(scan),
+  data: z
+    .array(scan)
+    .nullish()
+    .transform((given) => given ?? []),
   routeInfo: z.object({ to: place }).nullish(),
   arrivalTime: optionalText,
 })
@@ -107,6 +113,17 @@ export function parcelOf(raw: unknown): Key | null {
   return named.success ? parcelKey(named.data.com, named.data.nu) : null
 }
 
+/**
+ * A code that is newer than the table means what the word beside it does, or the state that it refines: three digits
+ * begin with that of their state.
+ */
+function meaningOf(code: string, word: string | null = null): ShipmentStatus {
+  const coarse = word !== null && Object.hasOwn(WORDS, word) ? WORDS[word] : undefined
+  const parent = /^([1-7])\d\d$/.exec(code)?.[1]
+  const known = [code, coarse, parent].find((one) => one !== undefined && Object.hasOwn(STATES, one))
+  return (known !== undefined && STATES[known]) || 'UNKNOWN'
+}
+
 export const parcelKey = (carrier: string, number: string): Key => joinKey([carrier, number])
 
 export interface Mapping {
@@ -117,9 +134,11 @@ export interface Mapping {
 
 export function createMapping(clock: Clock, nameOf: (carrier: string) => string | null): Mapping {
   const timeOf = (one: z.infer<typeof scan>): string | null => {
-    const given = one.ftime ?? one.time
-    const found = given && /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(:\d{2})?)$/.exec(given.trim())
-    return found ? clock.dateTime(`${found[1]}T${found[2]}${found[3] ? '' : ':00'}`) : null
+    for (const given of [one.ftime, one.time]) {
+      const found = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(:\d{2})?)(\.\d+)?$/.exec(given?.trim() ?? '')
+      if (found) return clock.dateTime(`${found[1]}T${found[2]}${found[3] ? '' : ':00'}`)
+    }
+    return null
   }
 
   return {
@@ -134,12 +153,12 @@ export function createMapping(clock: Clock, nameOf: (carrier: string) => string 
       for (const one of data) {
         const time = timeOf(one)
         if (time === null) return unreadable(`a scan at "${(one.ftime ?? one.time ?? '').slice(0, 40)}"`)
-        const code = one.statusCode ?? (one.status === null ? null : (WORDS[one.status] ?? one.status))
+        const code = one.statusCode ?? one.status
         events.push({
           time,
           place: one.areaName,
           text: one.context,
-          status: code === null ? null : (STATES[code] ?? 'UNKNOWN'),
+          status: code === null ? null : meaningOf(code, one.status),
           vendorStatus: one.statusCode ?? one.status,
         })
       }
@@ -151,7 +170,7 @@ export function createMapping(clock: Clock, nameOf: (carrier: string) => string 
         trackingNumber: nu,
         carrier: com,
         carrierName: nameOf(com),
-        status: state === null ? 'UNKNOWN' : (STATES[state] ?? 'UNKNOWN'),
+        status: state === null ? 'UNKNOWN' : meaningOf(state),
         vendorStatus: state,
         recipientRegion: routeInfo?.to ?? null,
         expectedDelivery: /^\d{4}-\d{2}-\d{2}/.exec(arrivalTime ?? '')?.[0] ?? null,
