@@ -69,6 +69,8 @@ const PATH = '/graphql'
 export async function openDoor<TContext extends object>(options: DoorOptions<TContext>): Promise<Door> {
   const { engine, pipeline, logger } = options
   const server = fastify({ bodyLimit: options.maxBodyBytes, forceCloseConnections: true })
+  // What is no JSON is refused by its type, not by what it says.
+  server.removeContentTypeParser('text/plain')
   const signals = new WeakMap<TContext, AbortSignal>()
   const extensions = options.demo ? { demo: true } : undefined
   const notesOf = createNotesOf(options, extensions)
@@ -79,8 +81,9 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     stringifyResult: stringifyAnswer,
     introspection: options.introspection,
     includeStacktraceInErrorResponses: false,
-    // The page at / and other origins are no business of this path; a JSON body cannot be sent by a form.
-    csrfPrevention: true,
+    // What another page can have a browser send without being asked first is a GET: a query, whose answer that page
+    // cannot read, and never with credentials, which are headers. A POST needs a JSON body, which no form sends.
+    csrfPrevention: false,
     validationRules: [...pipeline.rules],
     parseOptions: { maxTokens: pipeline.limits.maxTokens },
     stopOnTerminationSignals: false,

@@ -68,11 +68,28 @@ describe.each([
   })
 })
 
+it('a GET needs nothing but its query, and changes nothing; a form is no POST', async () => {
+  const get = (query: string) => fetch(`${gateway.url}/graphql?${new URLSearchParams({ query })}`)
+  const answer = await get('{ __typename }')
+  expect(answer.status).toBe(200)
+  expect(await answer.json()).toMatchObject({ data: { __typename: 'Query' } })
+  const change = 'mutation { pauseSystem(id: "erp", reason: "x") { id } }'
+  expect((await get(change)).status).toBe(405)
+  for (const type of [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=b',
+    '',
+  ]) {
+    const body = new Blob([JSON.stringify({ query: change })], { type })
+    const refused = await fetch(`${gateway.url}/graphql`, { method: 'POST', body })
+    expect([refused.status, type]).toEqual([415, type])
+  }
+})
+
 it('an empty operation name in a URL is none', async () => {
   const search = new URLSearchParams({ query: 'query A { __typename }', operationName: '' })
-  const answer = await fetch(`${gateway.url}/graphql?${search}`, {
-    headers: { 'apollo-require-preflight': 'true' },
-  })
+  const answer = await fetch(`${gateway.url}/graphql?${search}`)
   expect(answer.status).toBe(200)
   expect(await answer.json()).toMatchObject({ data: { __typename: 'Query' } })
 })
