@@ -828,6 +828,30 @@ describe('credentials', () => {
     expect(wrong.simulator.calls).toHaveLength(1)
   })
 
+  it('go as HTTP Basic where the server wants that, and no header element beside', async () => {
+    const basic = { security: { profile: 'basic' }, password: 'geheim' }
+    const { invoice, simulator } = await start(basic, { httpBasic: true, password: 'geheim' })
+    expect(value((await invoice.readMany(['INV-000001'], context))[0])?.key).toBe('INV-000001')
+    const wrong = portsOf(connect(simulator.url, { ...basic, password: 'falsch' }))
+    expect(failure((await wrong.invoice.readMany(['INV-000001'], context))[0]).kind).toBe('unauthorized')
+    const far = { baseUrl: 'http://f.example', username: 'u', password: 'p', security: { profile: 'basic' } }
+    expect(soapFinanceConfig.safeParse(far).error?.issues.map(({ path }) => path.join('.'))).toEqual([
+      'security.profile',
+    ])
+    // RFC 7617: user and password in Base64, "gateway:finance-demo".
+    let head: Record<string, unknown> = {}
+    const heard = await answering(
+      (request) => {
+        head = request.headers
+        return answer(`<GetInvoiceResponse>${invoiceXml('I-1')}</GetInvoiceResponse>`)
+      },
+      { security: { profile: 'basic' } },
+    )
+    await heard.invoice.readMany(['I-1'], context)
+    expect(head.authorization).toBe('Basic Z2F0ZXdheTpmaW5hbmNlLWRlbW8=')
+    expect(heard.seen[0]).not.toContain('Header')
+  })
+
   it('are refused by the configuration where they would travel readable', () => {
     const open = { baseUrl: 'http://f.example', username: 'erp', password: 'secret' }
     const parsed = soapFinanceConfig.safeParse({ ...open, security: { profile: 'authorization' } })
@@ -1025,6 +1049,88 @@ describe('answers that are no answers', () => {
   })
 })
 
+describe('SOAP 1.2', () => {
+  const soapVersion = '1.2' as const
+  const NS12 = 'http://www.w3.org/2003/05/soap-envelope'
+  const fault12 = (code: string, status: number, detail = '') => ({
+    status,
+    headers: { 'content-type': 'application/soap+xml; charset=utf-8' },
+    body: `<e:Envelope xmlns:e="${NS12}" xmlns:wsse="w"><e:Body><e:Fault><e:Code>${code}</e:Code><e:Reason><e:Text xml:lang="en">Period 2026-02 is closed</e:Text></e:Reason>${detail}</e:Fault></e:Body></e:Envelope>`,
+  })
+
+  it('is spoken where the service wants it: envelope, media type and action', async () => {
+    const { invoice, payment, simulator } = await start({ soapVersion }, { soapVersion })
+    expect(value((await invoice.readMany(['INV-000001'], context))[0])?.key).toBe('INV-000001')
+    const stranger = { customer: 'NOBODY', date: '2026-06-30', amount: { amount: '1.00', currency: 'CNY' } }
+    const write = { externalReference: '12'.repeat(16), onBehalfOf: '' }
+    const refused = await payment.create?.send({ ...stranger, applications: [] }, write, context)
+    expect(failure(refused)).toMatchObject({
+      kind: 'rejected',
+      code: 'UNKNOWN_CUSTOMER',
+      field: 'CustomerNo',
+    })
+    const wrong = portsOf(connect(simulator.url, { soapVersion, password: 'falsch' }))
+    expect(failure((await wrong.invoice.readMany(['INV-000001'], context))[0]).kind).toBe('unauthorized')
+    const old = portsOf(connect(simulator.url))
+    expect((await old.invoice.readMany(['INV-000001'], context))[0]?.ok).toBe(false)
+    const request = invoice.create?.preview(
+      { customer: 'C', orderNumbers: [], issueDate: '2026-01-01', gross: stranger.amount },
+      write,
+    )
+    expect(request?.headers).toEqual({
+      'content-type': `application/soap+xml; charset=utf-8; action="${NS}/WriteBackInvoice"`,
+      accept: 'application/soap+xml',
+    })
+    expect(request?.body).toContain(`xmlns:soap="${NS12}"`)
+  })
+
+  it('is understood by an independent client, which the simulator serves', async () => {
+    const simulator = await startSoapFinanceSimulator(new World(SMALL), { soapVersion })
+    cleanups.push(() => simulator.close())
+    const endpoint = `${simulator.url}/webservice`
+    const client = await soap.createClientAsync(WSDL, { endpoint, forceSoap12Headers: true })
+    client.setSecurity(
+      new soap.WSSecurity('gateway', 'finance-demo', { passwordType: 'PasswordDigest', hasNonce: true }),
+    )
+    const [found] = await client.GetInvoiceAsync({ invoiceId: ['INV-000002'] })
+    expect(found.Invoice.map((one: { InvoiceNo: string }) => one.InvoiceNo)).toEqual(['INV-000002'])
+  })
+
+  it.each([
+    [
+      'a business fault',
+      fault12(
+        '<e:Value>e:Receiver</e:Value>',
+        500,
+        '<e:Detail><f:BusinessFault xmlns:f="urn:example:finance"><f:Code>GL-104</f:Code></f:BusinessFault></e:Detail>',
+      ),
+      { kind: 'rejected', code: 'GL-104', reason: 'period-closed', message: 'Period 2026-02 is closed' },
+    ],
+    [
+      'the caller’s fault',
+      fault12('<e:Value>e:Sender</e:Value>', 400),
+      { kind: 'rejected', code: 'e:Sender', message: 'Period 2026-02 is closed' },
+    ],
+    [
+      'a failed login',
+      fault12(
+        '<e:Value>e:Sender</e:Value><e:Subcode><e:Value>wsse:FailedAuthentication</e:Value></e:Subcode>',
+        400,
+      ),
+      { kind: 'unauthorized' },
+    ],
+    ['the service’s own trouble', fault12('<e:Value>e:Receiver</e:Value>', 500), { kind: 'unavailable' }],
+    [
+      'an answer in the other version',
+      answer('<GetInvoiceResponse/>'),
+      { kind: 'invalid-response', detail: expect.stringContaining('soapVersion') },
+    ],
+  ])('%s is told apart', async (_what, said, expected) => {
+    const { invoice } = await answering(said, { soapVersion })
+    expect(failure((await invoice.readMany(['I-1'], context))[0])).toMatchObject(expected)
+  })
+})
+
 describe('answers of real servers', () => {
   it('in one-element lists, CDATA, other prefixes, without prefixes, nil and zoned dates', async () => {
     const body = `<x:GetInvoiceResponse xmlns:x="${NS}" xmlns:i="http://www.w3.org/2001/XMLSchema-instance">
@@ -1167,7 +1273,7 @@ describe('answers of real servers', () => {
       'utf8',
     )
     const samples = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml]) => parseYaml(yaml ?? ''))
-    expect(samples).toHaveLength(4)
+    expect(samples).toHaveLength(5)
     for (const sample of samples) {
       expect(() => soapFinanceConfig.parse({ ...samples[0], ...sample })).not.toThrow()
     }
@@ -1287,7 +1393,7 @@ describe('webhooks', () => {
       externalReference: 'x',
       applications: [{ invoiceNo: 'INV-000002', amount: '1050.90' }],
     })
-    await expect.poll(() => received.length).toBe(3)
+    await expect.poll(() => received.length, { timeout: 5_000 }).toBe(3)
     const read = received.map(({ headers, body }) => adapter.webhook?.receive({ headers, body }, new Date()))
     const changes = read.map((one) =>
       one?.ok ? one.notifications.map((n) => [n.type, n.key, n.change]) : one,
@@ -1425,7 +1531,7 @@ describe('the simulator', () => {
   const header = (change: { password?: string; at?: Date; nonce?: Buffer } = {}) => {
     const { password = 'finance-demo', at = new Date() } = change
     const config = soapFinanceConfig.parse({ baseUrl: 'https://f.example', username: 'gateway', password })
-    return securityHeader(config, at, change.nonce ?? nonce())
+    return securityHeader(config, at, change.nonce ?? nonce()) ?? ''
   }
   async function post(
     url: string,

@@ -1,5 +1,5 @@
 /**
- * SOAP 1.1, document/literal wrapped, written by hand on our HTTP client: see README.md for why not by a library.
+ * SOAP 1.1 and 1.2, document/literal wrapped, written by hand on our HTTP client: see README.md for why not by a library.
  * Every ending becomes a failure that says what to do next; after a write was sent, "no readable answer" is
  * `unknown-outcome`.
  */
@@ -20,8 +20,10 @@ import {
 } from './contract.ts'
 import { basicOf, securityHeader } from './security-header.ts'
 
-const SOAP11 = 'http://schemas.xmlsoap.org/soap/envelope/'
-const SOAP12 = 'http://www.w3.org/2003/05/soap-envelope'
+const ENVELOPES = {
+  '1.1': 'http://schemas.xmlsoap.org/soap/envelope/',
+  '1.2': 'http://www.w3.org/2003/05/soap-envelope',
+} as const
 const XSI_NIL = '{http://www.w3.org/2001/XMLSchema-instance}nil'
 
 /** Values of a request by contract name; absent ones are left out, their order does not matter. */
@@ -55,13 +57,25 @@ export function createFinanceClient(config: SoapFinanceConfig, timeoutMs: number
     verifyCertificate: config.verifyCertificate,
   })
   const codec = createCodec(config)
-  const headersOf = (operation: Operation) => ({
-    'content-type': 'text/xml; charset=utf-8',
-    accept: 'text/xml',
-    soapaction: `"${config.soapAction
+  const headersOf = (operation: Operation): Record<string, string> => {
+    const action = `"${config.soapAction
       .replaceAll('{namespace}', config.namespace)
-      .replaceAll('{operation}', codec.nameOf('', operation))}"`,
-  })
+      .replaceAll('{operation}', codec.nameOf('', operation))}"`
+    return config.soapVersion === '1.2'
+      ? {
+          'content-type': `application/soap+xml; charset=utf-8; action=${action}`,
+          accept: 'application/soap+xml',
+        }
+      : { 'content-type': 'text/xml; charset=utf-8', accept: 'text/xml', soapaction: action }
+  }
+  const credentials: Record<string, string> =
+    config.security.profile === 'basic'
+      ? { authorization: `Basic ${basicOf(config.username, config.password)}` }
+      : {}
+  const envelope = (body: string, header?: string) => {
+    const head = header === undefined ? '' : `<soap:Header>${header}</soap:Header>`
+    return `<?xml version="1.0" encoding="utf-8"?>\n<soap:Envelope xmlns:soap="${ENVELOPES[config.soapVersion]}">${head}<soap:Body>${body}</soap:Body></soap:Envelope>`
+  }
 
   return {
     async call(operation, fields, { writes, signal }) {
@@ -69,7 +83,7 @@ export function createFinanceClient(config: SoapFinanceConfig, timeoutMs: number
       const answer = await http.request({
         method: 'POST',
         path: config.path,
-        headers: headersOf(operation),
+        headers: { ...headersOf(operation), ...credentials },
         body: envelope(codec.write(operation, fields), header),
         signal,
         writes,
@@ -91,11 +105,6 @@ export function createFinanceClient(config: SoapFinanceConfig, timeoutMs: number
     }),
     close: () => http.close(),
   }
-}
-
-function envelope(body: string, securityHeader?: string): string {
-  const header = securityHeader === undefined ? '' : `<soap:Header>${securityHeader}</soap:Header>`
-  return `<?xml version="1.0" encoding="utf-8"?>\n<soap:Envelope xmlns:soap="${SOAP11}">${header}<soap:Body>${body}</soap:Body></soap:Envelope>`
 }
 
 /* ---- names and elements ---- */
@@ -192,16 +201,20 @@ function readAnswer(
     if (answer.status >= 400) throw new SourceError(withoutSoap(answer, operation, writes))
     throw error
   }
-  if (root.namespace !== SOAP11 || root.name !== 'Envelope') {
+  const ours = ENVELOPES[config.soapVersion]
+  if (root.namespace !== ours || root.name !== 'Envelope') {
     if (answer.status >= 400) throw new SourceError(withoutSoap(answer, operation, writes))
-    const what = root.namespace === SOAP12 ? 'a SOAP 1.2 envelope' : `<${root.name}>, no SOAP 1.1 envelope`
+    const other = Object.entries(ENVELOPES).find(([, namespace]) => namespace === root.namespace)?.[0]
+    const what = other
+      ? `a SOAP ${other} envelope; see soapVersion in the configuration`
+      : `<${root.name}>, no SOAP ${config.soapVersion} envelope`
     throw unreadable(`${operation}: answered with ${what}`)
   }
-  const body = root.children.find((child) => child.namespace === SOAP11 && child.name === 'Body')
+  const body = root.children.find((child) => child.namespace === ours && child.name === 'Body')
   const content = body?.children[0]
   if (!content) throw unreadable(`${operation}: the answer's body is empty`)
   // Real servers send faults with status 200 as well.
-  if (content.namespace === SOAP11 && content.name === 'Fault') {
+  if (content.namespace === ours && content.name === 'Fault') {
     throw new SourceError(describeFault(content, answer, operation, codec, config, writes))
   }
   const name = `${operation}Response`
@@ -291,12 +304,11 @@ function describeFault(
 ): SourceFailure {
   const secrets = [basicOf(config.username, config.password), config.password]
   const clean = (text: string) => sanitise(text, secrets)
-  const member = (name: string) => fault.children.find((child) => child.name === name)
-  const code = clean(member('faultcode')?.text ?? '')
-  const message = clean(member('faultstring')?.text ?? '') || 'no reason given'
-  // `soap:Client.Authentication`: SOAP 1.1 section 4.4.1 lets servers refine a code after a dot.
-  const local = code.slice(code.lastIndexOf(':') + 1)
-  const [general] = local.split('.')
+  const said = config.soapVersion === '1.2' ? fault12(fault) : fault11(fault)
+  const code = clean(said.code)
+  const message = clean(said.message) || 'no reason given'
+  const local = localOf(code)
+  const general = GENERAL[said.general] ?? said.general
   const detail = `${operation}: fault ${code}: ${message}`
 
   if (local === 'MessageExpired') {
@@ -304,9 +316,11 @@ function describeFault(
     const clocks = `our clock says ${new Date().toISOString()}${theirs ? `, theirs ${theirs}` : ''}`
     return { kind: 'unavailable', reason: 'unreachable', detail: `${detail}; compare the clocks: ${clocks}` }
   }
-  if (SECURITY_CODES.has(local) || local === 'Client.Authentication') return { kind: 'unauthorized', detail }
+  const isRefused = answer.status === 401 || answer.status === 403
+  if (isRefused || SECURITY_CODES.has(local) || local === 'Client.Authentication')
+    return { kind: 'unauthorized', detail }
 
-  const business = businessFaultOf(member('detail'), codec, clean)
+  const business = businessFaultOf(said.detail, codec, clean)
   if (business && config.temporaryFaultCodes.includes(business.code)) {
     return { kind: 'unavailable', reason: 'overloaded', detail: `${detail} (${business.code})` }
   }
@@ -319,10 +333,46 @@ function describeFault(
     return { kind: 'unauthorized', detail: `${detail}; see security.mustUnderstand in the configuration` }
   }
   if (general === 'VersionMismatch')
-    return { kind: 'unsupported', message: 'The service does not speak SOAP 1.1.' }
+    return { kind: 'unsupported', message: `The service does not speak SOAP ${config.soapVersion}.` }
   if (general === 'Client') return { kind: 'rejected', code, message }
   // A technical fault may come after the work was done: a deadlock, a timeout of something behind.
   return writes ? { kind: 'unknown-outcome', detail } : { kind: 'unavailable', reason: 'overloaded', detail }
+}
+
+/** What the two versions say alike, in their own words. */
+interface Said {
+  /** The finest code, with its prefix. */
+  readonly code: string
+  /** Who is to blame, without prefix. */
+  readonly general: string
+  readonly message: string
+  readonly detail: XmlElement | undefined
+}
+
+/** The codes of SOAP 1.2 by those of 1.1. */
+const GENERAL: Readonly<Record<string, string>> = { Sender: 'Client', Receiver: 'Server' }
+
+const memberOf = (element: XmlElement | undefined, name: string) =>
+  element?.children.find((child) => child.name === name)
+const textOf = (element: XmlElement | undefined) => element?.text.trim() ?? ''
+const localOf = (code: string) => code.slice(code.lastIndexOf(':') + 1)
+
+function fault11(fault: XmlElement): Said {
+  const code = textOf(memberOf(fault, 'faultcode'))
+  // `soap:Client.Authentication`: SOAP 1.1 section 4.4.1 lets servers refine a code after a dot.
+  const [general = ''] = localOf(code).split('.')
+  const message = textOf(memberOf(fault, 'faultstring'))
+  return { code, general, message, detail: memberOf(fault, 'detail') }
+}
+
+/** @see SOAP 1.2 part 1, section 5.4: subcodes, each inside the one before, refine the code */
+function fault12(fault: XmlElement): Said {
+  const codes: string[] = []
+  for (let at = memberOf(fault, 'Code'); at; at = memberOf(at, 'Subcode'))
+    codes.push(textOf(memberOf(at, 'Value')))
+  const [general = ''] = codes
+  const message = textOf(memberOf(memberOf(fault, 'Reason'), 'Text'))
+  return { code: codes.at(-1) ?? '', general: localOf(general), message, detail: memberOf(fault, 'Detail') }
 }
 
 interface BusinessFault {
@@ -332,14 +382,20 @@ interface BusinessFault {
   readonly details?: Readonly<Record<string, string>>
 }
 
-/** Any element of the detail with a code counts, whatever its own name: vendors name theirs freely. */
+const withoutNamespace = (element: XmlElement): XmlElement => ({
+  ...element,
+  namespace: '',
+  children: element.children.map(withoutNamespace),
+})
+
+/** Any element of the detail with a code counts, whatever its name and namespace: vendors choose theirs freely. */
 function businessFaultOf(
   detail: XmlElement | undefined,
   codec: Codec,
   clean: (text: string) => string,
 ): BusinessFault | undefined {
   for (const element of detail ? [...detail.children, detail] : []) {
-    const fault = codec.read(element, 'BusinessFault', businessFault)
+    const fault = codec.read(withoutNamespace(element), 'BusinessFault', businessFault)
     const text = (value: unknown) => (typeof value === 'string' ? clean(value) : '')
     if (text(fault.Code) === '') continue
     const details = Object.fromEntries(

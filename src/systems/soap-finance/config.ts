@@ -13,10 +13,10 @@ const customFields = (what: string) =>
 const security = z
   .strictObject({
     profile: z
-      .enum(['usernameToken', 'authorization'])
+      .enum(['usernameToken', 'authorization', 'basic'])
       .default('usernameToken')
       .describe(
-        'usernameToken: WS-Security. authorization: a header element with "Basic" and user and password in Base64; only over https, loopback excepted. The other settings here are for usernameToken.',
+        'usernameToken: WS-Security. authorization: a header element with "Basic" and user and password in Base64. basic: the same as HTTP header, no element. Both only over https, loopback excepted. The other settings here are for usernameToken.',
       ),
     passwordType: z
       .enum(['digest', 'text'])
@@ -73,11 +73,15 @@ export const soapFinanceConfig = z
       .describe(
         'elementFormDefault of the service: false for elements without namespace inside the operation.',
       ),
+    soapVersion: z
+      .enum(['1.1', '1.2'])
+      .default('1.1')
+      .describe('Version of the envelope; 1.2 names the action in Content-Type instead of SOAPAction.'),
     soapAction: z
       .string()
       .regex(/^[^"\r\n]*$/, 'must not contain quotation marks or line breaks')
       .default('{namespace}/{operation}')
-      .describe('Header SOAPAction, sent in quotation marks; "{namespace}" and "{operation}" are filled in.'),
+      .describe('The action, sent in quotation marks; "{namespace}" and "{operation}" are filled in.'),
     names: z
       .record(z.string(), z.string().regex(xmlName, 'must be an XML name'))
       .default({})
@@ -159,11 +163,11 @@ export const soapFinanceConfig = z
   .superRefine((config, context) => {
     const { profile, passwordType } = config.security
     const isPrivate = isPrivateTransport(config.baseUrl)
-    if (profile === 'authorization' && !isPrivate) {
+    if (profile !== 'usernameToken' && !isPrivate) {
       context.addIssue({
         code: 'custom',
         path: ['security', 'profile'],
-        message: '"authorization" sends the password readable: use an https baseUrl, or "usernameToken"',
+        message: `"${profile}" sends the password readable: use an https baseUrl, or "usernameToken"`,
       })
     }
     if (profile === 'usernameToken' && passwordType === 'text' && !isPrivate) {

@@ -30,13 +30,15 @@ export function passwordDigest(
 
 /**
  * @param nonce Fresh random bytes, never used before.
- * @returns The element `wsse:Security` or `auth:Authorization`; the prefix `soap` must be declared around it.
+ * @returns The element `wsse:Security` or `auth:Authorization`; the prefix `soap` must be declared around it. Undefined
+ * where an HTTP header says it.
  */
 export function securityHeader(
   { username, password, security }: Pick<SoapFinanceConfig, 'username' | 'password' | 'security'>,
   now: Date,
   nonce: Buffer,
-): string {
+): string | undefined {
+  if (security.profile === 'basic') return undefined
   if (security.profile === 'authorization') {
     const basic = basicOf(username, password)
     return `<auth:Authorization xmlns:auth="${AUTHORIZATION}">Basic ${basic}</auth:Authorization>`

@@ -25,6 +25,10 @@ export interface SoapFinanceSimulatorOptions {
   readonly password?: string
   /** The only one accepted; default `digest`. */
   readonly passwordType?: 'digest' | 'text'
+  /** Default 1.1. */
+  readonly soapVersion?: '1.1' | '1.2'
+  /** Instead of WS-Security: HTTP Basic. */
+  readonly httpBasic?: boolean
   /** Instead of WS-Security: the header element `Authorization` with user and password. */
   readonly basicHeader?: boolean
   /** The books are closed up to this day: nothing is posted on it or before. */
@@ -41,6 +45,7 @@ export interface SoapFinanceSimulatorOptions {
 const PATH = '/webservice'
 const NS = 'http://finance.company.com/webservice'
 const ENVELOPE = 'http://schemas.xmlsoap.org/soap/envelope/'
+const ENVELOPE12 = 'http://www.w3.org/2003/05/soap-envelope'
 const XSD = 'http://www.w3.org/2001/XMLSchema'
 const WSS = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss'
 const WSSE = `${WSS}-wssecurity-secext-1.0.xsd`
@@ -96,31 +101,45 @@ function createService(world: World, wsdl: string, options: SoapFinanceSimulator
   const validate = createValidator(wsdl)
   const authenticate = createAuthentication(options)
   const operations = createOperations(world, options)
+  const is12 = options.soapVersion === '1.2'
+  const mediaType = is12 ? 'application/soap+xml' : 'text/xml'
+  const namespace = is12 ? ENVELOPE12 : ENVELOPE
 
   return (request: SimulatedRequest): SimulatedResponse => {
     if (request.path !== PATH) return plain(404, 'text/html', '<html><body>Not Found</body></html>')
     if (request.method === 'GET' && /^wsdl$/i.test(request.rawQuery)) return plain(200, 'text/xml', wsdl)
     if (request.method !== 'POST') return plain(405, 'text/plain', 'SOAP needs POST')
-    if (!/^text\/xml\b/i.test(request.headers['content-type'] ?? '')) {
-      return plain(415, 'text/plain', 'SOAP 1.1 needs text/xml')
+    const contentType = request.headers['content-type'] ?? ''
+    if (contentType.split(';')[0]?.trim().toLowerCase() !== mediaType) {
+      return plain(415, 'text/plain', `This service needs ${mediaType}`)
+    }
+    if (options.httpBasic) {
+      const { username = 'gateway', password = 'finance-demo' } = options
+      const expected = `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`
+      if (!equal(request.headers.authorization ?? '', expected))
+        return plain(401, 'text/html', '<html><body>Unauthorized</body></html>')
     }
     if (request.body.length > MAX_REQUEST_BYTES) return plain(413, 'text/plain', 'Request too large')
     try {
-      const { header, content } = readEnvelope(request.body)
+      const { header, content } = readEnvelope(request.body, namespace)
       authenticate(header)
       const name = content.localName ?? ''
       const run = Object.hasOwn(operations, name) ? operations[name] : undefined
       if (content.namespaceURI !== NS || !run) {
         throw new Fault('soap:Client', `Operation {${content.namespaceURI}}${name} does not exist`)
       }
-      requireAction(request.headers.soapaction, name)
+      if (is12) requireParameter(contentType, name)
+      else requireAction(request.headers.soapaction, name)
       validate(content)
-      return soap(200, tag(`fin:${name}Response xmlns:fin="${NS}"`, run(content)))
+      return soap(200, namespace, mediaType, tag(`fin:${name}Response xmlns:fin="${NS}"`, run(content)))
     } catch (error) {
       if (!(error instanceof Fault)) throw error
       const { code, message, detail } = error
+      if (is12) return fault12(error)
       return soap(
         500,
+        namespace,
+        mediaType,
         tag(
           'soap:Fault',
           `<faultcode>${code}</faultcode>${tag('faultstring', text(message))}${detail && tag('detail', detail)}`,
@@ -140,14 +159,43 @@ function requireAction(header: string | string[] | undefined, operation: string)
   }
 }
 
-function readEnvelope(body: Buffer): { header: Element | undefined; content: Element } {
+/** @see RFC 3902: the parameter may be left out */
+function requireParameter(contentType: string, operation: string): void {
+  const action = /;\s*action="([^"]*)"/i.exec(contentType)?.[1]
+  if (action !== undefined && action !== `${NS}/${operation}`)
+    throw new Fault('soap:Client', `action "${action}" is not that of ${operation}`)
+}
+
+/** The codes of 1.1 by those of 1.2; finer ones become subcodes of the sender's fault. */
+function fault12({ code, message, detail }: Fault): SimulatedResponse {
+  const general = {
+    'soap:Server': 'soap:Receiver',
+    'soap:VersionMismatch': code,
+    'soap:MustUnderstand': code,
+  }
+  const value = general[code as keyof typeof general] ?? 'soap:Sender'
+  const subcode = /^ws/.test(code) ? tag('soap:Subcode', tag('soap:Value', code)) : ''
+  return soap(
+    value === 'soap:Sender' ? 400 : 500,
+    ENVELOPE12,
+    'application/soap+xml',
+    tag(
+      'soap:Fault',
+      tag('soap:Code', tag('soap:Value', value) + subcode) +
+        tag('soap:Reason', tag('soap:Text xml:lang="en"', text(message))) +
+        (detail && tag('soap:Detail', detail)),
+    ),
+  )
+}
+
+function readEnvelope(body: Buffer, namespace: string): { header: Element | undefined; content: Element } {
   const root = parse(body)
   if (root.localName !== 'Envelope') throw new Fault('soap:Client', 'The root element is no Envelope')
-  if (root.namespaceURI !== ENVELOPE) {
+  if (root.namespaceURI !== namespace) {
     throw new Fault('soap:VersionMismatch', `Envelope of namespace ${root.namespaceURI}`)
   }
-  const header = child(root, ENVELOPE, 'Header')
-  const content = childrenOf(child(root, ENVELOPE, 'Body'))
+  const header = child(root, namespace, 'Header')
+  const content = childrenOf(child(root, namespace, 'Body'))
   const [first] = content
   if (!first || content.length > 1) throw new Fault('soap:Client', 'The Body must have exactly one element')
   return { header, content: first }
@@ -190,11 +238,12 @@ function createAuthentication(options: SoapFinanceSimulatorOptions) {
 
   return (header: Element | undefined) => {
     for (const element of childrenOf(header)) {
-      const must = element.getAttributeNS(ENVELOPE, 'mustUnderstand')
-      if (must === '1' && element.namespaceURI !== WSSE) {
+      const must = element.getAttributeNS(element.parentElement?.namespaceURI ?? '', 'mustUnderstand')
+      if ((must === '1' || must === 'true') && element.namespaceURI !== WSSE) {
         throw new Fault('soap:MustUnderstand', `Header ${element.localName} is not understood`)
       }
     }
+    if (options.httpBasic) return
     if (options.basicHeader) {
       const given = textOf(child(header, EARLY_SECEXT, 'Authorization')).trim()
       const expected = `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`
@@ -863,11 +912,11 @@ const tag = (start: string, content: string): string => `<${start}>${content}</$
 const text = (content: string): string =>
   content.replace(/[&<>\r]/g, (one) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[one] ?? '&#xD;')
 
-function soap(status: number, body: string): SimulatedResponse {
-  const envelope = `soap:Envelope xmlns:soap="${ENVELOPE}" xmlns:wsse="${WSSE}" xmlns:wsu="${WSU}"`
+function soap(status: number, namespace: string, mediaType: string, body: string): SimulatedResponse {
+  const envelope = `soap:Envelope xmlns:soap="${namespace}" xmlns:wsse="${WSSE}" xmlns:wsu="${WSU}"`
   return plain(
     status,
-    'text/xml',
+    mediaType,
     `<?xml version="1.0" encoding="UTF-8"?>\n${tag(envelope, tag('soap:Body', body))}`,
   )
 }
