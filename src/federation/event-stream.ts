@@ -15,6 +15,9 @@ export interface EvaluatedEvent {
 
 export type Evaluate<TEvent> = (event: TEvent) => Promise<EvaluatedEvent>
 
+/** How long a replay remembers what it has told, for those who ask for the same: it tells things as they were then. */
+const rememberMs = 5_000
+
 /** More than this many evaluations of one stream at a time would only queue up in the subgraphs. */
 const maxEvaluations = 8
 
@@ -24,16 +27,24 @@ export class EventStream<TEvent> {
   readonly #describeFailure: (error: unknown) => ExecutionResult
   readonly #ending = Promise.withResolvers<void>()
   readonly #members = new Set<Member>()
+  /** All that it has told so far, as long as others may still want to begin with that. */
+  #told: EvaluatedEvent[] | undefined
+  readonly #since = performance.now()
+  readonly #remembered: number
   #ended = false
 
   /**
    * @param describeFailure The last result when the source is lost.
+   * @param remember Events from its beginning that are told to those who join a little later: of a replay.
    */
   constructor(
     source: AsyncIterator<TEvent>,
     evaluate: Evaluate<TEvent>,
     describeFailure: (error: unknown) => ExecutionResult,
+    remember = 0,
   ) {
+    this.#remembered = remember
+    if (remember > 0) this.#told = []
     this.#source = source
     this.#evaluate = evaluate
     this.#describeFailure = describeFailure
@@ -49,8 +60,14 @@ export class EventStream<TEvent> {
     return this.#ending.promise
   }
 
-  /** @param listener Gets every event from now on. */
+  /** Whether who joins now gets all that it began with. */
+  get isWhole(): boolean {
+    return !this.#ended && this.#told !== undefined && performance.now() - this.#since < rememberMs
+  }
+
+  /** @param listener Gets every event from now on; of a replay, first what it has told already. */
   join(listener: Member): () => void {
+    for (const event of this.#told ?? []) listener.take(event)
     this.#members.add(listener)
     return () => {
       this.#members.delete(listener)
@@ -88,6 +105,11 @@ export class EventStream<TEvent> {
     this.#ending.resolve()
   }
 
+  #remember(event: EvaluatedEvent): void {
+    if (this.#told && this.#told.length < this.#remembered && this.isWhole) this.#told.push(event)
+    else this.#told = undefined
+  }
+
   async #pump(source: AsyncIterator<TEvent>): Promise<void> {
     let last: Promise<unknown> = Promise.resolve()
     let running = 0
@@ -103,7 +125,9 @@ export class EventStream<TEvent> {
         last = Promise.all([evaluated, last]).then(([event]) => {
           running--
           resume?.()
-          if (!this.#ended) for (const member of this.#members) member.take(event)
+          if (this.#ended) return
+          if (this.#told) this.#remember(event)
+          for (const member of this.#members) member.take(event)
         })
         // Without a handler of its own a failure would be "unhandled" while the next event is awaited.
         last.catch(() => {})
@@ -251,7 +275,7 @@ const finished: IteratorReturnResult<undefined> = { done: true, value: undefined
 const maxOverlap = 1000
 
 /**
- * A replay of one reader, joined with the stream that the others share: private events are handed on until the
+ * A replay, joined with the stream that those share who are up to date: its events are handed on until the
  * shared stream has brought the last of them too. From there on the reader follows the shared stream, and nothing
  * is lost or told twice.
  */
@@ -279,10 +303,13 @@ export class Replay {
         if (!this.#joined) reader.end()
       },
     })
-    reader.onLeave(() => {
-      this.#leaveReplay()
-      this.#leaveShared()
-    })
+    if (this.#joined) this.#leaveReplay()
+    else {
+      reader.onLeave(() => {
+        this.#leaveReplay()
+        this.#leaveShared()
+      })
+    }
   }
 
   #takeReplayed(event: EvaluatedEvent): void {

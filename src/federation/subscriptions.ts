@@ -39,6 +39,8 @@ export class Subscriptions<TContext> {
   readonly #running = new Set<Running<TContext>>()
   /** Streams that others can join, by what they give; promises, as two can ask at the same moment. */
   readonly #shared = new Map<string, Promise<Running<TContext>>>()
+  /** Streams that begin in the past, by what they give and where they begin. */
+  readonly #replays = new Map<string, Promise<Running<TContext>>>()
 
   constructor(options: EngineOptions<TContext>) {
     this.#options = options
@@ -63,12 +65,19 @@ export class Subscriptions<TContext> {
         ],
       }
     }
-    const reader = new Subscriber(this.#options.maxQueuedEvents ?? 1000)
+    const queued = this.#options.maxQueuedEvents ?? 1000
+    const reader = new Subscriber(queued)
     try {
       const scope = this.#options.scope?.(request.context)
       const { common, isReplay, canBeginNow } = subscription.withoutReplay(variables)
       const open = (from: Readonly<Record<string, unknown>>): Promise<Running<TContext>> =>
-        this.#open(generation, request, executable, from)
+        this.#open(
+          generation,
+          request,
+          executable,
+          from,
+          isReplay && scope !== undefined && from === variables ? queued / 2 : 0,
+        )
       if (scope === undefined) this.#follow(reader, await open(variables))
       else {
         const key = JSON.stringify([scope, subscription.identity, common])
@@ -77,7 +86,7 @@ export class Subscriptions<TContext> {
           // The shared stream first: it has what comes from now on, the replay brings what was before.
           const shared = canBeginNow ? this.#join(key, () => open(common)) : this.#shared.get(key)
           const live = await shared
-          const replay = await open(variables)
+          const replay = await this.#joinReplay(JSON.stringify([key, variables]), () => open(variables))
           if (live && !live.stream.ended) new Replay(reader, replay.stream, live.stream)
           else this.#follow(reader, replay)
         }
@@ -112,11 +121,26 @@ export class Subscriptions<TContext> {
     return opening
   }
 
+  /** Many come back at once after a break, and were cut off at the same event: they go through the past together. */
+  async #joinReplay(key: string, open: () => Promise<Running<TContext>>): Promise<Running<TContext>> {
+    const current = this.#replays.get(key)
+    const known = current && (await current.catch(() => undefined))
+    if (known?.stream.isWhole) return known
+    const opening = open()
+    this.#replays.set(key, opening)
+    const forget = (): void => {
+      if (this.#replays.get(key) === opening) this.#replays.delete(key)
+    }
+    opening.then((running) => running.stream.whenEnded.then(forget), forget)
+    return opening
+  }
+
   async #open(
     generation: Generation<TContext>,
     request: EngineRequest<TContext>,
     executable: Executable<TContext>,
     variables: Readonly<Record<string, unknown>>,
+    remember: number,
   ): Promise<Running<TContext>> {
     const { source, context } = await this.#connect(generation, request, executable, variables)
     generation.enter()
@@ -126,8 +150,11 @@ export class Subscriptions<TContext> {
       variables,
       generation,
       context,
-      stream: new EventStream(source, this.#evaluation(request, executable, variables, context), (error) =>
-        lost(running.executable, this.#run(request, running.variables), error),
+      stream: new EventStream(
+        source,
+        this.#evaluation(request, executable, variables, context),
+        (error) => lost(running.executable, this.#run(request, running.variables), error),
+        remember,
       ),
     }
     this.#running.add(running)

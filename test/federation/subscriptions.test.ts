@@ -189,6 +189,30 @@ describe('subscriptions', () => {
     expect(closed).toBe(2)
   })
 
+  it('that come back together from the same place go through the past together', async () => {
+    const world = fleet(sources, byContext)
+    for (let i = 1; i <= 20; i++) log.append(i)
+    const variables = { after: '#5' }
+    const first = await open(world, { variables })
+    expect(await take(first, 4)).toEqual([6, 7, 8, 9])
+    const others = await Promise.all([open(world, { variables }), open(world, { variables })])
+    const elsewhere = await open(world, { variables: { after: '#18' } })
+    log.append(21)
+    const since = (from: number) => Array.from({ length: 21 - from }, (_, i) => from + 1 + i)
+    expect(await take(first, 12)).toEqual(since(9))
+    for (const other of others) expect(await take(other, 16)).toEqual(since(5))
+    expect(await take(elsewhere, 3)).toEqual(since(18))
+    // The stream that all share, one replay for three, and one from another place.
+    expect(log.opened).toBe(3)
+    expect(names).toBe(16 + 3 + 1)
+    log.append(22)
+    const all = [first, ...others, elsewhere]
+    expect(await Promise.all(all.map((stream) => take(stream, 1)))).toEqual([[22], [22], [22], [22]])
+    expect(closed).toBe(2)
+    for (const stream of all) await stream.return?.()
+    expect(closed).toBe(3)
+  })
+
   it('cut off who does not keep up, with a reason, and nobody else', async () => {
     const world = fleet(sources, { ...byContext, maxQueuedEvents: 2 })
     const slow = await open(world)
