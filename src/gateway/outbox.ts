@@ -6,6 +6,7 @@
  */
 import type { Writable } from 'node:stream'
 import type { ExecutionResult } from 'graphql'
+import type { ResultStream } from '../federation/event-stream.ts'
 
 /** More than this, gathered or unsent, is waited for; what comes meanwhile waits in the reader's bounded queue. */
 const BOUND_BYTES = 16_384
@@ -45,7 +46,16 @@ export class Outbox {
     else this.#afterwards.push(call)
   }
 
-  /** For the turns alone. */
+  /** The same as a promise. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => this.afterwards(resolve))
+  }
+
+  get isEmpty(): boolean {
+    return this.#bytes === 0
+  }
+
+  /** For the turns, and for the end of a connection: nobody is left to be waited for then. */
   write(): void {
     if (this.#isOpen()) {
       // Its turn comes again when the socket has sent what it holds.
@@ -108,6 +118,29 @@ function run(): void {
   lastEnd = performance.now()
   isRunning = turns.size > 0
   if (isRunning) setImmediate(run)
+}
+
+/**
+ * Sends what a stream brings, as fast as its reader reads: meanwhile it waits in the stream's own bounded queue.
+ * @param frame Makes a message, in pieces, around a text that others share.
+ * @returns When all of it is given to the socket, or the socket is gone.
+ */
+export async function sendAll(
+  results: ResultStream,
+  outbox: Outbox,
+  frame: (text: Buffer) => readonly Buffer[],
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const more = results.readBy({
+      take(result) {
+        const hasRoom = outbox.add(...frame(textOf(result)))
+        if (!hasRoom) outbox.afterwards(() => more())
+        return hasRoom
+      },
+      end: resolve,
+    })
+  })
+  await outbox.emptied()
 }
 
 const texts = new WeakMap<ExecutionResult, Buffer>()

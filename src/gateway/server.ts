@@ -18,10 +18,12 @@ import { cacheControlHeader, demandedAgeMs, demandedOf } from './cache-control.t
 import type { Authenticate } from './callers.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting, sizeError } from './limits.ts'
+import { answerInParts } from './multipart.ts'
 import { createOperations } from './operations.ts'
 import type { Pipeline } from './pipeline.ts'
 import { answerPost, type PostOptions, plainRequest } from './post.ts'
-import { answerInParts, serveEventStreams, wantsEvents, wantsParts } from './streams.ts'
+import { serveEventStreams } from './server-sent-events.ts'
+import { wantsEvents, wantsParts } from './streams.ts'
 import { serveWebSocket } from './websocket.ts'
 
 export interface DoorOptions<TContext extends object> {

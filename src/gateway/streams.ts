@@ -1,68 +1,9 @@
-/**
- * Subscriptions over plain HTTP: server-sent events, and the multipart answers that Apollo Client asks for.
- *
- * @see GraphQL over SSE, both modes: https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
- * @see Multipart subscriptions: https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
- */
-import { randomUUID } from 'node:crypto'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+/** What long answers over plain HTTP have in common, whichever protocol their messages follow. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type ExecutionResult, getOperationAST, OperationTypeNode } from 'graphql'
-import { createHandler } from 'graphql-sse/lib/use/fastify'
-import type { Caller } from '../caller/caller.ts'
-import type { OperationArgs, OperationRequest, Operations } from './operations.ts'
-import { Outbox, textOf } from './outbox.ts'
-
-export interface StreamOptions {
-  readonly path: string
-  readonly operations: Operations
-  /** Answers for those it does not know, and says who the others are. */
-  guard(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
-  callerOf(request: FastifyRequest): Caller
-}
-
-/** Serves `PATH/stream`, in both modes of GraphQL over SSE. */
-export function serveEventStreams(
-  server: FastifyInstance,
-  options: StreamOptions,
-): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
-  const { operations } = options
-  const handle = createHandler({
-    // The library's own way reads a header that is missing as the text "undefined".
-    authenticate: ({ raw }) => streamToken(raw),
-    onSubscribe({ raw }, params) {
-      const args = operations.prepare(
-        params as OperationRequest,
-        options.callerOf(raw),
-        raw.headers['cache-control'],
-      )
-      // The library's types know graphql-js alone; it passes on what it is given.
-      if ('document' in args) return args as never
-      return [JSON.stringify({ errors: args }), REFUSED]
-    },
-    execute: operations.execute as never,
-    subscribe: operations.subscribe as never,
-  })
-  server.route({
-    url: `${options.path}/stream`,
-    method: ['GET', 'POST', 'PUT', 'DELETE'],
-    preHandler: options.guard,
-    handler: (request, reply) => handle(request, reply),
-  })
-  return handle
-}
-
-const REFUSED = {
-  status: 400,
-  statusText: 'Bad Request',
-  headers: { 'content-type': 'application/json; charset=utf-8' },
-}
-
-/** Names the stream that belongs together in single connection mode; unguessable, since who has it gets the results. */
-function streamToken({ headers, query }: FastifyRequest): string {
-  const { token } = (query ?? {}) as { token?: unknown }
-  const given = headers['x-graphql-event-stream-token'] ?? token
-  return typeof given === 'string' && given !== '' ? given : randomUUID()
-}
+import type { ResultStream } from '../federation/event-stream.ts'
+import type { OperationArgs, Operations } from './operations.ts'
+import { Outbox } from './outbox.ts'
 
 /** Whether the client would rather have an event stream than one answer. */
 export const wantsEvents = (request: FastifyRequest): boolean =>
@@ -72,64 +13,82 @@ export const wantsEvents = (request: FastifyRequest): boolean =>
 export const wantsParts = (request: FastifyRequest): boolean =>
   request.method === 'POST' && /multipart\/mixed[^,]*subscriptionSpec/i.test(request.headers.accept ?? '')
 
-const HEARTBEAT_MS = 5_000
+export const typeOf = ({ document, operationName }: OperationArgs): OperationTypeNode | undefined =>
+  getOperationAST(document, operationName)?.operation
 
-/**
- * Answers a subscription in parts.
- * @returns False where the operation is no subscription: it is for the ordinary way then.
- */
-export async function answerInParts(
-  operations: Operations,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  caller: Caller,
-): Promise<boolean> {
-  const body = (request.body ?? {}) as OperationRequest
-  const args = operations.prepare(body, caller, request.headers['cache-control'])
-  if (!('document' in args) || !isSubscription(args)) return false
-  const stream = await operations.subscribe(args)
+export const isSubscription = (args: OperationArgs): boolean =>
+  typeOf(args) === OperationTypeNode.SUBSCRIPTION
+
+export type Results = ResultStream | ExecutionResult
+
+/** An operation on its way to a client who may leave at any time. */
+export class Running {
+  readonly #operations: Operations
+  readonly #args: OperationArgs
+  #results: Results | undefined
+
+  constructor(operations: Operations, args: OperationArgs) {
+    this.#operations = operations
+    this.#args = args
+  }
+
+  async begin(): Promise<Results> {
+    const args = this.#args
+    const results = isSubscription(args)
+      ? await this.#operations.subscribe(args)
+      : await this.#operations.execute(args)
+    this.#results = results
+    // What came too late to be stopped.
+    if (this.isStopped) this.stop()
+    return results
+  }
+
+  get isStopped(): boolean {
+    return this.#args.contextValue.end.signal.aborted
+  }
+
+  stop(): void {
+    this.#args.contextValue.end.abort()
+    if (this.#results && isStream(this.#results)) void this.#results.return?.()
+  }
+}
+
+export const isStream = (results: Results): results is ResultStream => Symbol.asyncIterator in results
+
+export interface LongAnswer {
+  readonly contentType: string
+  /** Sent when nothing waits to be sent, so that nobody on the way takes the connection for dead. */
+  readonly heartbeat: Buffer
+  readonly heartbeatMs: number
+  /** A client that takes nothing of what waits for this long is disconnected. Longer than a heartbeat's time. */
+  readonly patienceMs?: number
+}
+
+/** Long enough to read why one was cut off, and no longer: what waits for the client is kept so long. */
+const PATIENCE_MS = 60_000
+
+/** Begins the answer; what it consists of goes through the outbox, and whoever began it ends it. */
+export function beginAnswer(reply: FastifyReply, answer: LongAnswer): Outbox {
   reply.hijack()
   const { raw } = reply
+  const outbox = new Outbox(raw, () => !raw.destroyed && !raw.writableEnded)
+  // The client left while its operation began.
+  if (raw.destroyed) return outbox
   raw.writeHead(200, {
-    'content-type': 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"',
+    'content-type': answer.contentType,
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
   })
-  const outbox = new Outbox(raw, () => !raw.destroyed)
-  const send = (...payload: readonly Buffer[]): boolean => outbox.add(PART, ...payload)
-  const heartbeat = setInterval(() => void send(EMPTY), HEARTBEAT_MS)
-  if (Symbol.asyncIterator in stream) {
-    raw.on('close', () => {
-      void stream.return?.()
-      // Nobody is left to be waited for.
-      outbox.write()
-    })
-    await new Promise<void>((resolve) => {
-      const more = stream.readBy({
-        take(result) {
-          const hasRoom = send(PAYLOAD, textOf(result), END)
-          if (!hasRoom) outbox.afterwards(() => more())
-          return hasRoom
-        },
-        end: resolve,
-      })
-    })
-  } else {
-    send(Buffer.from(JSON.stringify(failure(stream))))
-  }
-  clearInterval(heartbeat)
-  await new Promise<void>((resolve) => outbox.afterwards(resolve))
-  raw.end('\r\n--graphql--\r\n')
-  return true
+  const heartbeat = setInterval(() => {
+    if (outbox.isEmpty) outbox.add(answer.heartbeat)
+  }, answer.heartbeatMs)
+  // Node counts the time since the socket last took or gave anything.
+  raw.setTimeout(answer.patienceMs ?? PATIENCE_MS, () => raw.destroy())
+  raw.once('finish', () => clearInterval(heartbeat))
+  raw.once('close', () => {
+    clearInterval(heartbeat)
+    // Nobody is left to be waited for.
+    outbox.write()
+  })
+  return outbox
 }
-
-const PART = Buffer.from('\r\n--graphql\r\ncontent-type: application/json\r\n\r\n')
-const PAYLOAD = Buffer.from('{"payload":')
-const END = Buffer.from('}')
-const EMPTY = Buffer.from('{}')
-
-/** Errors before the first event are the transport's, not a payload's. */
-const failure = (result: ExecutionResult) => ({ payload: null, errors: result.errors })
-
-const isSubscription = ({ document, operationName }: OperationArgs): boolean =>
-  getOperationAST(document, operationName)?.operation === OperationTypeNode.SUBSCRIPTION

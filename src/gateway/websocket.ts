@@ -8,7 +8,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { Caller } from '../caller/caller.ts'
 import type { ResultStream } from '../federation/event-stream.ts'
 import type { Operations } from './operations.ts'
-import { Outbox, textOf } from './outbox.ts'
+import { Outbox, sendAll } from './outbox.ts'
 
 export interface WebSocketOptions {
   readonly path: string
@@ -64,17 +64,8 @@ function written(
   const frame = framesFor(id)
   return {
     async next() {
-      await new Promise<void>((resolve) => {
-        const more = results.readBy({
-          take(result) {
-            const hasRoom = outbox.add(...frame(textOf(result)))
-            if (!hasRoom) outbox.afterwards(() => more())
-            return hasRoom
-          },
-          // The library says "complete" after that.
-          end: () => outbox.afterwards(resolve),
-        })
-      })
+      // The library says "complete" after that.
+      await sendAll(results, outbox, frame)
       return done
     },
     async return() {
