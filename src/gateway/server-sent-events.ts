@@ -54,17 +54,13 @@ export function serveEventStreams(
   const { operations, callerOf, patienceMs, reservationMs = RESERVATION_MS } = options
   const reservations = new Map<string, Reservation>()
 
-  const open = (reply: FastifyReply): Outbox => {
-    const outbox = beginAnswer(reply, {
+  const open = (reply: FastifyReply): Outbox =>
+    beginAnswer(reply, {
       contentType: 'text/event-stream; charset=utf-8',
       heartbeat: COMMENT,
       heartbeatMs: HEARTBEAT_MS,
       ...(patienceMs === undefined ? {} : { patienceMs }),
     })
-    // Some browsers take a stream for open only when something came.
-    outbox.add(COMMENT)
-    return outbox
-  }
 
   async function answerAlone(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const asked = askedIn(request)

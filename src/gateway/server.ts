@@ -23,7 +23,7 @@ import { createOperations } from './operations.ts'
 import type { Pipeline } from './pipeline.ts'
 import { answerPost, type PostOptions, plainRequest } from './post.ts'
 import { serveEventStreams } from './server-sent-events.ts'
-import { wantsEvents, wantsParts } from './streams.ts'
+import { endAnswers, wantsEvents, wantsParts } from './streams.ts'
 import { serveWebSocket } from './websocket.ts'
 
 export interface DoorOptions<TContext extends object> {
@@ -202,6 +202,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
     async close() {
       await sockets.close()
+      endAnswers(server)
       await server.close()
       await apollo.stop()
     },

@@ -1,5 +1,6 @@
 /** What long answers over plain HTTP have in common, whichever protocol their messages follow. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Server } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ExecutionResult, getOperationAST, OperationTypeNode } from 'graphql'
 import type { ResultStream } from '../federation/event-stream.ts'
 import type { OperationArgs, Operations } from './operations.ts'
@@ -57,7 +58,7 @@ export const isStream = (results: Results): results is ResultStream => Symbol.as
 
 export interface LongAnswer {
   readonly contentType: string
-  /** Sent when nothing waits to be sent, so that nobody on the way takes the connection for dead. */
+  /** Sent at once, and when nothing else waits to be sent: so that nobody on the way takes the connection for dead. */
   readonly heartbeat: Buffer
   readonly heartbeatMs: number
   /** A client that takes nothing of what waits for this long is disconnected. Longer than a heartbeat's time. */
@@ -84,11 +85,39 @@ export function beginAnswer(reply: FastifyReply, answer: LongAnswer): Outbox {
   }, answer.heartbeatMs)
   // Node counts the time since the socket last took or gave anything.
   raw.setTimeout(answer.patienceMs ?? PATIENCE_MS, () => raw.destroy())
+  // The head goes with the first of the body, and some browsers want some of that, too.
+  outbox.add(answer.heartbeat)
+  const end = () => {
+    outbox.write()
+    raw.end()
+  }
+  const ends = endsOf(reply.server)
+  ends.add(end)
   raw.once('finish', () => clearInterval(heartbeat))
   raw.once('close', () => {
     clearInterval(heartbeat)
+    ends.delete(end)
     // Nobody is left to be waited for.
     outbox.write()
   })
   return outbox
+}
+
+/**
+ * For a server that is about to close: what is made already is still told, and answers end, though not as if they were
+ * complete. Their clients see that they should ask elsewhere.
+ */
+export function endAnswers(server: FastifyInstance): void {
+  for (const end of endsOf(server)) end()
+}
+
+const allEnds = new WeakMap<Server, Set<() => void>>()
+
+/** What ends each of the answers that a server is giving. */
+function endsOf({ server }: FastifyInstance): Set<() => void> {
+  const known = allEnds.get(server)
+  if (known) return known
+  const ends = new Set<() => void>()
+  allEnds.set(server, ends)
+  return ends
 }

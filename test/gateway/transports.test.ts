@@ -154,3 +154,25 @@ describe('limits hold on every way in', () => {
     expect(await onlyEvent(deep)).toMatchObject({ errors: [{ extensions: { code } }] })
   })
 })
+
+describe('a subscription whose gateway stops', () => {
+  it('ends without being complete, and not as if the connection broke', async () => {
+    const stopping = await openTestGateway()
+    const ends = await Promise.all(
+      ['text/event-stream', 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'].map(
+        async (accept) => {
+          const response = await fetch(`${stopping.url}/graphql`, {
+            method: 'POST',
+            headers: { accept, 'content-type': 'application/json' },
+            body: JSON.stringify({ query: SUBSCRIPTION }),
+          })
+          expect(response.status).toBe(200)
+          return response
+        },
+      ),
+    ).finally(() => stopping[Symbol.asyncDispose]())
+    // A connection that is cut makes these fail.
+    const texts = await Promise.all(ends.map((response) => response.text()))
+    expect(texts).toEqual([':\n\n', '\r\n--graphql\r\ncontent-type: application/json\r\n\r\n{}'])
+  })
+})
