@@ -54,7 +54,7 @@ const QUOTA_PAUSE_MS = 300_000
 const MAX_MESSAGE = 500
 
 const pageSchema = z.object({
-  done: z.boolean(),
+  done: z.boolean().nullish(),
   nextRecordsUrl: z.string().nullish(),
   records: z.array(z.record(z.string(), z.unknown())),
 })
@@ -63,16 +63,14 @@ const compositeSchema = z.object({
     z.object({ body: z.unknown(), httpStatusCode: z.string(), referenceId: z.string() }),
   ),
 })
-const errorsSchema = z
-  .array(
-    z.object({
-      message: z.string().nullish(),
-      errorCode: z.string(),
-      fields: z.array(z.string()).nullish(),
-    }),
-  )
-  .min(1)
-type VendorError = z.infer<typeof errorsSchema>[number]
+const errorSchema = z.object({
+  message: z.string().nullish(),
+  errorCode: z.string(),
+  fields: z.array(z.string()).nullish(),
+})
+type VendorError = z.infer<typeof errorSchema>
+/** A list, from some resources one alone. */
+const errorsSchema = z.union([z.array(errorSchema).min(1), errorSchema.transform((one) => [one])])
 
 export function createSalesforceClient(config: SalesforceConfig, context: AdapterContext): SalesforceClient {
   const login = createLogin(config, context.timeoutMs)
@@ -150,6 +148,16 @@ export function createSalesforceClient(config: SalesforceConfig, context: Adapte
     return settle(what, false, await exchange(undefined, { ...request, headers, writes: false }))
   }
 
+  /** A path, or a whole address; only ever of the org we are logged in to. */
+  const pathOf = (next: string): string | null => {
+    const org = new URL(login.instanceUrl())
+    const address = URL.canParse(next, org.origin) ? new URL(next, org.origin) : null
+    if (address?.origin !== org.origin) return null
+    const path = address.pathname + address.search
+    const own = path.startsWith(`${org.pathname}/`) ? path.slice(org.pathname.length) : path
+    return own.startsWith('/services/data/') ? own : null
+  }
+
   const rest = async (what: string, first: unknown, signal: AbortSignal | undefined): Promise<Row[]> => {
     const rows: Row[] = []
     const seen = new Set<string>()
@@ -158,12 +166,12 @@ export function createSalesforceClient(config: SalesforceConfig, context: Adapte
       if (!page.success) throw unreadable(what, 'no page of records')
       rows.push(...page.data.records)
       const { done, nextRecordsUrl: next } = page.data
-      if (done) return rows
-      // Only ever the org we are logged in to.
-      if (!next?.startsWith(`${base}/`)) throw unreadable(what, 'no address of the next page')
-      if (seen.has(next)) throw unreadable(what, 'the next page is the same again')
-      seen.add(next)
-      raw = await read({ method: 'GET', path: next, signal })
+      if (done || (done !== false && !next)) return rows
+      const path = next ? pathOf(next) : null
+      if (path === null) throw unreadable(what, 'no address of the next page')
+      if (seen.has(path)) throw unreadable(what, 'the next page is the same again')
+      seen.add(path)
+      raw = await read({ method: 'GET', path, signal })
     }
   }
 

@@ -8,12 +8,16 @@ const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ012345'
 export const PREFIXES = { Account: '001', Contact: '003', Opportunity: '006' } as const
 export type ObjectName = keyof typeof PREFIXES
 
-/** @returns The long form; `null` where no record of this sort can have this id: Salesforce would refuse to look. */
+/**
+ * @returns The long form, one of 18 characters as it stands; `null` where no record of this sort can have this id.
+ */
 export function longId(key: string, object: ObjectName): string | null {
   if (!/^[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?$/.test(key) || !key.startsWith(PREFIXES[object])) return null
-  const long = key.slice(0, 15) + suffixOf(key)
-  return key.length === 15 || key === long ? long : null
+  return key.length === 15 ? key + suffixOf(key) : key
 }
+
+/** Whether the last three characters of a long id fit the others; an org may refuse a whole query for one that does not. */
+export const isExact = (id: string): boolean => id.slice(15) === suffixOf(id)
 
 /** Five bits for each five characters, the first of them the lowest; one for a capital. */
 function suffixOf(id: string): string {

@@ -19,30 +19,44 @@ export interface Login extends Tokens {
   close(): void
 }
 
+/** A token is given up so long before its end: it has to live until it arrives. */
+const MARGIN_MS = 10_000
 /** How long a signed request for a token may be used: Salesforce takes no more than a few minutes. */
 const ASSERTION_S = 180
 
 const tokenSchema = z.object({
   access_token: z.string().regex(/^[\x21-\x7e]+$/, 'cannot stand in a header'),
-  instance_url: z.url({ protocol: /^https?$/ }),
+  /** Absent: the org is where the login is. */
+  instance_url: z.url({ protocol: /^https?$/ }).nullish(),
+  /** Seconds; Salesforce itself seldom says it. */
+  expires_in: z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .nullish(),
+  /** The org takes each refresh token once. */
+  refresh_token: z.string().min(1).nullish(),
 })
 
 export function createLogin(config: SalesforceConfig, timeoutMs: number): Login {
   const base = new URL(config.loginUrl)
   const http: HttpClient = createHttpClient({
-    baseUrl: base.origin,
+    baseUrl: addressOf(base),
     timeoutMs,
     verifyCertificate: config.verifyCertificate,
   })
   let instance: string | undefined
   const recent: string[] = []
+  let refreshToken: string | undefined
 
   const fetchToken = async () => {
     const answer = await http.request({
       method: 'POST',
       path: '/services/oauth2/token',
       headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
-      body: new URLSearchParams(grantOf(config)).toString(),
+      body: new URLSearchParams({
+        ...grantOf(config),
+        ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
+      }).toString(),
       // A token more changes nothing.
       writes: false,
     })
@@ -60,27 +74,33 @@ export function createLogin(config: SalesforceConfig, timeoutMs: number): Login 
     }
     const read = tokenSchema.safeParse(parseJson(answer.text, 'token'))
     if (!read.success) {
-      const what = 'no access_token and instance_url'
+      const what = 'no access_token, or an instance_url that is no address'
       throw new SourceError({ kind: 'invalid-response', detail: `${detail}: ${what}` })
     }
-    const org = new URL(read.data.instance_url)
+    const { access_token: token, instance_url: address, expires_in: seconds, refresh_token: next } = read.data
+    const org = new URL(address ?? base)
     if (org.protocol !== base.protocol) {
       const what = `instance_url is ${org.protocol}//, the login ${base.protocol}//`
       throw new SourceError({ kind: 'invalid-response', detail: `${detail}: ${what}` })
     }
-    instance = org.origin
-    recent.unshift(read.data.access_token)
+    instance = addressOf(org)
+    if (config.auth.method === 'refreshToken' && next) refreshToken = next
+    recent.unshift(token, ...(next ? [next] : []))
     recent.splice(8)
-    return { id: read.data.access_token, endsAt: Number.POSITIVE_INFINITY }
+    const life = seconds ? Math.max(Number(seconds) * 1_000 - MARGIN_MS, 0) : Number.POSITIVE_INFINITY
+    return { id: token, endsAt: Date.now() + life }
   }
 
   return {
     ...createTokens(fetchToken),
-    instanceUrl: () => instance ?? base.origin,
+    instanceUrl: () => instance ?? addressOf(base),
     secrets: () => [...secretsOf(config), ...recent].flatMap((one) => [one, encodeURIComponent(one)]),
     close: () => http.close(),
   }
 }
+
+/** With the path that a proxy in front of the org may have, and no slash at the end. */
+const addressOf = ({ origin, pathname }: URL): string => origin + pathname.replace(/\/+$/, '')
 
 function secretsOf({ auth }: SalesforceConfig): string[] {
   switch (auth.method) {

@@ -48,7 +48,7 @@ const id = (object: ObjectName) =>
     return long ?? ''
   })
 
-const stamped = { CreatedDate: time, SystemModstamp: time }
+const stamped = { CreatedDate: time.nullish(), SystemModstamp: time }
 
 const accountSchema = z.object({
   Id: id('Account'),
@@ -89,8 +89,8 @@ const opportunitySchema = z.object({
   Name: z.string(),
   AccountId: id('Account').nullish(),
   StageName: optionalText,
-  IsWon: z.boolean(),
-  IsClosed: z.boolean(),
+  IsWon: z.boolean().nullish(),
+  IsClosed: z.boolean().nullish(),
   Amount: decimal,
   CurrencyIsoCode: optionalText,
   Probability: decimal,
@@ -170,7 +170,8 @@ export function createMapping(config: SalesforceConfig): Mapping {
     if (row.IsWon) return 'WON'
     if (row.IsClosed) return 'LOST'
     const stage = row.StageName === null ? undefined : own(stageCodes, row.StageName)
-    return stage === undefined || stage === 'WON' || stage === 'LOST' ? 'UNKNOWN' : stage
+    const isOpen = row.IsClosed !== null && row.IsClosed !== undefined
+    return stage === undefined || (isOpen && (stage === 'WON' || stage === 'LOST')) ? 'UNKNOWN' : stage
   }
 
   const stageLabel = (stage: OpportunityStage): Outcome<string> => {
@@ -235,7 +236,7 @@ export function createMapping(config: SalesforceConfig): Mapping {
           contacts: contacts.map(contact),
           addresses: [...address(row, 'Billing'), ...address(row, 'Shipping')],
           ...custom(raw, customFields.customer),
-          createdAt: row.CreatedDate,
+          createdAt: row.CreatedDate ?? null,
           updatedAt: row.SystemModstamp,
         }
       }),
@@ -260,7 +261,7 @@ export function createMapping(config: SalesforceConfig): Mapping {
           ...(fields.orderNumber === null ? {} : { orderNumber: ownText(raw, fields.orderNumber) }),
           externalReference: ownText(raw, fields.externalReference),
           ...custom(raw, customFields.opportunity),
-          createdAt: row.CreatedDate,
+          createdAt: row.CreatedDate ?? null,
           updatedAt: row.SystemModstamp,
         }
       }),

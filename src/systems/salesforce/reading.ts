@@ -1,10 +1,18 @@
 /** Reading accounts with their contacts, and opportunities with their lines: by key, by customer, in pages. */
-import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import {
+  fail,
+  failureText,
+  type Outcome,
+  ok,
+  outcomeOf,
+  SourceError,
+  type SourceFailure,
+} from '../failure.ts'
 import type { AdapterContext, CallContext, ListPage, ListQuery, Lookup } from '../port.ts'
 import type { Key, Opportunity, RecordTypes } from '../records.ts'
 import type { Row, SalesforceClient } from './client.ts'
 import type { SalesforceConfig } from './config.ts'
-import { longId, type ObjectName } from './ids.ts'
+import { isExact, longId, type ObjectName } from './ids.ts'
 import { fieldOf, type Mapping, toDateTime } from './mapping.ts'
 import { behind, contains, type Place, soql, within } from './soql.ts'
 
@@ -50,6 +58,21 @@ export function createReading({ config, client, mapping, context: { log } }: Too
     return Array.from({ length: Math.ceil(ids.length / size) }, (_, at) =>
       ids.slice(at * size, (at + 1) * size),
     )
+  }
+
+  /**
+   * An org that checks ids refuses a whole query for one whose last characters do not fit: those go in queries of
+   * their own, and once one was refused nobody has such an id.
+   */
+  let checksIds = false
+  const batchesOf = (ids: readonly string[]): string[][] => [
+    ...cut(ids.filter(isExact)),
+    ...(checksIds ? [] : cut(ids.filter((id) => !isExact(id)))),
+  ]
+  const isNobodys = ([id = '']: readonly string[], failure: SourceFailure): boolean => {
+    if (isExact(id) || failure.kind !== 'rejected' || !NO_ID.has(failure.code)) return false
+    checksIds = true
+    return true
   }
 
   /** Records that belong to those that are read: contacts, and lines of opportunities where they are wanted. */
@@ -116,8 +139,9 @@ export function createReading({ config, client, mapping, context: { log } }: Too
     const distinct = [...new Set(ids.filter((id) => id !== null))]
     const outcomes = new Map<string, Outcome<RecordTypes[typeof type] | null>>()
     let refused: Outcome<never> | undefined
-    for (const batch of cut(distinct)) {
+    for (const batch of batchesOf(distinct)) {
       const found = refused ?? (await outcomeOf(() => readBatch(type, batch, context)))
+      if (!found.ok && isNobodys(batch, found.failure)) continue
       for (const id of batch) outcomes.set(id, found.ok ? (found.value.get(id) ?? ok(null)) : found)
       if (!found.ok && (found.failure.kind === 'unauthorized' || found.failure.kind === 'unavailable')) {
         refused = found
@@ -145,7 +169,7 @@ export function createReading({ config, client, mapping, context: { log } }: Too
     async read(keys, context) {
       const ids = keys.map((key) => longId(key, 'Account'))
       const outcomes = new Map<string, Outcome<readonly Opportunity[]>>()
-      for (const batch of cut([...new Set(ids.filter((id) => id !== null))])) {
+      for (const batch of batchesOf([...new Set(ids.filter((id) => id !== null))])) {
         const text = soql({
           object: 'Opportunity',
           fields: mapping.opportunityFields,
@@ -156,6 +180,7 @@ export function createReading({ config, client, mapping, context: { log } }: Too
           const rows = (await client.query([text], context)).flat()
           return { rows, records: await toRecords('opportunity', rows, context) }
         })
+        if (!read.ok && isNobodys(batch, read.failure)) continue
         if (!read.ok) {
           for (const id of batch) outcomes.set(id, read)
           continue
@@ -213,11 +238,16 @@ export function createReading({ config, client, mapping, context: { log } }: Too
       if (items.length > 0 || !hasMore || !last) return { items, hasMore }
       return pageAfter(placeOf(last, 'CreatedDate', OBJECTS[type]))
     }
-    return outcomeOf(() => pageAfter(place))
+    const page = await outcomeOf(() => pageAfter(place))
+    const isEmpty = !page.ok && account !== undefined && isNobodys([account], page.failure)
+    return isEmpty ? ok({ items: [], hasMore: false }) : page
   }
 
   return { readMany, list, byCustomer, toRecords, readable }
 }
+
+/** What an org says of a text that it takes for no id. */
+const NO_ID = new Set(['INVALID_QUERY_FILTER_OPERATOR', 'MALFORMED_ID', 'INVALID_ID_FIELD'])
 
 export const idOf = (row: Row, object: ObjectName): string | null => {
   const id = fieldOf(row, 'Id')

@@ -38,6 +38,7 @@ const changeSchema = z.object({
       commitTimestamp: z.string().regex(/^\d+$/),
       transactionKey: z.string(),
       sequenceNumber: z.string(),
+      commitNumber: z.string().nullish(),
     }),
   }),
 })
@@ -213,7 +214,7 @@ function notificationsOf(header: Header, accounts: ReadonlyMap<string, string>):
     // A contact of nobody changes no customer.
     if (key === null) continue
     notifications.push({
-      id: `${header.transactionKey}/${header.sequenceNumber}/${own}`,
+      id: [header.transactionKey, header.commitNumber, header.sequenceNumber, own].filter(Boolean).join('/'),
       type: object === 'Account' ? 'customer' : 'opportunity',
       key,
       change: isContact ? 'updated' : (CHANGES[kind] ?? 'updated'),
