@@ -390,14 +390,52 @@ describe('reading', () => {
     ])
   })
 
-  test('what an older release lacks is left out of the question', async () => {
-    const { order, open } = await setUp({ simulator: { absent: ['SalesDocApprovalStatus'] } })
+  test('what an older release lacks is left out of the question from then on, and said once', async () => {
+    const warnings: unknown[] = []
+    const log = { ...silentLog, warn: (fields: unknown) => void warnings.push(fields) } as Log
+    const { order, open, called } = await setUp({
+      log,
+      simulator: { absent: ['SalesDocApprovalStatus', 'DeliveryBlockReason', 'ProductionPlant'] },
+    })
+    const [first] = await order.readMany(['1003'], call)
+    expect(value(first)).toMatchObject({ status: 'DELIVERED', lines: [{ warehouse: null }, {}, {}] })
+    const before = called(/A_SalesOrder/).length
+    expect(before).toBeGreaterThan(1)
+    value((await order.readMany(['1006'], call))[0])
+    expect(called(/A_SalesOrder/)).toHaveLength(before + 1)
+    expect(warnings.flatMap((one) => (one as { unknown?: string[] }).unknown ?? []).sort()).toEqual([
+      'DeliveryBlockReason',
+      'ProductionPlant',
+      'SalesDocApprovalStatus',
+    ])
+    const told = open({ absentFields: ['SalesDocApprovalStatus', 'DeliveryBlockReason', 'ProductionPlant'] })
+    const asked = called(/A_SalesOrder/).length
+    expect(value((await told.order.readMany(['1003'], call))[0])?.status).toBe('DELIVERED')
+    expect(called(/A_SalesOrder/)).toHaveLength(asked + 1)
+  })
+
+  test('a custom field that the configuration names and the company lacks is an error', async () => {
+    const { open } = await setUp()
+    const { order } = open({ customFields: { order: { region: 'YY1_Region_SDH' } } })
     expect(failure((await order.readMany(['1003'], call))[0])).toMatchObject({
       kind: 'rejected',
-      message: expect.stringContaining('SalesDocApprovalStatus'),
+      message: expect.stringContaining('YY1_Region_SDH'),
     })
-    const told = open({ absentFields: ['SalesDocApprovalStatus'] })
-    expect(value((await told.order.readMany(['1003'], call))[0])?.status).toBe('DELIVERED')
+  })
+
+  test('customers are known by the number of the partner where the service does not know the other', async () => {
+    const { open, world } = await setUp({ simulator: { absent: ['Customer'] } })
+    const { customer } = open({ customerKey: 'BusinessPartner' })
+    const [found, supplier] = await customer.readMany(['C20001', '1000001'], call)
+    expect(value(found)).toMatchObject({ key: 'C20001', account: { company: '1010', currency: 'CNY' } })
+    expect(value(supplier)).toBeNull()
+    const page = value(await customer.list?.({ first: 50 }, call))
+    expect(page.items.map((item) => item.record.key)).toEqual(
+      world
+        .all('erpAccounts')
+        .map((account) => account.cardCode)
+        .sort(),
+    )
   })
 
   test('a record that breaks its schema fails alone', async () => {

@@ -28,7 +28,7 @@ import {
 import { createGateway } from './client.ts'
 import type { SapS4Config } from './config.ts'
 import { createReceiver } from './events.ts'
-import { createMapping, type Mapping, rowKey, STOCK_FIELDS, selectOf } from './mapping.ts'
+import { createMapping, isCustomer, type Mapping, rowKey, STOCK_FIELDS, selectOf } from './mapping.ts'
 import { allOf, external, literal, type Query } from './odata.ts'
 import { ORDER_SERVICE, orderWrites } from './order-writes.ts'
 import { createReader, type Reader, rowsBy, type Source } from './reading.ts'
@@ -50,11 +50,12 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     service: 'API_BUSINESS_PARTNER',
     set: 'A_BusinessPartner',
     // Orders name the customer, whose number may differ from the partner's. Partners without one are none.
-    key: 'Customer',
-    where: `Customer ne ''`,
+    key: config.customerKey,
+    ...(config.customerKey === 'Customer' ? { where: `Customer ne ''` } : {}),
+    isRecord: isCustomer,
     select: selectOf(config, 'customer'),
     direction: 'asc',
-    searched: ['BusinessPartnerFullName', 'Customer'],
+    searched: ['BusinessPartnerFullName', config.customerKey],
     changed: 'day',
     read: map.customer,
   })

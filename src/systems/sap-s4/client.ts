@@ -149,7 +149,9 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
         return opened
       }
       last = answer
-      if (answer.status === 401 || answer.status === 429 || answer.status >= 500) break
+      // What knows no HEAD says 405 or 501.
+      const isOver = answer.status >= 500 && answer.status !== 501
+      if (answer.status === 401 || answer.status === 429 || isOver) break
     }
     if (last && last.status >= 400) throw new SourceError(errors.read(last, `${service}: CSRF token`))
     throw new SourceError({ kind: 'invalid-response', detail: `${service}: no CSRF token` })
@@ -234,7 +236,7 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
       const page = readPage(answer, query.set)
       rows.push(...page.rows)
       if (page.next === undefined || rows.length >= top) return rows.slice(0, top)
-      const next = pathBelow(query.service, page.next)
+      const next = pathBelow(query, page.next)
       if (seen.has(next) || pages >= MAX_PAGES) {
         throw new SourceError({ kind: 'invalid-response', detail: `${query.set}: pages go round` })
       }
@@ -249,33 +251,85 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
     throw new SourceError(errors.read(answer, set))
   }
 
-  /** Absolute or relative, but never to another place: credentials would go with it. */
-  const pathBelow = (service: string, next: string): string => {
+  /**
+   * Absolute or relative, but never to another place: credentials would go with it. Behind API Management the link
+   * may name the path that the system itself has; what lies below the service is the same.
+   */
+  const pathBelow = ({ service, set }: Query, next: string): string => {
     const root = `${config.path}/${service}/`
-    const url = URL.parse(next, new URL(root, config.baseUrl).href)
+    const url = URL.parse(next, new URL(root + set, config.baseUrl).href)
     let decoded = ''
     try {
       decoded = decodeURIComponent(url?.pathname ?? '')
     } catch {
       // not readable: said below
     }
-    if (!url || !decoded.startsWith(root)) {
+    const [name = ''] = service.split(';')
+    const [, below = ''] = new RegExp(`/${name}(?:;v=\\d+)?/([^/].*)$`).exec(decoded) ?? []
+    if (!url || below === '') {
       throw new SourceError({ kind: 'invalid-response', detail: `${service}: __next leads elsewhere` })
     }
     const search = url.search.replace(/([?&])sap-client=\d{3}(&|$)/, '$1').replace(/[?&]$/, '')
-    return decoded.slice(root.length) + search
+    return below + search
   }
 
-  const rows: Gateway['rows'] = async (query, { signal }) => {
-    const path = queryPath(query)
-    if (path.length <= config.maxUrlLength)
-      return follow(query, await get(query.service, path, signal), signal)
-    const [only] = await manyRows([query], { signal })
-    if (!only?.ok) throw new SourceError(only?.failure ?? { kind: 'invalid-response', detail: '$batch' })
-    return only.value
+  /** By service and set: standard fields and navigations that this release does not have. */
+  const absent = new Map<string, Set<string>>()
+  const there = (query: Query): Query => {
+    const missing = absent.get(`${query.service}/${query.set}`)
+    if (!missing) return query
+    return {
+      ...query,
+      select: query.select.filter((path) => !path.split('/').some((one) => missing.has(one))),
+    }
   }
 
-  const manyRows = async (queries: readonly Query[], { signal }: Pick<CallContext, 'signal'>) => {
+  /** The vendor refuses a read that names a field which it does not know, and names it: asked again without. */
+  const withoutUnknown = async (
+    query: Query,
+    outcome: Outcome<unknown[]>,
+    signal: AbortSignal | undefined,
+  ): Promise<Outcome<unknown[]>> => {
+    const unknown = outcome.ok ? [] : unknownFields(outcome.failure, query)
+    if (unknown.length === 0) return outcome
+    const { service, set } = query
+    const missing = absent.get(`${service}/${set}`) ?? new Set()
+    absent.set(`${service}/${set}`, missing)
+    if (unknown.some((field) => !missing.has(field))) {
+      context.log.warn(
+        { system: context.systemId, service, set, unknown },
+        'fields that this release does not have',
+      )
+    }
+    for (const field of unknown) missing.add(field)
+    const fewer = there(query)
+    return withoutUnknown(fewer, await askedRows(fewer, signal), signal)
+  }
+
+  const askedRows = (query: Query, signal: AbortSignal | undefined) =>
+    outcomeOf(async () => {
+      const path = queryPath(query)
+      if (path.length <= config.maxUrlLength)
+        return follow(query, await get(query.service, path, signal), signal)
+      const [only] = await askedTogether([query], signal)
+      if (!only?.ok) throw new SourceError(only?.failure ?? { kind: 'invalid-response', detail: '$batch' })
+      return only.value
+    })
+
+  const rows: Gateway['rows'] = async (wanted, { signal }) => {
+    const query = there(wanted)
+    const read = await withoutUnknown(query, await askedRows(query, signal), signal)
+    if (!read.ok) throw new SourceError(read.failure)
+    return read.value
+  }
+
+  const manyRows: Gateway['manyRows'] = async (wanted, { signal }) => {
+    const queries = wanted.map(there)
+    const outcomes = await askedTogether(queries, signal)
+    return Promise.all(outcomes.map((one, at) => withoutUnknown(queries[at] as Query, one, signal)))
+  }
+
+  const askedTogether = async (queries: readonly Query[], signal: AbortSignal | undefined) => {
     const [first] = queries
     if (!first) return []
     const parts = queries.map((query) => ({ method: 'GET', path: queryPath(query) }) as const)
@@ -347,6 +401,22 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
   }
 }
 
+/**
+ * Which of the names asked for a refusal names: `Property 'TaxAmount' is invalid`, `Resource not found for segment
+ * 'to_Partner'`, `Property TaxAmount not found in type …`. Only standard ones that nothing else in the query needs: a
+ * field that the configuration names and the company lacks is an error.
+ */
+function unknownFields(failure: SourceFailure, query: Query): string[] {
+  if (failure.kind !== 'rejected' && failure.kind !== 'not-found') return []
+  const words = failure.message.matchAll(
+    /["'\u2018\u201c]([\w/]+)["'\u2019\u201d]|\b(?:property|field)\s+(\w+)/gi,
+  )
+  const named = new Set([...words].flatMap(([, quoted, bare]) => (quoted ?? bare ?? '').split('/')))
+  const needed = new Set(`${query.filter ?? ''} ${query.orderby}`.match(/\w+/g))
+  const asked = new Set(query.select.flatMap((path) => path.split('/')))
+  return [...asked].filter((name) => named.has(name) && !name.startsWith('YY1_') && !needed.has(name))
+}
+
 /* ---- cookies ---- */
 
 function cookiesOf(answer: HttpAnswer): Map<string, string> {
@@ -366,13 +436,13 @@ const cookieHeader = ({ cookies }: Session): string =>
 const pageSchema = z.object({
   d: z.union([
     z.array(z.unknown()).transform((results) => ({ results, __next: undefined })),
-    z.object({ results: z.array(z.unknown()), __next: z.string().optional() }),
+    z.object({ results: z.array(z.unknown()), __next: z.string().nullish() }),
   ]),
 })
 
 function pageOf(answer: HttpAnswer, what: string): { rows: unknown[]; next?: string | undefined } {
   const page = pageSchema.safeParse(parseJson(answer.text, what))
-  if (page.success) return { rows: page.data.d.results, next: page.data.d.__next }
+  if (page.success) return { rows: page.data.d.results, next: page.data.d.__next || undefined }
   throw new SourceError({ kind: 'invalid-response', detail: `${what}: ${z.prettifyError(page.error)}` })
 }
 

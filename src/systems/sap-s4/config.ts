@@ -16,6 +16,10 @@ const auth = z
       clientId: z.string().min(1).describe('Id of the client'),
       clientSecret: secret('Secret of the client'),
       scope: z.string().min(1).optional().describe('Scope asked for; absent: what the client may have'),
+      credentialsIn: z
+        .enum(['header', 'body'])
+        .default('header')
+        .describe('Where client id and secret are: HTTP Basic, or the form as client_id and client_secret'),
     }),
     z.strictObject({
       method: z.literal('basic').describe('User and password on every request'),
@@ -62,6 +66,12 @@ export const sapS4Config = z.strictObject({
     .max(64)
     .default(8)
     .describe('Calls under way at once; each takes a work process there'),
+  customerKey: z
+    .enum(['Customer', 'BusinessPartner'])
+    .default('Customer')
+    .describe(
+      'Number by which customers are known. BusinessPartner where both numbers are the same and the service does not filter by the other',
+    ),
   deliveryService: z
     .string()
     .regex(/^\w+(;v=\d{1,4})?$/, 'is a service, with its version where it has one')

@@ -24,7 +24,7 @@ const detail = z.object({
 })
 const errorSchema = z.object({
   error: z.object({
-    code: z.string(),
+    code: z.string().catch(''),
     message,
     innererror: z
       .object({ errordetails: z.array(detail).catch([]) })

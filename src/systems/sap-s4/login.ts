@@ -55,15 +55,21 @@ export function createLogin(config: SapS4Config, context: AdapterContext, words:
   let fetching: Promise<string> | undefined
   const client = basic(encodeURIComponent(auth.clientId), encodeURIComponent(auth.clientSecret))
   words.hide(client.slice('Basic '.length))
+  words.hide(encodeURIComponent(auth.clientSecret))
 
   const fetchToken = async (): Promise<string> => {
     const form = new URLSearchParams({ grant_type: 'client_credentials' })
     if (auth.scope !== undefined) form.set('scope', auth.scope)
+    const inBody = auth.credentialsIn === 'body'
+    if (inBody) {
+      form.set('client_id', auth.clientId)
+      form.set('client_secret', auth.clientSecret)
+    }
     const answer = await http.request({
       method: 'POST',
       path: address.pathname + address.search,
       headers: {
-        authorization: client,
+        ...(inBody ? {} : { authorization: client }),
         'content-type': 'application/x-www-form-urlencoded',
         accept: 'application/json',
       },

@@ -34,8 +34,12 @@ import { dayOf, external, instantOf, isDate, timeOf } from './odata.ts'
 
 const text = z.string().nullish()
 const decimal = z.string().refine(isDecimal, 'is no number')
-const amount = decimal.nullish()
-const date = z.string().refine(isDate, 'is no date').nullish()
+const amount = decimal.or(z.literal('').transform(() => null)).nullish()
+/** Empty text is what some services send where there is none. */
+const date = z
+  .string()
+  .refine((text) => text === '' || isDate(text), 'is no date')
+  .nullish()
 const flag = z.boolean().nullish()
 
 /** Behind a navigation to many: expanded rows, or only where they would be. */
@@ -76,7 +80,7 @@ const salesAreaSchema = z.object({
 
 const partnerSchema = z.object({
   BusinessPartner: z.string(),
-  Customer: z.string().min(1),
+  Customer: text,
   BusinessPartnerCategory: text,
   BusinessPartnerFullName: text,
   OrganizationBPName1: text,
@@ -103,19 +107,24 @@ const productSchema = z.object({
   to_Description: many(z.object({ Language: text, ProductDescription: text })),
 })
 
+const keyPart = z
+  .string()
+  .nullish()
+  .transform((part) => part ?? '')
+
 /** All of its key: what two pages both bring is one row. */
 const stockSchema = z.object({
   Material: z.string().min(1),
-  Plant: z.string(),
-  StorageLocation: z.string(),
-  Batch: z.string(),
-  Supplier: z.string(),
-  Customer: z.string(),
-  WBSElementInternalID: z.string(),
-  SDDocument: z.string(),
-  SDDocumentItem: z.string(),
-  InventorySpecialStockType: z.string(),
-  InventoryStockType: z.string(),
+  Plant: keyPart,
+  StorageLocation: keyPart,
+  Batch: keyPart,
+  Supplier: keyPart,
+  Customer: keyPart,
+  WBSElementInternalID: keyPart,
+  SDDocument: keyPart,
+  SDDocumentItem: keyPart,
+  InventorySpecialStockType: keyPart,
+  InventoryStockType: keyPart,
   MaterialBaseUnit: text,
   MatlWrhsStkQtyInMatlBaseUnit: decimal,
 })
@@ -314,7 +323,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
   return {
     customer(row) {
       const parsed = partnerSchema.safeParse(row)
-      if (!parsed.success) return broken('Customer', row, 'Customer', parsed.error)
+      if (!parsed.success) return broken('Customer', row, config.customerKey, parsed.error)
       const partner = parsed.data
       const { organization, channel, division } = config.salesArea
       const area = partner.to_Customer?.to_CustomerSalesArea.find(
@@ -323,7 +332,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
           one.DistributionChannel === channel &&
           one.Division === division,
       )
-      const key = external(partner.Customer)
+      const key = external(partner[config.customerKey] || partner.BusinessPartner)
       const level = area?.CustomerABCClassification || null
       const [main] = partner.to_BusinessPartnerAddress
       const email = main?.to_EmailAddress.find((one) => one.IsDefaultEmailAddress) ?? main?.to_EmailAddress[0]
@@ -708,6 +717,13 @@ function etagOf(row: unknown): string | undefined {
 function broken(type: string, row: unknown, keyField: string, error: z.ZodError): Outcome<never> {
   const key = rowKey(row, keyField) ?? 'without a key'
   return fail({ kind: 'invalid-response', detail: `${type} ${key}: ${z.prettifyError(error)}` })
+}
+
+/** Whether a business partner is a customer: it has a number as one, or what is kept of it as one. */
+export function isCustomer(row: unknown): boolean {
+  const { Customer, to_Customer } = (row ?? {}) as { Customer?: unknown; to_Customer?: unknown }
+  if (typeof Customer === 'string' && Customer !== '') return true
+  return typeof to_Customer === 'object' && to_Customer !== null && !('__deferred' in to_Customer)
 }
 
 /** The key of a row that may be broken otherwise, as the outside knows it. */

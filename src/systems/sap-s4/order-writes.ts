@@ -70,7 +70,7 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
       if (unstorable) return fail(unstorable)
       const sent = await outcomeOf(() => client.write(request(input, write), context))
       if (!sent.ok) return sent
-      if (sent.value.status !== 201) return fail(client.writeFailure(sent.value))
+      if (sent.value.status >= 300) return fail(client.writeFailure(sent.value))
       const entity = entityOf(sent.value, 'A_SalesOrder')
       if (!entity.ok) return entity
       const key = rowKey(entity.value, 'SalesOrder')

@@ -36,6 +36,8 @@ export interface EntityOptions<R> {
   readonly direction: 'asc' | 'desc'
   /** Always part of the filter. */
   readonly where?: string
+  /** Rows that are no records of this sort, where no filter can leave them out. */
+  readonly isRecord?: (row: unknown) => boolean
   readonly customerField?: string
   readonly searched: readonly string[]
   /**
@@ -58,7 +60,7 @@ const DAY = /^\d{4}-\d\d-\d\d$/
 
 export function createReader<R extends { key: Key }>(source: Source, options: EntityOptions<R>): Reader<R> {
   const { client, config, skip } = source
-  const { service, set, key, select } = options
+  const { service, set, key, select, isRecord = () => true } = options
   const base = { service, set, select, orderby: `${key} asc` }
   const baseFor = ({ without }: CallContext) => {
     const left = [...(without ?? [])].flatMap((part) => options.parts?.[part] ?? [])
@@ -79,14 +81,14 @@ export function createReader<R extends { key: Key }>(source: Source, options: En
       }
       // The vendor may compare without regard to case: what was not asked for is no answer.
       const row = outcome.value.find((candidate) => rowKey(candidate, key) === one)
-      found.set(one, row === undefined ? ok(null) : options.read(row))
+      found.set(one, row === undefined || !isRecord(row) ? ok(null) : options.read(row))
     }
     return keys.map((one) => found.get(external(one)) ?? ok(null))
   }
 
   /** The records of a page; what cannot be read is reported and left out. */
   const legible = (rows: readonly unknown[]) =>
-    rows.flatMap((row) => {
+    rows.filter(isRecord).flatMap((row) => {
       const record = options.read(row)
       if (!record.ok) skip(record.failure)
       return record.ok ? [record.value] : []
