@@ -226,6 +226,19 @@ function serveWebhooks<TContext extends object>(
       if (status >= 500) options.logger.error({ err: error }, 'a webhook failed')
       return reply.status(status).send(body)
     })
+    // CloudEvents asks first whether it may send here. The answer is the same for every name, so that nobody learns from
+    // it which systems there are: what is sent afterwards is believed for its credentials alone. The callback that may
+    // be named is not called, since who can ask here could make the gateway call anywhere.
+    // @see CloudEvents, HTTP 1.1 Web Hooks for Event Delivery, section 4
+    scope.options('/webhooks/:system', async (request, reply) => {
+      reply.header('allow', 'POST')
+      const origin = request.headers['webhook-request-origin']
+      if (typeof origin === 'string' && origin !== '') {
+        reply.header('webhook-allowed-origin', origin)
+        reply.header('webhook-allowed-rate', '*')
+      }
+      return reply.status(200).send()
+    })
     scope.post('/webhooks/:system', async (request, reply) => {
       const { system } = request.params as { system: string }
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
