@@ -8,7 +8,7 @@ import type { ExecutionResult } from 'graphql'
 import type { Caller } from '../caller/caller.ts'
 import type { OperationRequest, Operations } from './operations.ts'
 import { sendAll, textOf } from './outbox.ts'
-import { beginAnswer, isStream, isSubscription, Running } from './streams.ts'
+import { beginAnswer, isStream, isSubscription, Running, whenGone } from './streams.ts'
 
 const HEARTBEAT_MS = 5_000
 
@@ -26,7 +26,7 @@ export async function answerInParts(
   const args = operations.prepare(body, caller, request.headers['cache-control'])
   if (!('document' in args) || !isSubscription(args)) return false
   const running = new Running(operations, args)
-  reply.raw.once('close', () => running.stop())
+  whenGone(reply, () => running.stop())
   const results = await running.begin()
   const outbox = beginAnswer(reply, {
     contentType: 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"',

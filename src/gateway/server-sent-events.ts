@@ -15,7 +15,7 @@ import type { Caller } from '../caller/caller.ts'
 import { errorBody } from './answer.ts'
 import type { OperationArgs, OperationRequest, Operations } from './operations.ts'
 import { type Outbox, sendAll, textOf } from './outbox.ts'
-import { beginAnswer, isStream, type Results, Running, typeOf, wantsEvents } from './streams.ts'
+import { beginAnswer, isStream, type Results, Running, typeOf, wantsEvents, whenGone } from './streams.ts'
 
 export interface EventStreamOptions {
   readonly path: string
@@ -70,7 +70,7 @@ export function serveEventStreams(
     if ('document' in args) {
       if (isUnsafe(request, args)) return refuseUnsafe(reply)
       const running = new Running(operations, args)
-      reply.raw.once('close', () => running.stop())
+      whenGone(reply, () => running.stop())
       results = await running.begin()
     } else {
       // Not as a status: a browser's EventSource shows nothing of an answer that is no stream of events.
@@ -109,7 +109,7 @@ export function serveEventStreams(
     if (!reservation.expiry) return refuse(reply, 409, 'CONFLICT', 'The stream is open already.')
     clearTimeout(reservation.expiry)
     reservation.expiry = undefined
-    reply.raw.once('close', () => drop(token))
+    whenGone(reply, () => drop(token))
     reservation.outbox.resolve(open(reply))
     return reply
   }

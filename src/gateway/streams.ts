@@ -56,6 +56,12 @@ export class Running {
 
 export const isStream = (results: Results): results is ResultStream => Symbol.asyncIterator in results
 
+/** Calls when the client is gone: at once where it left already, and its leaving will not be told again. */
+export function whenGone({ raw }: FastifyReply, call: () => void): void {
+  if (raw.destroyed) call()
+  else raw.once('close', call)
+}
+
 export interface LongAnswer {
   readonly contentType: string
   /** Sent at once, and when nothing else waits to be sent: so that nobody on the way takes the connection for dead. */

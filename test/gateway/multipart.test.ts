@@ -10,6 +10,8 @@ const SOON = { timeout: 15_000 }
 
 const feed = createFeed()
 const server = fastify({ forceCloseConnections: true })
+/** Asked before a request is looked at. */
+let authenticating: () => Promise<void> = async () => {}
 /** Asked before a subscription begins. */
 let beginning: () => Promise<void> = async () => {}
 /** A client is gone. */
@@ -26,6 +28,7 @@ beforeAll(async () => {
   }
   server.post('/graphql', async (request, reply) => {
     reply.raw.once('close', () => onClose())
+    await authenticating()
     await answerInParts(delayed, request, reply, gatewayCaller)
   })
   url = `${await server.listen({ host: '127.0.0.1', port: 0 })}/graphql`
@@ -34,6 +37,7 @@ afterAll(() => server.close())
 beforeEach(() => {
   feed.before = async () => {}
   beginning = async () => {}
+  authenticating = async () => {}
 })
 
 const ask = () => {
@@ -72,24 +76,25 @@ describe('a subscription in parts', () => {
     )
   })
 
-  it('ends for a client that left before it began', async () => {
+  it.each([
+    ['while it began', (wait: () => Promise<void>) => (beginning = wait)],
+    ['while it was asked who it is', (wait: () => Promise<void>) => (authenticating = wait)],
+  ])('ends for a client that left %s', async (_title, at) => {
     feed.results = [{ data: { text: 'never' } }]
     feed.before = () => new Promise(() => {})
     const { promise: asked, resolve: hear } = Promise.withResolvers<void>()
-    const { promise: gone, resolve: leave } = Promise.withResolvers<void>()
-    beginning = () => {
-      hear()
-      return gone
-    }
-    const count = feed.left
     const { promise: lost, resolve: lose } = Promise.withResolvers<void>()
+    at(() => {
+      hear()
+      return lost
+    })
     onClose = lose
+    const count = feed.left
     const sent = ask()
     sent.on('error', () => {})
     await asked
     sent.destroy()
     await lost
-    leave()
     await expect.poll(() => feed.left, SOON).toBe(count + 1)
   })
 })
