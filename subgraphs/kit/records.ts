@@ -19,11 +19,15 @@ export interface Located<T extends RecordType> {
 export function systemOf(systems: Systems, id: string): System {
   const system = systems.get(id)
   if (system) return system
+  throw unknownSystem(systems, id)
+}
+
+export function unknownSystem(systems: Systems, id: string): Error {
   const known = systems
     .all()
     .map((one) => one.id)
     .join(', ')
-  throw graphError('UNKNOWN_SYSTEM', `There is no system "${id}". Systems: ${known}.`, { system: id })
+  return graphError('UNKNOWN_SYSTEM', `There is no system "${id}". Systems: ${known}.`, { system: id })
 }
 
 export function unwrap<T>(system: System, outcome: Outcome<T>): T {

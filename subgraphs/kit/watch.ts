@@ -8,7 +8,7 @@ import type { Key, RecordType } from '../../src/systems/records.ts'
 import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from './context.ts'
 import { failureError, graphError } from './errors.ts'
-import { identityOf, type Located, loadByKey, located, locatedFrom, systemOf } from './records.ts'
+import { identityOf, type Located, located, locatedFrom, systemOf, unknownSystem } from './records.ts'
 
 /** The arguments that all subscriptions over the log have. */
 export interface WatchArguments {
@@ -227,14 +227,22 @@ export async function watchDocuments<T extends Document>(
   })
 }
 
-/** The record that an event tells of, as it is now; null where it is gone. */
-export const recordOf = <T extends RecordType>(
+/**
+ * The record that an event tells of, as it is now; null where it is gone. Where its system does not answer, or is not
+ * configured any more, the error stands in its place: the event itself is known, and those behind it are not held up.
+ */
+export async function recordOf<T extends RecordType>(
   { systems }: Rooms,
   context: SubgraphContext,
   type: T,
   { system, key, type: event }: ChangeEvent,
-): Promise<Located<T> | null> | null =>
-  event === `${type}.deleted` ? null : loadByKey(context, systemOf(systems, system), type, key)
+): Promise<Located<T> | Error | null> {
+  if (event === `${type}.deleted`) return null
+  const of = systems.get(system)
+  if (!of) return unknownSystem(systems, system)
+  const [found = null] = await presentOne(context, of, type, key)
+  return found
+}
 
 /** An iterator whose `return` ends a source that is waiting; a plain generator would wait for the next value first. */
 export function endable<P>(source: (signal: AbortSignal) => AsyncGenerator<P>): AsyncIterableIterator<P> {

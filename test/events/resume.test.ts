@@ -7,6 +7,9 @@ const ORDERS = `subscription Orders($after: String, $initial: Boolean, $id: ID, 
   orderChanged(after: $after, initial: $initial, id: $id, status: $status, system: $system) {
     cursor event statusAfter changes { field new } gap { reason advice } order { number status } } }`
 
+/** Nothing that was read before may answer. */
+const OLD_AT_ONCE = { ttl: '1ms', lastKnown: '1ms' }
+
 let gateway: TestGateway
 beforeAll(async () => {
   gateway = await openTestGateway({
@@ -202,11 +205,13 @@ describe('a writeback', () => {
       cursor = (await steps.payloads(2))[1].cursor
     }
     await create('resume-2')
-    await using again = await gateway.listen(STEPS, { after: cursor })
-    expect(await again.payloads(2)).toMatchObject([
-      { idempotencyKey: 'resume-2', state: 'SENDING', attempts: 1, gap: null },
-      { idempotencyKey: 'resume-2', state: 'CONFIRMED', attempts: 1, gap: null },
-    ])
+    {
+      await using again = await gateway.listen(STEPS, { after: cursor })
+      expect(await again.payloads(2)).toMatchObject([
+        { idempotencyKey: 'resume-2', state: 'SENDING', attempts: 1, gap: null },
+        { idempotencyKey: 'resume-2', state: 'CONFIRMED', attempts: 1, gap: null },
+      ])
+    }
     await gateway.app.rooms.events.prune({ ageMs: -1, maxBytes: 0 })
     // The steps are gone; what became of it is not.
     await using late = await gateway.listen(STEPS, { after: cursor })
@@ -270,6 +275,50 @@ describe('the clock', () => {
         stateAfter: 'REACHABLE',
         system: { id: 'fin' },
       },
+    ])
+  })
+
+  it('goes on while the system is away: each event is told, with the error in place of the record', async () => {
+    await using alone = await openTestGateway({
+      override(file) {
+        Object.assign(file.systems.erp ?? {}, {
+          breaker: { failures: 2, probeEvery: '200ms' },
+          cache: { order: OLD_AT_ONCE },
+        })
+      },
+    })
+    await alone.poll()
+    const { world, simulators } = alone.demo
+    const change = async (comments: string) => {
+      const order = world.get('erpOrders', '7')
+      if (!order) throw new Error('no order 7')
+      changeOrder(world, order, { comments })
+      await alone.poll('erp')
+    }
+    let after: string
+    {
+      await using orders = await alone.listen(ORDERS)
+      await change('seen')
+      after = (await orders.payloads(1))[0].cursor
+    }
+    await change('first')
+    await change('second')
+    simulators.erp.setFaults([{ kind: 'refuse' }])
+    await using again = await alone.listen(ORDERS, { after })
+    const told = await again.take(2)
+    for (const { errors } of told) expect(errors).toMatchObject([{ path: ['orderChanged', 'order'] }])
+    expect(told.map(codesOf)).toEqual([['SYSTEM_UNAVAILABLE'], ['SYSTEM_UNAVAILABLE']])
+    const payloads = told.map(({ data }) => data?.orderChanged)
+    expect(commentsOf(payloads)).toEqual(['first', 'second'])
+    expect(payloads.map(({ order }) => order)).toEqual([null, null])
+    // Live as well: what was missed is over, and the stream is not.
+    simulators.erp.setFaults([])
+    await expect
+      .poll(async () => (await alone.ask('{ systems { id breaker } }')).data?.systems)
+      .toContainEqual({ id: 'erp', breaker: 'CLOSED' })
+    await change('third')
+    expect(commentsOf((await again.take(3)).slice(2).map(({ data }) => data?.orderChanged))).toEqual([
+      'third',
     ])
   })
 })
