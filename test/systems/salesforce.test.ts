@@ -121,6 +121,7 @@ describe('reading', () => {
       version: '2026-03-31T09:00:00.000Z',
       name: '上海晨光精密机械有限公司',
       code: '70007',
+      parent: null,
       level: 'VIP',
       vendorLevel: 'Platinum',
       industry: '机械制造',
@@ -188,6 +189,20 @@ describe('reading', () => {
     org.clearCalls()
     expect(await customer.readMany(["' OR Id != '"], context)).toEqual([{ ok: true, value: null }])
     expect(org.calls).toEqual([])
+  })
+
+  test('an account says whether it is active, and to which other it belongs', async () => {
+    const { customer, org } = await start({ settings: { fields: { status: 'Active__c' } } })
+    org.org.setExtra(CHENGUANG, 'ParentId', NORDLICHT)
+    org.org.setExtra(NORDLICHT, 'Active__c', 'No')
+    const pacific = org.accountId('70021')
+    org.org.setExtra(pacific, 'Active__c', 'On hold')
+    const read = (await customer.readMany([CHENGUANG, NORDLICHT, pacific], context)).map(given)
+    expect(read).toMatchObject([
+      { parent: NORDLICHT, status: 'ACTIVE', vendorStatus: 'Yes' },
+      { parent: null, status: 'INACTIVE', vendorStatus: 'No' },
+      { parent: null, status: 'UNKNOWN', vendorStatus: 'On hold' },
+    ])
   })
 
   test('many keys go in batches, and long queries in bodies', async () => {
@@ -570,6 +585,123 @@ describe('writing', () => {
     const contacts = { key: CHENGUANG, changes: { contacts: [] } }
     expect(failureOf(await customer.update.send(contacts, write, context))).toMatchObject({
       code: 'CONTACTS',
+    })
+  })
+
+  test('a new customer is one account, however often it is sent; a lost answer is found', async () => {
+    const fields = { ...ORG.fields, customerReference: 'Tributary_Ref__c' }
+    const { adapter, customer, org, world } = await start({ settings: { fields } })
+    const { create } = customer
+    if (!create) throw new Error('no customers are made')
+    const made = {
+      name: '苏州河谷 🧾',
+      code: 'C-991',
+      taxNumber: '91320500MA1TEST001',
+      level: 'PREMIUM' as const,
+      phone: '+86 512 5550 0001',
+      addresses: [
+        {
+          type: 'SHIPPING' as const,
+          street: '工业园区 1 号',
+          city: '苏州',
+          postalCode: '215000',
+          country: 'CN',
+        },
+      ],
+      customFields: { contract: '合同-1' },
+    }
+    const request = create.preview(made, write)
+    expect(request).toMatchObject({
+      method: 'PATCH',
+      path: `/services/data/v61.0/sobjects/Account/Tributary_Ref__c/${REFERENCE}`,
+    })
+    expect(JSON.parse(request.body ?? '')).toEqual({
+      Name: '苏州河谷 🧾',
+      AccountNumber: 'C-991',
+      Tax_Number__c: '91320500MA1TEST001',
+      CustomerLevel__c: 'Gold',
+      Phone: '+86 512 5550 0001',
+      BillingStreet: null,
+      BillingCity: null,
+      BillingState: null,
+      BillingPostalCode: null,
+      BillingCountry: null,
+      ShippingStreet: '工业园区 1 号',
+      ShippingCity: '苏州',
+      ShippingState: null,
+      ShippingPostalCode: '215000',
+      ShippingCountry: 'CN',
+      Contract_No__c: '合同-1',
+    })
+    const before = world.count('crmCustomers')
+    expect(given(await create.verify(made, write, context))).toMatchObject({ effect: 'none', proven: true })
+    org.setFaults([{ kind: 'drop-after', match: 'PATCH' }])
+    expect(failureOf(await create.send(made, write, context))?.kind).toBe('unknown-outcome')
+    org.setFaults([])
+    const found = given(await create.verify(made, write, context))
+    const again = given(await create.send(made, write, context))
+    expect(found).toMatchObject({ effect: 'done', result: { key: again.key } })
+    expect(world.count('crmCustomers')).toBe(before + 1)
+    expect(again.record).toMatchObject({
+      name: '苏州河谷 🧾',
+      code: 'C-991',
+      taxNumber: '91320500MA1TEST001',
+      level: 'PREMIUM',
+      addresses: [{ type: 'SHIPPING', street: '工业园区 1 号', city: '苏州', province: null, country: 'CN' }],
+      customFields: { contract: '合同-1' },
+    })
+    expect(given(await adapter.checkConfiguration?.(context))).toEqual([])
+    expect((await start()).customer.create).toBeUndefined()
+  })
+
+  test('addresses and own fields are changed, emptied and looked up; what has no place is refused', async () => {
+    const customFields = { customer: { contract: 'Contract_No__c' }, opportunity: { region: 'Region__c' } }
+    const { customer, opportunity } = await start({ settings: { customFields } })
+    const addresses = [
+      { type: 'SHIPPING' as const, street: '外高桥 5 号库', city: '上海', province: null, country: 'CN' },
+      { type: 'BILLING' as const, street: '张江路 90 号', city: '上海', province: '上海市', country: 'CN' },
+    ]
+    const update = { key: CHENGUANG, changes: { addresses, customFields: { contract: 'K-7' } } }
+    expect(given(await customer.update.verify(update, write, context))).toMatchObject({ effect: 'none' })
+    const { record } = given(await customer.update.send(update, write, context))
+    expect(record).toMatchObject({
+      addresses: [
+        { type: 'BILLING', street: '张江路 90 号', postalCode: null },
+        { type: 'SHIPPING', street: '外高桥 5 号库' },
+      ],
+      customFields: { contract: 'K-7' },
+    })
+    expect(given(await customer.update.verify(update, write, context)).effect).toBe('done')
+    const emptied = { key: CHENGUANG, changes: { addresses: [], customFields: { contract: null } } }
+    expect(given(await customer.update.verify(emptied, write, context)).effect).toBe('none')
+    expect(given(await customer.update.send(emptied, write, context)).record).toMatchObject({
+      addresses: [],
+      customFields: { contract: null },
+    })
+    expect(given(await customer.update.verify(emptied, write, context)).effect).toBe('done')
+
+    const region = { key: FIRST_DEAL, changes: { customFields: { region: '华东' } } }
+    expect(given(await opportunity.update.verify(region, write, context)).effect).toBe('none')
+    expect(given(await opportunity.update.send(region, write, context)).record?.customFields).toEqual({
+      region: '华东',
+    })
+    expect(given(await opportunity.update.verify(region, write, context)).effect).toBe('done')
+    const made = await opportunity.create.send({ ...input, customFields: { region: '华南' } }, write, context)
+    expect(given(made).record?.customFields).toEqual({ region: '华南' })
+
+    const nowhere = [
+      { addresses: [{ type: 'OFFICE' as const, street: 'x' }] },
+      { addresses: [...addresses, { type: 'SHIPPING' as const, street: 'x' }] },
+      { customFields: { colour: 'blue' } },
+    ]
+    for (const changes of nowhere) {
+      const sent = await customer.update.send({ key: CHENGUANG, changes }, write, context)
+      expect(failureOf(sent)?.kind).toBe('unsupported')
+    }
+    const colour = { ...input, customFields: { colour: 'blue' } }
+    expect(failureOf(await opportunity.create.send(colour, write, context))).toMatchObject({
+      kind: 'unsupported',
+      message: 'Opportunities of this system have no custom field "colour".',
     })
   })
 

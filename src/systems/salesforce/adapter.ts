@@ -32,6 +32,7 @@ export const createSalesforce: CreateAdapter<SalesforceConfig> = (config, contex
       customer: {
         ...readingPort('customer'),
         parts: { contacts: ['contacts'] },
+        ...(writes.createCustomer ? { create: writes.createCustomer } : {}),
         update: writes.updateCustomer,
       },
       opportunity: {

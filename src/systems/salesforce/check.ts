@@ -67,19 +67,24 @@ export const checkConfiguration =
         ...(config.fields.onBehalfOf === null ? [] : [config.fields.onBehalfOf]),
       ])
 
-      const { externalReference } = config.fields
-      const reference = opportunity.byName.get(externalReference)
-      if (reference) {
-        if (!reference.externalId) findings.push(`Opportunity.${externalReference} is no External ID.`)
+      const expectReference = (object: ObjectName, reference: Field | undefined) => {
+        if (!reference) return
+        const name = `${object}.${reference.name}`
+        if (!reference.externalId) findings.push(`${name} is no External ID.`)
         if (config.uniqueExternalReference && !reference.unique) {
-          findings.push(
-            `Opportunity.${externalReference} is not unique: mark it, or set uniqueExternalReference to false.`,
-          )
+          findings.push(`${name} is not unique: mark it, or set uniqueExternalReference to false.`)
         }
         if (Number(reference.length ?? REFERENCE_LENGTH) < REFERENCE_LENGTH) {
-          findings.push(`Opportunity.${externalReference} is shorter than ${REFERENCE_LENGTH} characters.`)
+          findings.push(`${name} is shorter than ${REFERENCE_LENGTH} characters.`)
         }
       }
+      const { customerReference, externalReference } = config.fields
+      if (customerReference !== null) {
+        expectFields('Account', account.byName, [customerReference])
+        expectReference('Account', account.byName.get(customerReference))
+        if (!account.createable) findings.push('Account may not be created by this user.')
+      }
+      expectReference('Opportunity', opportunity.byName.get(externalReference))
 
       const expectValues = (
         setting: string,

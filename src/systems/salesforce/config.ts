@@ -75,10 +75,18 @@ export const salesforceConfig = z.strictObject({
   fields: z
     .strictObject({
       code: apiName.nullable().default('AccountNumber').describe("People's number of a customer; null: none"),
+      parent: apiName
+        .nullable()
+        .default('ParentId')
+        .describe('Field of accounts that leads to the account that one belongs to; null: none'),
+      status: fieldFor('Field of accounts that says whether the customer is active'),
       level: fieldFor("Field of accounts that holds the customer's level"),
       taxNumber: fieldFor('Field of accounts that holds the tax number; others recognise the customer by it'),
       email: fieldFor('Field of accounts that holds an e-mail address'),
       primaryContact: fieldFor('Checkbox of contacts that marks the first person to talk to'),
+      customerReference: fieldFor(
+        'Text field of accounts, External ID and unique, that takes the reference of a write; without it no accounts are made',
+      ),
       externalReference: apiName
         .default('Tributary_Ref__c')
         .describe('Text field of opportunities, External ID and unique, that takes the reference of a write'),
@@ -91,7 +99,11 @@ export const salesforceConfig = z.strictObject({
   customFields: z
     .strictObject({ customer: custom('accounts'), opportunity: custom('opportunities') })
     .prefault({})
-    .describe('What the company has added and wants to read'),
+    .describe('What the company has added, to be read and written; written as text'),
+  statusCodes: z
+    .record(z.string().min(1), z.enum(['ACTIVE', 'INACTIVE']))
+    .default({ Yes: 'ACTIVE', No: 'INACTIVE', true: 'ACTIVE', false: 'INACTIVE' })
+    .describe('What the values of the status field mean'),
   levelCodes: z
     .record(z.string().min(1), z.enum(LEVELS))
     .default({})
@@ -150,7 +162,7 @@ export const salesforceConfig = z.strictObject({
   uniqueExternalReference: z
     .boolean()
     .default(true)
-    .describe('The org refuses a second opportunity with the same reference, so that sending again is safe'),
+    .describe('The org refuses a second record with the same reference, so that sending again is safe'),
   changeEvents: z
     .strictObject({
       channel: z

@@ -2,7 +2,9 @@
 import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
 import { isDecimal, jsonNumber } from '../kit/json.ts'
-import type { CustomerChanges, OpportunityChanges, OpportunityCreate } from '../port.ts'
+import { addressesText } from '../kit/rest/fields.ts'
+import { unknownCustomField } from '../kit/rest/writing.ts'
+import type { CustomerChanges, CustomerCreate, OpportunityChanges, OpportunityCreate } from '../port.ts'
 import type {
   Address,
   Contact,
@@ -111,6 +113,7 @@ export interface Mapping {
   opportunity(raw: unknown, lines: readonly unknown[]): Outcome<Opportunity>
   /** @returns `rejected` where the org has no place for something. */
   accountBody(changes: CustomerChanges): Outcome<Record<string, unknown>>
+  newAccount(input: CustomerCreate): Outcome<Record<string, unknown>>
   /** @param today The day from which a missing close date is counted. */
   newOpportunity(
     input: OpportunityCreate,
@@ -121,7 +124,7 @@ export interface Mapping {
 }
 
 export function createMapping(config: SalesforceConfig): Mapping {
-  const { fields, customFields, levelCodes, stageCodes, currency, defaults } = config
+  const { fields, customFields, levelCodes, statusCodes, stageCodes, currency, defaults } = config
   const present = (...names: (string | null)[]): string[] => names.filter((name) => name !== null)
   const addressFields = (kind: 'Billing' | 'Shipping') =>
     ['Street', 'City', 'State', 'PostalCode', config.countryCodes ? 'CountryCode' : 'Country'].map(
@@ -136,6 +139,16 @@ export function createMapping(config: SalesforceConfig): Mapping {
       ([ours, theirs]) => [ours, textOf(fieldOf(raw, theirs))] as const,
     )
     return entries.length > 0 ? { customFields: Object.fromEntries(entries) } : {}
+  }
+  const setCustom = (
+    what: string,
+    names: Readonly<Record<string, string>>,
+    values: CustomFields = {},
+  ): Outcome<Record<string, unknown>> => {
+    const unknown = unknownCustomField(what, names, values)
+    if (unknown) return fail(unknown)
+    // Without a value the field is emptied.
+    return ok(Object.fromEntries(Object.entries(values).map(([ours, value]) => [names[ours], value || null])))
   }
   const ownText = (raw: unknown, name: string | null): string | null =>
     name === null ? null : textOf(fieldOf(raw, name)) || null
@@ -152,6 +165,23 @@ export function createMapping(config: SalesforceConfig): Mapping {
     // Without picklists the country is free text; only what is a code is passed on as one.
     const code = country && /^[A-Z]{2}$/.test(country) ? country : null
     return [{ type: kind === 'Billing' ? 'BILLING' : 'SHIPPING', ...parts, country: code }]
+  }
+
+  /** Both addresses: the one that is not among them is emptied. */
+  const addressBody = (addresses: readonly Address[] | undefined): Outcome<Record<string, unknown>> => {
+    if (!addresses) return ok({})
+    const types = addresses.map(({ type }) => type)
+    const isHeld = types.every((type) => type === 'BILLING' || type === 'SHIPPING')
+    if (!isHeld || new Set(types).size < types.length || addresses.some((one) => one.default)) {
+      const message = 'Accounts have one BILLING and one SHIPPING address; neither is marked as default.'
+      return fail({ kind: 'unsupported', message })
+    }
+    const bodies = (['Billing', 'Shipping'] as const).map((kind) => {
+      const one = addresses.find(({ type }) => type === kind.toUpperCase())
+      const parts = [one?.street, one?.city, one?.province, one?.postalCode, one?.country]
+      return Object.fromEntries(addressFields(kind).map((name, at) => [name, parts[at] || null]))
+    })
+    return ok(Object.assign({}, ...bodies))
   }
 
   const contact = (raw: unknown): Contact => {
@@ -193,12 +223,43 @@ export function createMapping(config: SalesforceConfig): Mapping {
         )
   }
 
+  const accountFields = ({
+    name,
+    level,
+    industry,
+    phone,
+    email,
+    addresses,
+    customFields: values,
+  }: CustomerChanges): Outcome<Record<string, unknown>> => {
+    const label = level === undefined || level === 'UNKNOWN' ? undefined : labelOf(levelCodes, level)
+    if (level !== undefined && (fields.level === null || label === undefined)) {
+      return refused('LEVEL', `This org has no value for the level ${level}: see levelCodes.`, 'level')
+    }
+    if (email !== undefined && fields.email === null) {
+      return refused('EMAIL', 'Accounts of this org have no e-mail address: see fields.email.', 'email')
+    }
+    const places = addressBody(addresses)
+    if (!places.ok) return places
+    const own = setCustom('Customers', customFields.customer, values)
+    if (!own.ok) return own
+    return ok({
+      ...given('Name', name),
+      ...given('Industry', industry),
+      ...given('Phone', phone),
+      ...given(fields.level, label),
+      ...given(fields.email, email),
+      ...places.value,
+      ...own.value,
+    })
+  }
+
   return {
     accountFields: [
       ...['Id', 'Name', 'Industry', 'Phone', 'CreatedDate', 'SystemModstamp'],
       ...addressFields('Billing'),
       ...addressFields('Shipping'),
-      ...present(fields.code, fields.level, fields.taxNumber, fields.email),
+      ...present(fields.code, fields.parent, fields.status, fields.level, fields.taxNumber, fields.email),
       ...Object.values(customFields.customer),
     ],
     contactFields: [
@@ -222,11 +283,20 @@ export function createMapping(config: SalesforceConfig): Mapping {
       readable('Account', raw, () => {
         const row = accountSchema.parse(raw)
         const level = ownText(raw, fields.level)
+        const parent = ownText(raw, fields.parent)
+        const status = ownText(raw, fields.status)
         return {
           key: row.Id,
           version: row.SystemModstamp,
           name: row.Name,
           code: ownText(raw, fields.code),
+          parent: parent === null ? null : longId(parent, 'Account'),
+          ...(fields.status === null
+            ? {}
+            : {
+                status: status === null ? null : (own(statusCodes, status) ?? 'UNKNOWN'),
+                vendorStatus: status,
+              }),
           level: level === null ? null : (own(levelCodes, level) ?? 'UNKNOWN'),
           vendorLevel: level,
           industry: row.Industry,
@@ -266,28 +336,27 @@ export function createMapping(config: SalesforceConfig): Mapping {
         }
       }),
 
-    accountBody({ contacts, name, level, industry, phone, email }) {
-      if (contacts !== undefined) {
-        return refused(
-          'CONTACTS',
-          'Contacts are records of their own in Salesforce: change them there.',
-          'Contact',
-        )
+    accountBody(changes) {
+      if (changes.contacts === undefined) return accountFields(changes)
+      const message = 'Contacts are records of their own in Salesforce: change them there.'
+      return refused('CONTACTS', message, 'Contact')
+    },
+
+    newAccount({ taxNumber, code, contacts, ...input }) {
+      if (contacts && contacts.length > 0) {
+        const message = 'Contacts are records of their own in Salesforce: add them there.'
+        return refused('CONTACTS', message, 'Contact')
       }
-      const label = level === undefined || level === 'UNKNOWN' ? undefined : labelOf(levelCodes, level)
-      if (level !== undefined && (fields.level === null || label === undefined)) {
-        return refused('LEVEL', `This org has no value for the level ${level}: see levelCodes.`, 'level')
+      if (code !== undefined && fields.code === null) {
+        return refused('CODE', 'Accounts of this org have no number: see fields.code.', 'code')
       }
-      if (email !== undefined && fields.email === null) {
-        return refused('EMAIL', 'Accounts of this org have no e-mail address: see fields.email.', 'email')
+      if (taxNumber !== undefined && fields.taxNumber === null) {
+        const message = 'Accounts of this org have no tax number: see fields.taxNumber.'
+        return refused('TAX_NUMBER', message, 'taxNumber')
       }
-      return ok({
-        ...given('Name', name),
-        ...given('Industry', industry),
-        ...given('Phone', phone),
-        ...given(fields.level, label),
-        ...given(fields.email, email),
-      })
+      const body = accountFields(input)
+      if (!body.ok) return body
+      return ok({ ...body.value, ...given(fields.code, code), ...given(fields.taxNumber, taxNumber) })
     },
 
     newOpportunity(input, onBehalfOf, today) {
@@ -295,6 +364,8 @@ export function createMapping(config: SalesforceConfig): Mapping {
       if (!stage.ok) return stage
       const amount = amountBody(input.amount)
       if (!amount.ok) return amount
+      const own = setCustom('Opportunities', customFields.opportunity, input.customFields)
+      if (!own.ok) return own
       const latest = new Date(`${today}T00:00:00Z`)
       latest.setUTCDate(latest.getUTCDate() + defaults.closeInDays)
       return ok({
@@ -305,10 +376,11 @@ export function createMapping(config: SalesforceConfig): Mapping {
         CloseDate: input.closeDate ?? latest.toISOString().slice(0, 10),
         ...amount.value,
         ...given(fields.onBehalfOf, onBehalfOf),
+        ...own.value,
       })
     },
 
-    opportunityBody({ name, stage, amount, closeDate, orderNumber }) {
+    opportunityBody({ name, stage, amount, closeDate, orderNumber, customFields: values }) {
       if (orderNumber !== undefined && fields.orderNumber === null) {
         const message = 'Opportunities of this org name no order: see fields.orderNumber.'
         return refused('ORDER_NUMBER', message, 'orderNumber')
@@ -317,12 +389,15 @@ export function createMapping(config: SalesforceConfig): Mapping {
       if (!label.ok) return label
       const money = amountBody(amount)
       if (!money.ok) return money
+      const own = setCustom('Opportunities', customFields.opportunity, values)
+      if (!own.ok) return own
       return ok({
         ...given('Name', name),
         ...given('StageName', label.value),
         ...given('CloseDate', closeDate),
         ...given(fields.orderNumber, orderNumber),
         ...money.value,
+        ...own.value,
       })
     },
   }
@@ -366,10 +441,30 @@ export function missingCustomerChanges(customer: Customer, changes: CustomerChan
     phone: customer.phone,
     email: customer.email,
   }
-  return (Object.keys(shown) as (keyof typeof shown)[]).filter(
+  const differing: string[] = (Object.keys(shown) as (keyof typeof shown)[]).filter(
     (field) => changes[field] !== undefined && (changes[field] || null) !== (shown[field] || null),
   )
+  const { addresses } = changes
+  const isElsewhere = addresses && placesText(addresses) !== placesText(customer.addresses ?? [])
+  return [
+    ...differing,
+    ...(isElsewhere ? ['addresses'] : []),
+    ...missingCustom(customer.customFields, changes.customFields),
+  ]
 }
+
+/** In whatever order; one without any part is none. */
+const placesText = (addresses: readonly Address[]): string =>
+  addressesText(
+    addresses
+      .filter(({ type: _, default: __, ...parts }) => Object.values(parts).some((part) => part))
+      .toSorted((a, b) => (a.type < b.type ? -1 : 1)),
+  )
+
+const missingCustom = (shown: CustomFields = {}, wanted: CustomFields = {}): string[] =>
+  Object.keys(wanted)
+    .filter((ours) => (wanted[ours] || null) !== (shown[ours] || null))
+    .map((ours) => `customFields.${ours}`)
 
 /** As for customers. */
 export function missingOpportunityChanges(record: Opportunity, changes: OpportunityChanges): string[] {
@@ -385,6 +480,7 @@ export function missingOpportunityChanges(record: Opportunity, changes: Opportun
     !(record.amount?.currency === amount.currency && sameNumber(record.amount.amount, amount.amount))
       ? ['amount']
       : []),
+    ...missingCustom(record.customFields, changes.customFields),
   ]
 }
 

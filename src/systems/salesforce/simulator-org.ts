@@ -61,6 +61,16 @@ const LEVEL_LABELS: Readonly<Record<string, string>> = {
   STANDARD: 'Silver',
   BASIC: 'Bronze',
 }
+/** Fields of accounts that the world knows, and what it calls them. */
+const ACCOUNT_IN_WORLD: Readonly<Record<string, string>> = {
+  Name: 'name',
+  Industry: 'industry',
+  Phone: 'phone',
+  Email__c: 'email',
+  Tax_Number__c: 'taxNumber',
+  Tributary_Ref__c: 'externalRef',
+  ...Object.fromEntries(ADDRESS.map((part) => [`Billing${part}`, 'address'])),
+}
 const nameOf = (labels: Readonly<Record<string, string>>, label: string): string =>
   Object.keys(labels).find((name) => labels[name] === label) ?? label
 
@@ -82,6 +92,9 @@ export const OBJECT_FIELDS: Readonly<Record<string, Readonly<Record<string, Simu
     Tax_Number__c: text(50),
     Email__c: text(80),
     Contract_No__c: text(40),
+    Active__c: { type: 'picklist', set: 'always', values: ['Yes', 'No'], restricted: true },
+    ParentId: { type: 'reference', set: 'always' },
+    Tributary_Ref__c: text(32, { externalId: true }),
     Credit_Check__c: { type: 'boolean', set: 'always' },
   },
   Contact: {
@@ -123,6 +136,7 @@ export const OBJECT_FIELDS: Readonly<Record<string, Readonly<Record<string, Simu
     IsClosed: { type: 'boolean' },
     Tributary_Ref__c: text(32, { externalId: true }),
     Requested_By__c: text(80),
+    Region__c: text(40),
     Order_Number__c: text(40),
   },
   OpportunityLineItem: {
@@ -253,28 +267,22 @@ export class SimulatedOrg {
     const now = nowText()
     if (object === 'Account') {
       const customer = this.#world.all('crmCustomers').find((one) => accountId(one.id) === id) as CrmCustomer
-      const {
-        Name: name,
-        Industry: industry,
-        Phone: phone,
-        Email__c: email,
-        CustomerLevel__c: level,
-      } = fields
-      this.#world.put('crmCustomers', {
-        ...customer,
-        ...texts({ name, industry, phone, email }),
-        ...(typeof level === 'string' ? { level: nameOf(LEVEL_LABELS, level) } : {}),
-        revision: customer.revision + 1,
-        updatedAt: now,
-      })
+      this.#putAccount(customer, fields, now)
       return
     }
     const opportunity = this.#world.all('crmOpportunities').find((one) => opportunityId(one.id) === id)
     this.#putOpportunity(opportunity as CrmOpportunity, fields, now)
   }
 
-  create(fields: Readonly<Record<string, Value>>): string {
+  create(object: string, fields: Readonly<Record<string, Value>>): string {
     const now = nowText()
+    if (object === 'Account') {
+      const id = String(800_000 + this.#world.count('crmCustomers'))
+      const address = { street: '', city: '', province: '', postalCode: '', country: '' }
+      const blank = { id, name: '', level: '', industry: '', taxNumber: '', phone: '', email: '', address }
+      this.#putAccount({ ...blank, contacts: [], createdAt: now, updatedAt: now, revision: 0 }, fields, now)
+      return accountId(id)
+    }
     const number = String(this.#world.count('crmOpportunities') + 1).padStart(5, '0')
     const blank = {
       id: `OP-${number}`,
@@ -297,12 +305,33 @@ export class SimulatedOrg {
     return opportunityId(made.id)
   }
 
+  #putAccount(from: CrmCustomer, fields: Readonly<Record<string, Value>>, now: string): void {
+    const id = accountId(from.id)
+    const { CustomerLevel__c: level, ...others } = fields
+    for (const [name, value] of Object.entries(others)) {
+      if (!Object.hasOwn(ACCOUNT_IN_WORLD, name)) this.setExtra(id, name, value)
+    }
+    const { BillingStreet: street, BillingCity: city, BillingState: province } = fields
+    const { BillingPostalCode: postalCode, BillingCountry, BillingCountryCode } = fields
+    const country = BillingCountry === undefined ? BillingCountryCode : BillingCountry
+    const own = Object.entries(ACCOUNT_IN_WORLD).map(([theirs, ours]) => [ours, fields[theirs]])
+    this.#world.put('crmCustomers', {
+      ...from,
+      ...texts(Object.fromEntries(own.filter(([name]) => name !== 'address'))),
+      address: { ...from.address, ...texts({ street, city, province, postalCode, country }) },
+      ...(typeof level === 'string' ? { level: nameOf(LEVEL_LABELS, level) } : {}),
+      revision: from.revision + 1,
+      updatedAt: now,
+    })
+    this.#modified.set(id, now)
+  }
+
   #putOpportunity(from: CrmOpportunity, fields: Readonly<Record<string, Value>>, now: string): void {
     const id = opportunityId(from.id)
     const stage = typeof fields.StageName === 'string' ? nameOf(STAGE_LABELS, fields.StageName) : from.stage
     const account = typeof fields.AccountId === 'string' ? fullId(fields.AccountId) : null
     const customer = this.#world.all('crmCustomers').find((one) => accountId(one.id) === account)
-    for (const own of ['Requested_By__c', 'Type']) {
+    for (const own of ['Requested_By__c', 'Type', 'Region__c']) {
       if (fields[own] !== undefined) this.setExtra(id, own, fields[own])
     }
     this.#world.put('crmOpportunities', {
@@ -355,7 +384,10 @@ export class SimulatedOrg {
       BillingPostalCode: postalCode || null,
       BillingCountry: country || null,
       BillingCountryCode: country || null,
-      CustomerLevel__c: LEVEL_LABELS[customer.level] ?? customer.level,
+      CustomerLevel__c: LEVEL_LABELS[customer.level] ?? (customer.level || null),
+      Active__c: 'Yes',
+      ParentId: null,
+      Tributary_Ref__c: customer.externalRef ?? null,
       Tax_Number__c: customer.taxNumber || null,
       Email__c: customer.email || null,
       Credit_Check__c: false,

@@ -189,7 +189,7 @@ export async function startSalesforceSimulator(
       org.update(object, String(only.Id), fields as Record<string, Value>)
       return json(200, { id: only.Id, success: true, errors: [], created: false })
     }
-    const id = org.create({ ...(fields as Record<string, Value>), [field]: value })
+    const id = org.create(object, { ...(fields as Record<string, Value>), [field]: value })
     return json(201, { id, success: true, errors: [], created: true })
   }
 

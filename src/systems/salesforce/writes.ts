@@ -1,10 +1,12 @@
-/** Changing accounts and opportunities; new opportunities by upsert, so that the same one twice is one. */
+/** Changing accounts and opportunities; new ones by upsert, so that the same one twice is one. */
 import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type {
   ActionInput,
   CallContext,
   CustomerChanges,
+  CustomerCreate,
+  Extra,
   OpportunityChanges,
   OpportunityCreate,
   UpdateOf,
@@ -39,12 +41,14 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
 
   interface Update<T extends Held, Changes> {
     readonly type: T
+    readonly takes: readonly Extra[]
     readonly body: (changes: Changes) => Outcome<Record<string, unknown>>
     readonly missing: (record: RecordTypes[T], changes: Changes) => string[]
   }
 
   const update = <T extends Held, Changes>({
     type,
+    takes,
     body,
     missing,
   }: Update<T, Changes>): WriteAction<UpdateOf<Changes>, T> => {
@@ -60,6 +64,7 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
       }
     }
     return {
+      takes,
       preview,
 
       async send(input, _write, context): Promise<Outcome<WriteResult<T>>> {
@@ -118,6 +123,7 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
 
   const updateOpportunity = update<'opportunity', OpportunityChanges>({
     type: 'opportunity',
+    takes: ['customFields'],
     body: mapping.opportunityBody,
     missing: missingOpportunityChanges,
   })
@@ -132,86 +138,119 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     }
   }
 
-  /* ---- new opportunities ---- */
+  /* ---- new records ---- */
 
-  const { externalReference: referenceField } = config.fields
-
-  const bodyOf = (input: OpportunityCreate, write: WriteContext) =>
-    mapping.newOpportunity(input, write.onBehalfOf, new Date().toISOString().slice(0, 10))
+  interface Create<T extends Held, Input> {
+    readonly type: T
+    /** The External ID that takes the reference of a write. */
+    readonly field: string
+    readonly takes: readonly Extra[]
+    readonly body: (input: Input, write: WriteContext) => Outcome<Record<string, unknown>>
+  }
 
   /** Also one that somebody has deleted since: it was made. */
-  const findByReference = (reference: string, context: CallContext) =>
-    outcomeOf(async (): Promise<WriteResult<'opportunity'> | null> => {
+  const findByReference = <T extends Held>(type: T, field: string, reference: string, context: CallContext) =>
+    outcomeOf(async (): Promise<WriteResult<T> | null> => {
+      const object = OBJECTS[type]
       const text = soql({
-        object: 'Opportunity',
-        fields: [...mapping.opportunityFields, 'IsDeleted'],
-        where: [`${referenceField} = ${quoted(reference)}`],
+        object,
+        fields: [...(type === 'customer' ? mapping.accountFields : mapping.opportunityFields), 'IsDeleted'],
+        where: [`${field} = ${quoted(reference)}`],
         limit: 2,
       })
       const rows = (await client.query([text], context, true)).flat()
       const row = rows.find((one) => one.IsDeleted !== true) ?? rows[0]
       if (!row) return null
-      const key = idOf(row, 'Opportunity')
+      const key = idOf(row, object)
       if (key === null)
-        throw new SourceError({ kind: 'invalid-response', detail: 'Opportunity: a row without Id' })
+        throw new SourceError({ kind: 'invalid-response', detail: `${object}: a row without Id` })
       if (row.IsDeleted === true) return { key, reached: 'effective' }
-      const [record] = await reading.toRecords('opportunity', [row], context)
+      const [record] = await reading.toRecords(type, [row], context)
       const shown = record?.ok ? { record: record.value } : {}
       return { key, reached: 'effective', ...shown }
     })
 
-  const createOpportunity: WriteAction<OpportunityCreate, 'opportunity'> = {
-    preview(input, write) {
-      const fields = bodyOf(input, write)
+  const create = <T extends Held, Input>({
+    type,
+    field,
+    takes,
+    body,
+  }: Create<T, Input>): WriteAction<Input, T> => {
+    const object = OBJECTS[type]
+    const preview = (input: Input, write: WriteContext): VendorRequest => {
+      const fields = body(input, write)
       return {
         method: 'PATCH',
-        path: client.path(
-          `sobjects/Opportunity/${referenceField}/${encodeURIComponent(write.externalReference)}`,
-        ),
+        path: client.path(`sobjects/${object}/${field}/${encodeURIComponent(write.externalReference)}`),
         headers: JSON_TYPE,
         body: fields.ok ? JSON.stringify(fields.value) : '{}',
       }
-    },
+    }
+    return {
+      takes,
+      preview,
 
-    async send(input, write, context): Promise<Outcome<WriteResult<'opportunity'>>> {
+      async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
+        const fields = body(input, write)
+        if (!fields.ok) return fields
+        const sent = await outcomeOf(() => client.write(preview(input, write), context))
+        if (!sent.ok) {
+          // Two of the same at once: the reference stands for this one write, so what has it is what was wanted.
+          const isTaken = sent.failure.kind === 'rejected' && sent.failure.code === 'DUPLICATE_VALUE'
+          const found = isTaken ? await findByReference(type, field, write.externalReference, context) : null
+          return found?.ok && found.value ? ok(found.value) : sent
+        }
+        const answer = upsertedSchema.safeParse(sent.value.body)
+        const key = answer.success ? longId(answer.data.id, object) : null
+        // 204 says only that it was there already.
+        const found = await findByReference(type, field, write.externalReference, context)
+        if (found.ok && found.value) return ok(found.value)
+        if (key !== null) return ok({ key, reached: 'effective' })
+        return fail({ kind: 'unknown-outcome', detail: 'upsert: done, but no id in the answer' })
+      },
+
+      async verify(_input, write, context): Promise<Outcome<Verdict<T>>> {
+        const found = await findByReference(type, field, write.externalReference, context)
+        if (!found.ok) return found
+        if (found.value) return ok({ effect: 'done', result: found.value })
+        const evidence = config.uniqueExternalReference
+          ? `no ${NAMES[type]} has the reference, and the org takes each reference only once`
+          : `no ${NAMES[type]} has the reference yet`
+        return ok({ effect: 'none', proven: config.uniqueExternalReference, evidence })
+      },
+    }
+  }
+
+  const createOpportunity = create<'opportunity', OpportunityCreate>({
+    type: 'opportunity',
+    field: config.fields.externalReference,
+    takes: ['customFields'],
+    body(input, { onBehalfOf }) {
       const customer = longId(input.customer, 'Account')
       if (customer === null) return notFound('customer', input.customer)
-      const fields = bodyOf({ ...input, customer }, write)
-      if (!fields.ok) return fields
-      const request = { ...createOpportunity.preview(input, write), body: JSON.stringify(fields.value) }
-      const sent = await outcomeOf(() => client.write(request, context))
-      if (!sent.ok) {
-        // Two of the same at once: the reference stands for this one write, so what has it is what was wanted.
-        const isTaken = sent.failure.kind === 'rejected' && sent.failure.code === 'DUPLICATE_VALUE'
-        const found = isTaken ? await findByReference(write.externalReference, context) : null
-        return found?.ok && found.value ? ok(found.value) : sent
-      }
-      const answer = upsertedSchema.safeParse(sent.value.body)
-      const key = answer.success ? longId(answer.data.id, 'Opportunity') : null
-      // 204 says only that it was there already.
-      const found = await findByReference(write.externalReference, context)
-      if (found.ok && found.value) return ok(found.value)
-      if (key !== null) return ok({ key, reached: 'effective' })
-      return fail({ kind: 'unknown-outcome', detail: 'upsert: done, but no id in the answer' })
+      return mapping.newOpportunity({ ...input, customer }, onBehalfOf, new Date().toISOString().slice(0, 10))
     },
+  })
 
-    async verify(_input, write, context): Promise<Outcome<Verdict<'opportunity'>>> {
-      const found = await findByReference(write.externalReference, context)
-      if (!found.ok) return found
-      if (found.value) return ok({ effect: 'done', result: found.value })
-      const evidence = config.uniqueExternalReference
-        ? 'no opportunity has the reference, and the org takes each reference only once'
-        : 'no opportunity has the reference yet'
-      return ok({ effect: 'none', proven: config.uniqueExternalReference, evidence })
-    },
-  }
+  const { customerReference } = config.fields
+  const createCustomer =
+    customerReference === null
+      ? undefined
+      : create<'customer', CustomerCreate>({
+          type: 'customer',
+          field: customerReference,
+          takes: ['addresses', 'customFields'],
+          body: mapping.newAccount,
+        })
 
   return {
     updateCustomer: update<'customer', CustomerChanges>({
       type: 'customer',
+      takes: ['addresses', 'customFields'],
       body: mapping.accountBody,
       missing: missingCustomerChanges,
     }),
+    createCustomer,
     updateOpportunity,
     createOpportunity,
     win: toStage('WON'),
