@@ -233,7 +233,7 @@ for (const { name, variable, address, open } of BROKERS) {
         await gateway.poll('erp')
         const { sinks } = gateway.app.rooms.brokers
         await expect.poll(async () => (await sinks.list())[0]?.sent, { timeout: 20_000 }).toBe(1)
-        const sent = await broker.read(topics.sink, 7)
+        const sent = await broker.read(topics.sink, ({ length }) => length === 7)
         expect(sent).toHaveLength(7)
         const comment = (count: number, old: string) => ({
           comments: { old, new: `change ${count}` },
@@ -266,7 +266,7 @@ for (const { name, variable, address, open } of BROKERS) {
         const unknown = await gateway.ask(backfill, { name: 'nobody', after: '0' })
         expect(unknown.errors).toMatchObject([{ extensions: { code: 'NOT_FOUND' } }])
         await expect.poll(async () => (await sinks.list())[0]?.sent, { timeout: 20_000 }).toBe(8)
-        const all = await broker.read(topics.sink, 14)
+        const all = await broker.read(topics.sink, ({ length }) => length === 14)
         expect(all).toHaveLength(14)
         const idsOf = (list: typeof all) => list.map(({ body }) => JSON.parse(body.toString()).id).toSorted()
         expect(new Set(idsOf(all))).toEqual(new Set(idsOf(sent)))

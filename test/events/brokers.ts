@@ -19,8 +19,11 @@ export interface TestBroker extends AsyncDisposable {
   put(topic: string, body: Buffer | string, headers?: Readonly<Record<string, string>>): Promise<void>
   /** Messages of a feed's topic that the broker would still give its group; null where it does not tell. */
   unsettled(topic: string, group: string): Promise<number | null>
-  /** The first `count` messages of a sink's topic, in the broker's order per key. */
-  read(topic: string, count: number): Promise<readonly Stored[]>
+  /**
+   * Messages of a sink's topic from its first on, in the broker's order per key, until they are enough or none has come
+   * for a while.
+   */
+  read(topic: string, isEnough: (found: readonly Stored[]) => boolean): Promise<readonly Stored[]>
 }
 
 export interface BrokerKind {
@@ -34,7 +37,12 @@ const fresh = () => randomBytes(4).toString('hex')
 const PATIENCE_MS = 15_000
 
 async function openNats(address: string): Promise<TestBroker> {
-  const nats: NatsConnection = await connect({ servers: [address] })
+  const nats: NatsConnection = await connect({
+    servers: [address],
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    waitOnFirstConnect: true,
+  })
   const manager = await jetstreamManager(nats)
   const streams: string[] = []
   return {
@@ -55,7 +63,7 @@ async function openNats(address: string): Promise<TestBroker> {
       const info = await manager.consumers.info(stream, group)
       return info.num_pending + info.num_ack_pending
     },
-    async read(topic, count) {
+    async read(topic, isEnough) {
       const [stream = ''] = topic.split('.')
       const reader = `r${fresh()}`
       await manager.consumers.add(stream, {
@@ -65,14 +73,16 @@ async function openNats(address: string): Promise<TestBroker> {
       })
       const consumer = await jetstream(nats).consumers.get(stream, reader)
       const found: Stored[] = []
-      for await (const message of await consumer.fetch({ max_messages: count, expires: PATIENCE_MS })) {
+      for (;;) {
+        const message = await consumer.next({ expires: PATIENCE_MS })
+        if (!message) return found
         found.push({
           key: decodeURIComponent(message.headers?.get('tributary-key') ?? ''),
           type: message.subject.slice(topic.length + 1),
           body: Buffer.from(message.data),
         })
+        if (isEnough(found)) return found
       }
-      return found
     },
     async [Symbol.asyncDispose]() {
       for (const stream of streams) await manager.streams.delete(stream)
@@ -87,7 +97,7 @@ const silent = { info() {}, warn() {}, error() {}, debug() {} }
 async function openRocketMq(addresses: string): Promise<TestBroker> {
   const [endpoints = '', broker = ''] = addresses.split(',')
   const common = { endpoints, namespace: '', logger: silent, requestTimeout: 10_000 }
-  const producers = new Map<string, Producer>()
+  const producers = new Map<string, Promise<Producer>>()
   const makeTopic = (topic: string, type: 'NORMAL' | 'FIFO') =>
     administer(broker, UPDATE_TOPIC, {
       topic,
@@ -114,18 +124,20 @@ async function openRocketMq(addresses: string): Promise<TestBroker> {
       return made
     },
     async put(topic, body, given = {}) {
-      let producer = producers.get(topic)
-      if (!producer) {
-        producer = new Producer({ ...common, topic })
-        await producer.startup()
-        producers.set(topic, producer)
+      let starting = producers.get(topic)
+      if (!starting) {
+        const made = new Producer({ ...common, topic })
+        starting = made.startup().then(() => made)
+        producers.set(topic, starting)
+        starting.catch(() => producers.delete(topic))
       }
+      const producer = await starting
       await producer.send({ topic, body: Buffer.from(body), properties: new Map(Object.entries(given)) })
     },
     async unsettled() {
       return null
     },
-    async read(topic, count) {
+    async read(topic, isEnough) {
       const group = `r${fresh()}`
       await makeGroup(group, true)
       const consumer = new SimpleConsumer({
@@ -137,9 +149,10 @@ async function openRocketMq(addresses: string): Promise<TestBroker> {
       await consumer.startup()
       const found: Stored[] = []
       try {
-        for (const end = Date.now() + PATIENCE_MS; found.length < count && Date.now() < end; ) {
+        for (let until = Date.now() + PATIENCE_MS; !isEnough(found) && Date.now() < until; ) {
           for (const view of await consumer.receive(32, 30_000)) {
             found.push({ key: view.messageGroup ?? '', type: view.tag ?? '', body: view.body })
+            until = Date.now() + PATIENCE_MS
             await consumer.ack(view)
           }
         }
@@ -149,7 +162,7 @@ async function openRocketMq(addresses: string): Promise<TestBroker> {
       return found
     },
     async [Symbol.asyncDispose]() {
-      for (const producer of producers.values()) await producer.shutdown()
+      for (const producer of producers.values()) await (await producer).shutdown()
     },
   }
 }

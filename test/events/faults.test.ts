@@ -20,7 +20,7 @@ describe('a short fault campaign', () => {
   const restarted =
     'leaves the broker with all that the log has, and the log with all that it told, through restarts'
   it.skipIf(process.env.TRIBUTARY_TEST_NATS === undefined)(restarted, { timeout: 120_000 }, async () => {
-    const report = await runEventCampaign({ seed: 5, seconds: 6, clients: 4, gateways: 1, nats: true })
+    const report = await runEventCampaign({ seed: 5, seconds: 6, clients: 4, gateways: 1, broker: 'nats' })
     expect(report).toMatchObject(clean)
     expect(report.broker?.restarts).toBeGreaterThan(0)
     expect(report.broker?.messages).toBeGreaterThan(10)

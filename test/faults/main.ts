@@ -12,19 +12,24 @@ const { values, positionals } = parseArgs({
     gateways: { type: 'string' },
     postgres: { type: 'string' },
     systems: { type: 'string' },
-    nats: { type: 'boolean', default: false },
+    broker: { type: 'string' },
   },
 })
 const campaigns: Readonly<Record<string, () => Promise<(options: Options) => Promise<Report>>>> = {
   write: async () => (await import('./write.ts')).runWriteCampaign,
   events: async () => (await import('./events.ts')).runEventCampaign,
 }
-type Options = CampaignOptions & Pick<EventCampaignOptions, 'nats'>
+type Options = CampaignOptions & Pick<EventCampaignOptions, 'broker'>
 type Report = { readonly misses: readonly string[] }
 
 const campaign = campaigns[positionals[0] ?? '']
 if (!campaign) {
   process.stderr.write(`Which campaign? ${Object.keys(campaigns).join(', ')}\n`)
+  process.exit(2)
+}
+const { broker } = values
+if (broker !== undefined && broker !== 'nats' && broker !== 'rocketmq') {
+  process.stderr.write(`Which broker? nats, rocketmq\n`)
   process.exit(2)
 }
 const run = await campaign()
@@ -35,7 +40,7 @@ const report = await run({
   gateways: Number(values.gateways ?? (values.postgres ? 2 : 1)),
   postgres: values.postgres,
   systems: values.systems,
-  nats: values.nats,
+  broker,
   say: (line) => process.stderr.write(`${line}\n`),
 })
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
