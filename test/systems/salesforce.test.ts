@@ -654,6 +654,40 @@ describe('writing', () => {
     expect((await start()).customer.create).toBeUndefined()
   })
 
+  test('a note about a customer is one task, however often it is sent; a lost answer is found', async () => {
+    const fields = { noteReference: 'Activity_Ref__c' }
+    const { adapter, customer, org, world } = await start({ settings: { fields } })
+    const { addNote } = customer.actions ?? {}
+    if (!addNote) throw new Error('no notes are taken')
+    const note = { key: CHENGUANG, text: '要求月底前交货 🚚' }
+    const request = addNote.preview(note, write)
+    expect(request.path).toBe(`/services/data/v61.0/sobjects/Task/Activity_Ref__c/${REFERENCE}`)
+    expect(JSON.parse(request.body ?? '')).toEqual({
+      Subject: 'Note',
+      Status: 'Completed',
+      WhatId: CHENGUANG,
+      Description: '要求月底前交货 🚚',
+    })
+    expect(given(await addNote.verify(note, write, context))).toMatchObject({ effect: 'none', proven: true })
+    const before = world.count('crmNotes')
+    org.setFaults([{ kind: 'drop-after', match: 'PATCH' }])
+    expect(failureOf(await addNote.send(note, write, context))?.kind).toBe('unknown-outcome')
+    org.setFaults([])
+    expect(given(await addNote.verify(note, write, context)).effect).toBe('done')
+    expect(given(await addNote.send(note, write, context))).toEqual({ key: CHENGUANG, reached: 'effective' })
+    expect(world.count('crmNotes')).toBe(before + 1)
+    expect(world.find('crmNotes', 'externalRef', REFERENCE)).toMatchObject({
+      customerId: '70007',
+      text: '要求月底前交货 🚚',
+    })
+    expect(failureOf(await addNote.send({ ...note, text: ' ' }, write, context))?.kind).toBe('unsupported')
+    expect(failureOf(await addNote.send({ ...note, key: FIRST_DEAL }, write, context))?.kind).toBe(
+      'not-found',
+    )
+    expect(given(await adapter.checkConfiguration?.(context))).toEqual([])
+    expect((await start()).customer.actions).toBeUndefined()
+  })
+
   test('addresses and own fields are changed, emptied and looked up; what has no place is refused', async () => {
     const customFields = { customer: { contract: 'Contract_No__c' }, opportunity: { region: 'Region__c' } }
     const { customer, opportunity } = await start({ settings: { customFields } })

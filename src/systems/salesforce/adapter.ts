@@ -34,6 +34,7 @@ export const createSalesforce: CreateAdapter<SalesforceConfig> = (config, contex
         parts: { contacts: ['contacts'] },
         ...(writes.createCustomer ? { create: writes.createCustomer } : {}),
         update: writes.updateCustomer,
+        ...(writes.addNote ? { actions: { addNote: writes.addNote } } : {}),
       },
       opportunity: {
         ...readingPort('opportunity'),

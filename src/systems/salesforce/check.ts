@@ -33,7 +33,7 @@ export const checkConfiguration =
   (context: CallContext) =>
     outcomeOf(async (): Promise<readonly string[]> => {
       const findings: string[] = []
-      const describe = async (object: ObjectName | 'OpportunityLineItem') => {
+      const describe = async (object: ObjectName | 'OpportunityLineItem' | 'Task') => {
         const read = describeSchema.safeParse(await client.get(`sobjects/${object}/describe`, context))
         if (!read.success) {
           throw new SourceError({ kind: 'invalid-response', detail: `describe ${object}: no list of fields` })
@@ -67,7 +67,7 @@ export const checkConfiguration =
         ...(config.fields.onBehalfOf === null ? [] : [config.fields.onBehalfOf]),
       ])
 
-      const expectReference = (object: ObjectName, reference: Field | undefined) => {
+      const expectReference = (object: string, reference: Field | undefined) => {
         if (!reference) return
         const name = `${object}.${reference.name}`
         if (!reference.externalId) findings.push(`${name} is no External ID.`)
@@ -78,7 +78,13 @@ export const checkConfiguration =
           findings.push(`${name} is shorter than ${REFERENCE_LENGTH} characters.`)
         }
       }
-      const { customerReference, externalReference } = config.fields
+      const { customerReference, externalReference, noteReference } = config.fields
+      if (noteReference !== null) {
+        const task = await describe('Task')
+        expectFields('Task', task.byName, [noteReference, ...Object.keys(config.defaults.note)])
+        expectReference('Task', task.byName.get(noteReference))
+        if (!task.createable) findings.push('Task may not be created by this user.')
+      }
       if (customerReference !== null) {
         expectFields('Account', account.byName, [customerReference])
         expectReference('Account', account.byName.get(customerReference))

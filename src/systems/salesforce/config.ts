@@ -90,6 +90,9 @@ export const salesforceConfig = z.strictObject({
       externalReference: apiName
         .default('Tributary_Ref__c')
         .describe('Text field of opportunities, External ID and unique, that takes the reference of a write'),
+      noteReference: fieldFor(
+        'Text field of activities, External ID and unique, that takes the reference of a write; without it no notes are taken',
+      ),
       orderNumber: fieldFor('Field of opportunities that takes the number of the order that one became'),
       lineProduct: fieldFor('Field of opportunity products that names the product, such as ProductCode'),
       onBehalfOf: fieldFor('Field of opportunities that takes the name of the person who asked'),
@@ -136,6 +139,10 @@ export const salesforceConfig = z.strictObject({
         .record(apiName, z.union([z.string(), z.boolean()]))
         .default({})
         .describe('Further fields of new opportunities, such as RecordTypeId or Type'),
+      note: z
+        .record(apiName, z.union([z.string(), z.boolean()]))
+        .default({ Subject: 'Note', Status: 'Completed' })
+        .describe('Further fields of the tasks that notes about a customer become'),
     })
     .prefault({})
     .describe('What new records need and callers do not say'),

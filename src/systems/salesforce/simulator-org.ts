@@ -1,6 +1,6 @@
 /** The records of the simulated org: its fields, its rows made from the world, and what it takes as a change. */
 import { nowText } from '../../simulation/trade.ts'
-import type { CrmCustomer, CrmOpportunity, World, WorldChange } from '../../simulation/world.ts'
+import type { CrmCustomer, CrmNote, CrmOpportunity, World, WorldChange } from '../../simulation/world.ts'
 import {
   type FieldType,
   fullId,
@@ -148,6 +148,20 @@ export const OBJECT_FIELDS: Readonly<Record<string, Readonly<Record<string, Simu
     UnitPrice: { type: 'currency', set: 'always' },
     SortOrder: { type: 'double' },
   },
+  Task: {
+    ...STAMPS,
+    WhatId: { type: 'reference', set: 'always' },
+    Subject: text(255),
+    Description: text(32_000),
+    Status: {
+      type: 'picklist',
+      set: 'always',
+      needed: true,
+      values: ['Not Started', 'Completed'],
+      restricted: true,
+    },
+    Activity_Ref__c: text(32, { externalId: true }),
+  },
   Organization: { Id: { type: 'id' }, Name: { type: 'string' }, IsSandbox: { type: 'boolean' } },
 }
 const RELATED: Readonly<Record<string, FieldType>> = { 'Owner.Name': 'string' }
@@ -225,6 +239,8 @@ export class SimulatedOrg {
         return [...this.#contacts.values()].map((one) => this.#contact(one))
       case 'OpportunityLineItem':
         return this.#world.all('crmOpportunities').flatMap((one) => this.#lines(one))
+      case 'Task':
+        return this.#world.all('crmNotes').map((one) => this.#task(one))
       case 'Opportunity':
         return this.#world.all('crmOpportunities').map((one) => this.#opportunity(one))
       default:
@@ -270,6 +286,11 @@ export class SimulatedOrg {
       this.#putAccount(customer, fields, now)
       return
     }
+    if (object === 'Task') {
+      const note = this.#world.all('crmNotes').find((one) => taskId(one.id) === id) as CrmNote
+      this.#putTask(note, fields)
+      return
+    }
     const opportunity = this.#world.all('crmOpportunities').find((one) => opportunityId(one.id) === id)
     this.#putOpportunity(opportunity as CrmOpportunity, fields, now)
   }
@@ -282,6 +303,12 @@ export class SimulatedOrg {
       const blank = { id, name: '', level: '', industry: '', taxNumber: '', phone: '', email: '', address }
       this.#putAccount({ ...blank, contacts: [], createdAt: now, updatedAt: now, revision: 0 }, fields, now)
       return accountId(id)
+    }
+    if (object === 'Task') {
+      const id = String(this.#world.count('crmNotes') + 1)
+      const blank = { id, customerId: '', text: '', author: 'api', externalRef: null, createdAt: now }
+      this.#putTask(blank, fields)
+      return taskId(id)
     }
     const number = String(this.#world.count('crmOpportunities') + 1).padStart(5, '0')
     const blank = {
@@ -324,6 +351,20 @@ export class SimulatedOrg {
       updatedAt: now,
     })
     this.#modified.set(id, now)
+  }
+
+  #putTask(from: CrmNote, fields: Readonly<Record<string, Value>>): void {
+    const { WhatId, Subject, Description, Status, Activity_Ref__c } = fields
+    const account = typeof WhatId === 'string' ? fullId(WhatId) : null
+    const customer = this.#world.all('crmCustomers').find((one) => accountId(one.id) === account)
+    for (const [name, value] of Object.entries({ Subject, Status })) {
+      if (value !== undefined) this.setExtra(taskId(from.id), name, value)
+    }
+    this.#world.put('crmNotes', {
+      ...from,
+      ...texts({ text: Description, externalRef: Activity_Ref__c }),
+      ...(customer ? { customerId: customer.id } : {}),
+    })
   }
 
   #putOpportunity(from: CrmOpportunity, fields: Readonly<Record<string, Value>>, now: string): void {
@@ -391,6 +432,19 @@ export class SimulatedOrg {
       Tax_Number__c: customer.taxNumber || null,
       Email__c: customer.email || null,
       Credit_Check__c: false,
+      ...this.#extras.get(id),
+    }
+  }
+
+  #task(note: CrmNote): Record_ {
+    const id = taskId(note.id)
+    return {
+      ...this.#stamps(id, note.createdAt, note.createdAt),
+      WhatId: note.customerId === '' ? null : accountId(note.customerId),
+      Subject: null,
+      Description: note.text || null,
+      Status: 'Completed',
+      Activity_Ref__c: note.externalRef,
       ...this.#extras.get(id),
     }
   }
@@ -510,6 +564,7 @@ const numbered = (prefix: string, id: string): string =>
   fullId(`${prefix}5gK000${id.replaceAll(/\D/g, '').padStart(6, '0').slice(-6)}`) as string
 
 export const accountId = (id: string): string => numbered(SIMULATED_PREFIXES.Account as string, id)
+export const taskId = (id: string): string => numbered(SIMULATED_PREFIXES.Task as string, id)
 export const opportunityId = (id: string): string => numbered(SIMULATED_PREFIXES.Opportunity as string, id)
 
 /* ---- what is taken ---- */

@@ -326,6 +326,7 @@ export const SIMULATED_PREFIXES: Readonly<Record<string, string>> = {
   Opportunity: '006',
   OpportunityLineItem: '00k',
   Organization: '00D',
+  Task: '00T',
 }
 
 /** References are named after what they lead to. */

@@ -148,6 +148,11 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     readonly body: (input: Input, write: WriteContext) => Outcome<Record<string, unknown>>
   }
 
+  const absence = (what: string): string =>
+    config.uniqueExternalReference
+      ? `no ${what} has the reference, and the org takes each reference only once`
+      : `no ${what} has the reference yet`
+
   /** Also one that somebody has deleted since: it was made. */
   const findByReference = <T extends Held>(type: T, field: string, reference: string, context: CallContext) =>
     outcomeOf(async (): Promise<WriteResult<T> | null> => {
@@ -213,10 +218,11 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
         const found = await findByReference(type, field, write.externalReference, context)
         if (!found.ok) return found
         if (found.value) return ok({ effect: 'done', result: found.value })
-        const evidence = config.uniqueExternalReference
-          ? `no ${NAMES[type]} has the reference, and the org takes each reference only once`
-          : `no ${NAMES[type]} has the reference yet`
-        return ok({ effect: 'none', proven: config.uniqueExternalReference, evidence })
+        return ok({
+          effect: 'none',
+          proven: config.uniqueExternalReference,
+          evidence: absence(NAMES[type]),
+        })
       },
     }
   }
@@ -243,7 +249,53 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
           body: mapping.newAccount,
         })
 
+  /* ---- notes: tasks that are done, in the account's timeline ---- */
+
+  const isNoted = (field: string, reference: string, context: CallContext) =>
+    outcomeOf(async () => {
+      const where = [`${field} = ${quoted(reference)}`]
+      const text = soql({ object: 'Task', fields: ['Id'], where, limit: 1 })
+      return (await client.query([text], context, true)).flat().length > 0
+    })
+
+  const noting = (field: string): WriteAction<ActionInput, 'customer'> => {
+    const preview = ({ key, text }: ActionInput, { externalReference }: WriteContext): VendorRequest => ({
+      method: 'PATCH',
+      path: client.path(`sobjects/Task/${field}/${encodeURIComponent(externalReference)}`),
+      headers: JSON_TYPE,
+      body: JSON.stringify({
+        ...config.defaults.note,
+        WhatId: longId(key, 'Account') ?? key,
+        Description: text ?? '',
+      }),
+    })
+    return {
+      preview,
+
+      async send(input, write, context): Promise<Outcome<WriteResult<'customer'>>> {
+        const key = longId(input.key, 'Account')
+        if (key === null) return notFound('customer', input.key)
+        if (!input.text?.trim()) return fail({ kind: 'unsupported', message: 'A note needs a text.' })
+        const sent = await outcomeOf(() => client.write(preview(input, write), context))
+        if (sent.ok) return ok({ key, reached: 'effective' })
+        const isTaken = sent.failure.kind === 'rejected' && sent.failure.code === 'DUPLICATE_VALUE'
+        const found = isTaken ? await isNoted(field, write.externalReference, context) : null
+        return found?.ok && found.value ? ok({ key, reached: 'effective' }) : sent
+      },
+
+      async verify(input, write, context): Promise<Outcome<Verdict<'customer'>>> {
+        const found = await isNoted(field, write.externalReference, context)
+        if (!found.ok) return found
+        const key = longId(input.key, 'Account') ?? input.key
+        if (found.value) return ok({ effect: 'done', result: { key, reached: 'effective' } })
+        return ok({ effect: 'none', proven: config.uniqueExternalReference, evidence: absence('note') })
+      },
+    }
+  }
+  const { noteReference } = config.fields
+
   return {
+    addNote: noteReference === null ? undefined : noting(noteReference),
     updateCustomer: update<'customer', CustomerChanges>({
       type: 'customer',
       takes: ['addresses', 'customFields'],
