@@ -144,6 +144,100 @@ describe('a sparing Gateway', () => {
     )
   })
 
+  const heads: readonly (readonly [string, object, object])[] = [
+    [
+      'blocks with their reasons',
+      { DeliveryBlockReason: '01', HeaderBillingBlockReason: '08', TotalBlockStatus: 'C' },
+      {
+        holds: [
+          { type: 'DELIVERY', code: '01' },
+          { type: 'BILLING', code: '08' },
+        ],
+      },
+    ],
+    [
+      'a block of an item',
+      { DeliveryBlockReason: '', TotalBlockStatus: 'B' },
+      { holds: [{ type: 'OTHER', code: 'B' }] },
+    ],
+    [
+      'a credit check that was not passed',
+      { TotalCreditCheckStatus: 'B' },
+      { holds: [{ type: 'CREDIT', code: 'B' }] },
+    ],
+    [
+      'nothing that holds it',
+      { DeliveryBlockReason: '', TotalBlockStatus: 'A', TotalCreditCheckStatus: 'A' },
+      { holds: [] },
+    ],
+    [
+      'nothing about blocks',
+      {},
+      { holds: null, approvalStatus: null, billingStatus: null, payment: null, precededBy: null },
+    ],
+    ['billing in part', { OverallOrdReltdBillgStatus: 'B' }, { billingStatus: 'PARTIAL' }],
+    ['an approval that is pending', { SalesDocApprovalStatus: 'A' }, { approvalStatus: 'PENDING' }],
+    [
+      'a quotation before it',
+      { ReferenceSDDocument: '0020000012', ReferenceSDDocumentCategory: 'B' },
+      { precededBy: [{ type: 'QUOTATION', number: '20000012', vendorType: 'B' }] },
+    ],
+    [
+      'partners by their inner functions',
+      {
+        to_Partner: {
+          results: [
+            { PartnerFunction: 'AG', Customer: '0010100001' },
+            { PartnerFunction: 'WE', Customer: '0010100002' },
+            { PartnerFunction: 'RE', Customer: '0010100003' },
+            { PartnerFunction: 'RG', Customer: '0010100004', to_Address: { __deferred: { uri: 'x' } } },
+          ],
+        },
+      },
+      { shipTo: { key: '10100002' }, billTo: { key: '10100003' }, payer: { key: '10100004' } },
+    ],
+    [
+      'a field of the company at an item, confirmed and tax',
+      {
+        TransactionCurrency: 'EUR',
+        to_Item: [
+          {
+            SalesOrderItem: '10',
+            RequestedQuantity: '4',
+            RequestedQuantityUnit: 'PC',
+            ConfdDelivQtyInOrderQtyUnit: '3.000',
+            TaxAmount: '19.00',
+            YY1_Engraving_SDI: 'A',
+          },
+          { SalesOrderItem: '20', RequestedQuantity: '1', RequestedQuantityUnit: 'PC' },
+        ],
+      },
+      {
+        lines: [
+          {
+            confirmed: { value: '3' },
+            tax: { amount: '19.00', currency: 'EUR' },
+            customFields: { engraving: 'A' },
+          },
+          { confirmed: null, tax: null, customFields: { engraving: null } },
+        ],
+      },
+    ],
+  ]
+  for (const [name, fields, expected] of heads) {
+    test(`an order tells ${name}`, async () => {
+      const { adapter, asked } = await serve(
+        (path, request, body) =>
+          path === '/token'
+            ? token(request, body)
+            : { body: JSON.stringify({ d: { results: [{ SalesOrder: '1', ...fields }] } }) },
+        { customFields: { orderLine: { engraving: 'YY1_Engraving_SDI' } } },
+      )
+      expect(value((await adapter.ports.order?.readMany(['1'], call))?.[0])).toMatchObject(expected)
+      expect(asked.at(-1)).toContain('to_Item/YY1_Engraving_SDI')
+    })
+  }
+
   test('a system without HEAD is asked by GET; a create that is answered with 200 has been done', async () => {
     const { adapter } = await serve((path, request, body) => {
       if (path === '/token') return token(request, body)

@@ -201,6 +201,7 @@ describe('reading', () => {
       ],
       account: {
         company: '1010',
+        salesArea: '1010/10/00',
         currency: 'CNY',
         creditLimit: null,
         balance: null,
@@ -242,6 +243,7 @@ describe('reading', () => {
       foreignName: 'Precision bearing 6204',
       barcode: '6900000104729',
       unit: 'PC',
+      category: { key: '101' },
       active: true,
     })
     const french = open({ descriptionLanguages: ['FR', 'EN'] })
@@ -350,14 +352,47 @@ describe('reading', () => {
       sku: 'A00004',
       description: '联轴器 D30',
       ordered: { value: '7', unit: 'H87', vendorUnit: 'PC' },
+      confirmed: { value: '7', unit: 'H87', vendorUnit: 'PC' },
       delivered: { value: '7', unit: 'H87', vendorUnit: 'PC' },
       open: { value: '0', unit: 'H87', vendorUnit: 'PC' },
       unitPrice: { amount: { amount: '48.335', currency: 'CNY' }, per: '1', taxIncluded: false },
       discountPercent: '5',
       net: { amount: '321.43', currency: 'CNY' },
+      tax: { amount: '41.79', currency: 'CNY' }, // 13 %
       warehouse: '1010/02',
       status: 'CLOSED',
     })
+  })
+
+  test('an order says whom it concerns, how it is paid, what holds it; partners are asked for only where wanted', async () => {
+    const { order, world, called } = await setUp({ world: { orders: 12 } })
+    const sent = world.all('erpOrders').find((one) => one.shipTo !== undefined)
+    if (!sent) throw new Error('seed')
+    const found = value((await order.readMany([String(sent.docNum)], call))[0])
+    expect(found).toMatchObject({
+      documentType: 'OR',
+      channel: '10',
+      approvalStatus: 'NOT_REQUIRED',
+      holds: [],
+      shipTo: {
+        key: 'C20001',
+        name: '李强',
+        phone: '+86 21 5550 0001',
+        address: {
+          street: '青浦区华新镇华腾路 1288 号 3 库',
+          city: '上海',
+          postalCode: '201708',
+          country: 'CN',
+        },
+      },
+      billTo: { key: 'C20001' },
+      payer: { key: 'C20001' },
+      payment: { terms: 'Z012', method: 'T' },
+    })
+    const asked = called(/to_Partner/).length
+    const without = { ...call, without: new Set(['parties']) }
+    expect(value((await order.readMany(['1003'], without))[0])).toMatchObject({ shipTo: null, payer: null })
+    expect(called(/to_Partner/)).toHaveLength(asked)
   })
 
   test('dollars in a yuan company, and yen without decimals', async () => {
@@ -853,6 +888,44 @@ describe('creating orders', () => {
     expect(failure(unknown).kind).toBe('unsupported')
     const inOne = open({ externalReferenceField: 'PurchaseOrderByCustomer', onBehalfOfField: null })
     expect(failure(await inOne.create.send(input, write, call)).kind).toBe('unsupported')
+  })
+
+  test('terms, method of payment and the fields of lines go with a new order; terms can be changed', async () => {
+    const { open } = await setUp()
+    const { create, order, update } = open({
+      customFields: { orderLine: { engraving: 'YY1_Engraving_SDI' } },
+    })
+    const [line] = newOrder.lines
+    if (!line) throw new Error('lines')
+    const input: OrderCreate = {
+      ...newOrder,
+      paymentTerms: 'NT30',
+      paymentMethod: 'T',
+      lines: [{ ...line, customFields: { engraving: '晨光 №7' } }],
+    }
+    expect(create.takes).toEqual(['paymentTerms', 'paymentMethod', 'lines.customFields'])
+    const body = JSON.parse(create.preview?.(input, write).body ?? '')
+    expect(body).toMatchObject({
+      CustomerPaymentTerms: 'NT30',
+      PaymentMethod: 'T',
+      to_Item: [{ YY1_Engraving_SDI: '晨光 №7' }],
+    })
+    const { key } = value(await create.send(input, write, call))
+    const read = async () => value((await order.readMany([key], call))[0])
+    expect(await read()).toMatchObject({
+      payment: { terms: 'NT30', method: 'T' },
+      lines: [{ customFields: { engraving: '晨光 №7' } }],
+    })
+    const strange = { ...input, lines: [{ ...line, customFields: { colour: 'red' } }] }
+    expect(failure(await create.send(strange, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('"colour"'),
+    })
+    const change = { key, changes: { paymentTerms: 'NT60' } }
+    expect(value(await update.verify(change, write, call)).effect).toBe('none')
+    value(await update.send(change, write, call))
+    expect((await read())?.payment).toEqual({ terms: 'NT60', method: 'T' })
+    expect(value(await update.verify(change, write, call)).effect).toBe('done')
   })
 
   test('a refusal keeps the vendor’s code, words, line and field, without what is said twice', async () => {

@@ -75,7 +75,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     set: 'A_SalesOrder',
     key: 'SalesOrder',
     select: selectOf(config, 'order'),
-    parts: { lines: 'to_Item', comments: 'to_Text' },
+    parts: { lines: 'to_Item', comments: 'to_Text', parties: 'to_Partner' },
     direction: 'desc',
     customerField: 'SoldToParty',
     searched: ['SalesOrder', 'PurchaseOrderByCustomer'],
@@ -117,7 +117,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
       inventoryLevel: inventoryPort(source, map),
       order: {
         ...readable<'order'>(orders),
-        parts: { lines: ['lines'], comments: ['comments'] },
+        parts: { lines: ['lines'], comments: ['comments'], parties: ['shipTo', 'billTo', 'payer'] },
         lookups: { byNumber: byNumber<'order'>(orders), byCustomer: orders.lookup('SoldToParty') },
         ...orderWrites({ client, config, reread: orders.readOne }),
       },

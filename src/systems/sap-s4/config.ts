@@ -139,11 +139,14 @@ export const sapS4Config = z.strictObject({
       customer: custom('business partners'),
       product: custom('products'),
       order: custom('orders'),
+      orderLine: custom('items of orders'),
       delivery: custom('deliveries'),
       invoice: custom('billing documents'),
     })
     .prefault({})
-    .describe("What the company has added: our names for the vendor's fields, read and, of orders, written"),
+    .describe(
+      "What the company has added: our names for the vendor's fields, read and, of orders and their items, written",
+    ),
   timeZone: z
     .string()
     .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Europe/Berlin')

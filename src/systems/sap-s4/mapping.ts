@@ -9,11 +9,13 @@ import type { Clock } from '../kit/clock.ts'
 import { isDecimal } from '../kit/json.ts'
 import {
   type Address,
+  type ApprovalStatus,
   type Customer,
   type CustomerLevel,
   type CustomFields,
   type Decimal,
   type Delivery,
+  type Hold,
   type InventoryLevel,
   type Invoice,
   joinKey,
@@ -22,8 +24,10 @@ import {
   type Order,
   type OrderLine,
   type OrderStatus,
+  type Party,
   type Product,
   type Quantity,
+  type Reference,
   type SubStatus,
   type UnitPrice,
 } from '../records.ts'
@@ -101,6 +105,7 @@ const partnerSchema = z.object({
 const productSchema = z.object({
   Product: z.string().min(1),
   BaseUnit: text,
+  ProductGroup: text,
   ProductStandardID: text,
   IsMarkedForDeletion: flag,
   LastChangeDateTime: date,
@@ -146,6 +151,8 @@ const itemSchema = z.object({
   RequestedQuantity: decimal,
   RequestedQuantityUnit: text,
   NetAmount: amount,
+  TaxAmount: amount,
+  ConfdDelivQtyInOrderQtyUnit: amount,
   TransactionCurrency: text,
   ProductionPlant: text,
   StorageLocation: text,
@@ -155,9 +162,30 @@ const itemSchema = z.object({
   to_PricingElement: many(conditionSchema),
 })
 
+const partyAddressSchema = z.object({
+  AddresseeFullName: text,
+  OrganizationName1: text,
+  StreetName: text,
+  HouseNumber: text,
+  CityName: text,
+  Region: text,
+  PostalCode: text,
+  Country: text,
+  PhoneNumber: text,
+  EmailAddress: text,
+})
+
+const partySchema = z.object({
+  PartnerFunction: text,
+  Customer: text,
+  to_Address: many(partyAddressSchema),
+})
+
 const orderSchema = z.object({
   SalesOrder: z.string().min(1),
+  SalesOrderType: text,
   SalesOrganization: text,
+  DistributionChannel: text,
   SoldToParty: text,
   PurchaseOrderByCustomer: text,
   SalesOrderDate: date,
@@ -167,17 +195,27 @@ const orderSchema = z.object({
   TransactionCurrency: text,
   OverallSDProcessStatus: text,
   OverallTotalDeliveryStatus: text,
+  OverallOrdReltdBillgStatus: text,
   OverallSDDocumentRejectionSts: text,
   TotalCreditCheckStatus: text,
+  TotalBlockStatus: text,
   DeliveryBlockReason: text,
+  HeaderBillingBlockReason: text,
   SalesDocApprovalStatus: text,
+  CustomerPaymentTerms: text,
+  PaymentMethod: text,
+  CreatedByUser: text,
+  ReferenceSDDocument: text,
+  ReferenceSDDocumentCategory: text,
   to_Item: many(itemSchema),
   to_Text: many(z.object({ Language: text, LongTextID: text, LongText: text })),
+  to_Partner: many(partySchema),
 })
 
 const deliverySchema = z.object({
   DeliveryDocument: z.string().min(1),
   SoldToParty: text,
+  ShipToParty: text,
   DocumentDate: date,
   ActualGoodsMovementDate: date,
   CreationDate: date,
@@ -240,6 +278,8 @@ const NESTED = {
     'to_Item/to_ScheduleLine': ['DeliveredQtyInOrderQtyUnit'],
     'to_Item/to_PricingElement': conditionSchema,
     to_Text: ['Language', 'LongTextID', 'LongText'],
+    to_Partner: partySchema,
+    'to_Partner/to_Address': partyAddressSchema,
   },
   delivery: {
     '': deliverySchema,
@@ -277,6 +317,7 @@ export function selectOf(config: SapS4Config, name: EntityName): string[] {
   const own = Object.values(config.customFields[name])
   if (name === 'order') {
     own.push(...[config.externalReferenceField, config.onBehalfOfField].filter((field) => field !== null))
+    own.push(...Object.values(config.customFields.orderLine).map((field) => `to_Item/${field}`))
   }
   return [...new Set([...paths, ...own])]
 }
@@ -309,7 +350,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
     const [on, at] = [dayOf(day), timeOf(time)]
     return on === null || at === null ? null : clock.dateTime(`${on}T${at}`)
   }
-  const custom = (name: EntityName, row: unknown): { customFields?: CustomFields } => {
+  const custom = (name: keyof SapS4Config['customFields'], row: unknown): { customFields?: CustomFields } => {
     const fields = Object.entries(config.customFields[name])
     if (fields.length === 0) return {}
     const values = row as Record<string, unknown>
@@ -370,6 +411,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         account: area
           ? {
               company: organization,
+              salesArea: [organization, channel, division].join('/'),
               currency: area.Currency ? currencyOf(area.Currency) : null,
               creditLimit: null,
               balance: null,
@@ -402,6 +444,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         foreignName: names[1] ?? null,
         barcode: product.ProductStandardID || null,
         unit: product.BaseUnit || null,
+        category: product.ProductGroup ? { key: product.ProductGroup } : null,
         active: typeof product.IsMarkedForDeletion === 'boolean' ? !product.IsMarkedForDeletion : null,
       })
     },
@@ -441,7 +484,9 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         updatedAt: instantOf(order.LastChangeDateTime),
         ...custom('order', row),
         number: key,
+        documentType: order.SalesOrderType || null,
         company: order.SalesOrganization || null,
+        channel: order.DistributionChannel || null,
         customer: order.SoldToParty ? external(order.SoldToParty) : null,
         customerReference: ours !== null && !isOwnField ? null : order.PurchaseOrderByCustomer || null,
         externalReference: ours,
@@ -449,13 +494,25 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         dueDate: dayOf(order.RequestedDeliveryDate),
         status: orderStatus(order, config.statusCodes),
         vendorStatus: vendorStatus(order),
+        approvalStatus: approvalOf(order.SalesDocApprovalStatus),
         fulfilmentStatus: subStatus(order.OverallTotalDeliveryStatus),
+        billingStatus: subStatus(order.OverallOrdReltdBillgStatus),
+        holds: holdsOf(order),
+        shipTo: partyOf(order, 'SH'),
+        billTo: partyOf(order, 'BP'),
+        payer: partyOf(order, 'PY'),
+        payment:
+          order.CustomerPaymentTerms || order.PaymentMethod
+            ? { terms: order.CustomerPaymentTerms || null, method: order.PaymentMethod || null }
+            : null,
+        precededBy: precedingOf(order),
+        createdBy: order.CreatedByUser || null,
         totals: { net: money(order.TotalNetAmount, order.TransactionCurrency) },
         comments:
           order.to_Text.find(
             (one) => one.LongTextID === config.textType && one.Language === config.textLanguage,
           )?.LongText || null,
-        lines: order.to_Item.map((item) => orderLine(item, order)),
+        lines: order.to_Item.map((item, at) => orderLine(item, order, itemRow(row, at))),
       })
     },
 
@@ -477,6 +534,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         ...custom('delivery', row),
         number: key,
         customer: delivery.SoldToParty ? external(delivery.SoldToParty) : null,
+        shipTo: delivery.ShipToParty ? { key: external(delivery.ShipToParty) } : null,
         orders: [...new Set(items.map(orderOf))].filter((order) => order !== null),
         date: dayOf(delivery.ActualGoodsMovementDate) ?? dayOf(delivery.DocumentDate),
         status: deliveryStatus(delivery.OverallSDProcessStatus),
@@ -531,7 +589,12 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
     },
   }
 
-  function orderLine(item: z.infer<typeof itemSchema>, order: z.infer<typeof orderSchema>): OrderLine {
+  function orderLine(
+    item: z.infer<typeof itemSchema>,
+    order: z.infer<typeof orderSchema>,
+    row: unknown,
+  ): OrderLine {
+    const currency = item.TransactionCurrency || order.TransactionCurrency
     const unit = item.RequestedQuantityUnit
     const id = external(item.SalesOrderItem)
     const product = item.Material ? external(item.Material) : null
@@ -553,6 +616,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
       sku: product,
       description: item.SalesOrderItemText || null,
       ordered: quantity(item.RequestedQuantity, unit),
+      confirmed: item.ConfdDelivQtyInOrderQtyUnit ? quantity(item.ConfdDelivQtyInOrderQtyUnit, unit) : null,
       delivered: delivered === null ? null : quantity(delivered, unit),
       open: rejected
         ? quantity('0', unit)
@@ -564,9 +628,11 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
       discountPercent: discount?.ConditionRateValue
         ? plain(new Big(discount.ConditionRateValue).times(-1).toString())
         : null,
-      net: money(item.NetAmount, item.TransactionCurrency || order.TransactionCurrency),
+      net: money(item.NetAmount, currency),
+      tax: money(item.TaxAmount, currency),
       warehouse: warehouseOf(item.ProductionPlant, item.StorageLocation),
       status: rejected || item.SDProcessStatus === 'C' ? 'CLOSED' : 'OPEN',
+      ...custom('orderLine', row),
     }
   }
 
@@ -657,6 +723,75 @@ function orderStatus(
     default:
       return 'UNKNOWN'
   }
+}
+
+/** In approval, or nothing to approve; what the other letters mean is not documented. */
+function approvalOf(letter: string | null | undefined): ApprovalStatus | null {
+  if (letter === null || letter === undefined) return null
+  return letter === '' ? 'NOT_REQUIRED' : letter === 'A' ? 'PENDING' : 'UNKNOWN'
+}
+
+/** Blocks for delivery and billing, and a credit check that was not passed (`B`); null where none of them is told. */
+function holdsOf(order: z.infer<typeof orderSchema>): Hold[] | null {
+  const { DeliveryBlockReason, HeaderBillingBlockReason, TotalCreditCheckStatus, TotalBlockStatus } = order
+  const told = [DeliveryBlockReason, HeaderBillingBlockReason, TotalCreditCheckStatus, TotalBlockStatus]
+  if (told.every((one) => one === null || one === undefined)) return null
+  const blocks: Hold[] = [
+    ...(DeliveryBlockReason ? [{ type: 'DELIVERY' as const, code: DeliveryBlockReason }] : []),
+    ...(HeaderBillingBlockReason ? [{ type: 'BILLING' as const, code: HeaderBillingBlockReason }] : []),
+  ]
+  // Blocked in part or altogether without a reason at the head: it stands at an item.
+  if (blocks.length === 0 && (TotalBlockStatus === 'B' || TotalBlockStatus === 'C')) {
+    blocks.push({ type: 'OTHER', code: TotalBlockStatus })
+  }
+  return TotalCreditCheckStatus === 'B' ? [...blocks, { type: 'CREDIT', code: 'B' }] : blocks
+}
+
+/** Functions as the service shows them in English; inside they are WE, RE and RG, which some releases show. */
+const FUNCTIONS = { SH: ['SH', 'WE'], BP: ['BP', 'RE'], PY: ['PY', 'RG'] } as const
+
+function partyOf(order: z.infer<typeof orderSchema>, function_: keyof typeof FUNCTIONS): Party | null {
+  const names: readonly (string | null | undefined)[] = FUNCTIONS[function_]
+  const party = order.to_Partner.find((one) => names.includes(one.PartnerFunction))
+  if (!party) return null
+  const [address] = party.to_Address
+  return {
+    key: party.Customer ? external(party.Customer) : null,
+    ...(address
+      ? {
+          name: address.OrganizationName1 || address.AddresseeFullName || null,
+          phone: address.PhoneNumber || null,
+          email: address.EmailAddress || null,
+          address: {
+            street: [address.StreetName, address.HouseNumber].filter(Boolean).join(' ') || null,
+            city: address.CityName || null,
+            province: address.Region || null,
+            postalCode: address.PostalCode || null,
+            country: address.Country || null,
+          },
+        }
+      : {}),
+  }
+}
+
+/** Categories of SD documents: B quotation, C order, G contract. */
+function precedingOf({
+  ReferenceSDDocument: number,
+  ReferenceSDDocumentCategory: category,
+}: z.infer<typeof orderSchema>): Reference[] | null {
+  if (number === null || number === undefined) return null
+  if (number === '') return []
+  const types: Readonly<Record<string, Reference['type']>> = { B: 'QUOTATION', C: 'ORDER', G: 'CONTRACT' }
+  return [{ type: types[category ?? ''] ?? 'OTHER', number: external(number), vendorType: category || null }]
+}
+
+/** An item as the vendor sent it, with the fields that only the configuration knows. */
+function itemRow(order: unknown, at: number): unknown {
+  const { to_Item: items } = order as { to_Item?: readonly unknown[] | { results?: readonly unknown[] } }
+  return (
+    (Array.isArray(items) ? items : (items as { results?: readonly unknown[] } | undefined)?.results)?.[at] ??
+    {}
+  )
 }
 
 /** For example `B Delivery=B Rejection=A Approval= Credit= Block=`. */

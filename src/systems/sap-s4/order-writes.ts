@@ -63,6 +63,7 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
   })
 
   return {
+    takes: ['paymentTerms', 'paymentMethod', 'lines.customFields'],
     preview: (input, write) => previewOf(client, request(input, write)),
 
     async send(input, write, context): Promise<Result> {
@@ -112,7 +113,9 @@ function orderBody(config: SapS4Config, input: OrderCreate, write: WriteContext)
     ...(input.orderDate === undefined ? {} : { SalesOrderDate: dateJson(input.orderDate) }),
     RequestedDeliveryDate: dateJson(input.dueDate),
     ...(input.currency === undefined ? {} : { TransactionCurrency: vendorCurrency(config, input.currency) }),
-    ...customBody(config, input.customFields),
+    ...(input.paymentTerms === undefined ? {} : { CustomerPaymentTerms: input.paymentTerms }),
+    ...(input.paymentMethod === undefined ? {} : { PaymentMethod: input.paymentMethod }),
+    ...customBody(config.customFields.order, input.customFields),
     ...(config.onBehalfOfField === null ? {} : { [config.onBehalfOfField]: write.onBehalfOf }),
     [config.externalReferenceField]: write.externalReference,
     ...(input.comments === undefined ? {} : { to_Text: [textBody(config, input.comments)] }),
@@ -127,6 +130,7 @@ function orderBody(config: SapS4Config, input: OrderCreate, write: WriteContext)
         ...(defaults.unit === undefined ? {} : { RequestedQuantityUnit: defaults.unit }),
         ...(plant ? { ProductionPlant: plant } : {}),
         ...(plant && location ? { StorageLocation: location } : {}),
+        ...customBody(config.customFields.orderLine, line.customFields),
         ...(conditions.length === 0 ? {} : { to_PricingElement: conditions }),
       }
     }),
@@ -163,9 +167,12 @@ const textBody = (config: SapS4Config, text: string) => ({
   LongText: text,
 })
 
-function customBody(config: SapS4Config, values: CustomFields | undefined): Record<string, string | null> {
+function customBody(
+  fields: Readonly<Record<string, string>>,
+  values: CustomFields | undefined,
+): Record<string, string | null> {
   return Object.fromEntries(
-    Object.entries(values ?? {}).map(([name, value]) => [config.customFields.order[name] ?? name, value]),
+    Object.entries(values ?? {}).map(([name, value]) => [fields[name] ?? name, value]),
   )
 }
 
@@ -185,6 +192,11 @@ function cannotStore(
   )
   if (unknown !== undefined) return unsupported(`Orders of this system have no custom field "${unknown}".`)
   for (const [at, line] of (input.lines ?? []).entries()) {
+    const strange = Object.keys(line.customFields ?? {}).find(
+      (name) => !Object.hasOwn(config.customFields.orderLine, name),
+    )
+    if (strange !== undefined)
+      return unsupported(`Items of this system's orders have no custom field "${strange}".`)
     const numbers = [line.quantity, line.unitPrice, line.discountPercent]
     if (!numbers.every((value) => value === undefined || isDecimal(value))) {
       const message = 'A quantity, price or discount is no plain decimal.'
@@ -234,6 +246,7 @@ function updateAction({ client, config, reread }: OrderWritesOptions): WriteActi
   const isHead = ({ changes }: Update) => Object.keys(headChanges(config, changes)).length > 0
 
   return {
+    takes: ['paymentTerms'],
     preview: (input) => previewOf(client, isHead(input) ? headRequest(input) : textRequest(input, true)),
 
     async send(input, _write, context): Promise<Result> {
@@ -279,7 +292,8 @@ function headChanges(config: SapS4Config, changes: OrderChanges): Record<string,
     ...(changes.customerReference === undefined
       ? {}
       : { PurchaseOrderByCustomer: changes.customerReference }),
-    ...customBody(config, changes.customFields),
+    ...(changes.paymentTerms === undefined ? {} : { CustomerPaymentTerms: changes.paymentTerms }),
+    ...customBody(config.customFields.order, changes.customFields),
   }
 }
 
@@ -288,6 +302,7 @@ function missingChanges(order: Order, changes: OrderChanges): string[] {
   const pairs: (readonly [string, string | null | undefined, string | null | undefined])[] = [
     ['RequestedDeliveryDate', changes.dueDate, order.dueDate],
     ['PurchaseOrderByCustomer', changes.customerReference, order.customerReference],
+    ['CustomerPaymentTerms', changes.paymentTerms, order.payment?.terms],
     ['LongText', changes.comments, order.comments],
     ...Object.entries(changes.customFields ?? {}).map(
       ([name, value]) => [name, value, order.customFields?.[name]] as const,

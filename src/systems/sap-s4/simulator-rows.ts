@@ -113,10 +113,10 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
       MatlWrhsStkQtyInMatlBaseUnit: 'decimal',
     },
     A_SalesOrder: {
-      ...all('alpha', 'SalesOrder SoldToParty'),
+      ...all('alpha', 'SalesOrder SoldToParty ReferenceSDDocument'),
       ...all(
         'string',
-        'SalesOrderType SalesOrganization DistributionChannel OrganizationDivision PurchaseOrderByCustomer TransactionCurrency OverallSDProcessStatus OverallDeliveryStatus OverallTotalDeliveryStatus OverallOrdReltdBillgStatus OverallSDDocumentRejectionSts TotalCreditCheckStatus TotalBlockStatus DeliveryBlockReason HeaderBillingBlockReason SalesDocApprovalStatus',
+        'SalesOrderType SalesOrganization DistributionChannel OrganizationDivision PurchaseOrderByCustomer TransactionCurrency OverallSDProcessStatus OverallDeliveryStatus OverallTotalDeliveryStatus OverallOrdReltdBillgStatus OverallSDDocumentRejectionSts TotalCreditCheckStatus TotalBlockStatus DeliveryBlockReason HeaderBillingBlockReason SalesDocApprovalStatus CustomerPaymentTerms PaymentMethod CreatedByUser ReferenceSDDocumentCategory',
       ),
       ...all(
         'date',
@@ -126,6 +126,19 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
       TotalNetAmount: 'decimal',
       to_Item: { many: 'A_SalesOrderItem' },
       to_Text: { many: 'A_SalesOrderText' },
+      to_Partner: { many: 'A_SalesOrderHeaderPartner' },
+    },
+    A_SalesOrderHeaderPartner: {
+      ...all('alpha', 'SalesOrder Customer'),
+      ...all('string', 'PartnerFunction AddressID'),
+      to_Address: { many: 'A_SalesOrderPartnerAddress' },
+    },
+    A_SalesOrderPartnerAddress: {
+      SalesOrder: 'alpha',
+      ...all(
+        'string',
+        'PartnerFunction AddressRepresentationCode AddresseeFullName OrganizationName1 StreetName HouseNumber CityName Region PostalCode Country PhoneNumber EmailAddress',
+      ),
     },
     A_SalesOrderItem: {
       ...all('alpha', 'SalesOrder SalesOrderItem Material'),
@@ -133,7 +146,7 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
         'string',
         'SalesOrderItemText RequestedQuantityUnit TransactionCurrency ProductionPlant StorageLocation SalesDocumentRjcnReason SDProcessStatus DeliveryStatus OrderRelatedBillingStatus',
       ),
-      ...all('decimal', 'RequestedQuantity NetAmount ConfdDelivQtyInOrderQtyUnit'),
+      ...all('decimal', 'RequestedQuantity NetAmount TaxAmount ConfdDelivQtyInOrderQtyUnit'),
       to_ScheduleLine: { many: 'A_SalesOrderScheduleLine' },
       to_PricingElement: { many: 'A_SalesOrderItemPrElement' },
     },
@@ -198,6 +211,7 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
 /** The vendor's codes for the words that the demo uses for units. */
 const UNITS: Readonly<Record<string, string>> = { 个: 'PC', 台: 'EA', 根: 'PC', 米: 'M' }
 const unitOf = (unit: string | undefined): string => UNITS[unit ?? ''] ?? 'PC'
+const METHODS: Readonly<Record<string, string>> = { TRANSFER: 'T' }
 const LEVELS = ['A', 'B', 'C', ''] as const
 
 export const orderNumber = (order: { readonly docNum: number }): string => String(order.docNum)
@@ -351,6 +365,42 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
 
   const letter = (open: Big, ordered: Big) => (open.lte(0) ? 'C' : open.lt(ordered) ? 'B' : 'A')
 
+  const invoiced = ({ docNum }: ErpOrder): string =>
+    world.find('financeInvoices', 'orderNo', String(docNum)) ? 'C' : 'A'
+
+  /** Given with the order in the vendor's four letters, or the account's. */
+  const termsOf = ({ payment, cardCode }: ErpOrder): string => {
+    const account = world.get('erpAccounts', cardCode)
+    const own = payment?.terms
+    if (own !== undefined && own.length <= 4) return own
+    return account ? `Z${String(account.paymentTerms.code + 10).padStart(3, '0')}` : ''
+  }
+
+  const partnersOf = ({ docNum, cardCode, shipTo }: ErpOrder): Row[] =>
+    ['SP', 'SH', 'BP', 'PY'].map((PartnerFunction) => ({
+      SalesOrder: String(docNum),
+      PartnerFunction,
+      Customer: cardCode,
+      AddressID: '1001',
+      to_Address:
+        PartnerFunction !== 'SH' || shipTo === undefined
+          ? []
+          : [
+              {
+                SalesOrder: String(docNum),
+                PartnerFunction,
+                AddressRepresentationCode: '',
+                OrganizationName1: shipTo.name,
+                StreetName: shipTo.street,
+                CityName: shipTo.city,
+                Region: '020',
+                PostalCode: shipTo.zip,
+                Country: shipTo.country,
+                PhoneNumber: shipTo.phone,
+              },
+            ],
+    }))
+
   const order = (entity: ErpOrder): Row => {
     const number = orderNumber(entity)
     const rejected = rejections.get(entity.docEntry)
@@ -379,6 +429,10 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
       OverallTotalDeliveryStatus: delivery,
       OverallSDDocumentRejectionSts: entity.cancelled ? 'C' : rejected?.size ? 'B' : 'A',
       SalesDocApprovalStatus: entity.confirmed ? '' : 'A',
+      CustomerPaymentTerms: termsOf(entity),
+      PaymentMethod: METHODS[entity.payment?.method ?? ''] ?? entity.payment?.method ?? '',
+      CreatedByUser: 'CC0000000001',
+      to_Partner: partnersOf(entity),
       ...entity.userFields,
       to_Item: entity.lines.map((line): Row => {
         const item = String((line.lineNum + 1) * 10)
@@ -392,6 +446,9 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
           RequestedQuantity: line.quantity,
           RequestedQuantityUnit: unitOf(world.get('erpItems', line.item)?.unit),
           NetAmount: line.total,
+          TaxAmount: new Big(line.total).times(line.taxPercent).div(100).toFixed(digitsOf(line.currency)),
+          ConfdDelivQtyInOrderQtyUnit: line.quantity,
+          ...line.userFields,
           TransactionCurrency: line.currency,
           ProductionPlant: PLANT,
           StorageLocation: line.warehouse,
@@ -443,6 +500,8 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
         : [],
     }
   }
+
+  const orderRow = once(order)
 
   const delivery = (entity: ErpDelivery): Row => {
     const number = deliveryNumber(entity)
@@ -515,7 +574,8 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
     partner: once(partner),
     product: once(product),
     stock,
-    order: once(order),
+    // Billing changes no order of the world, only what is said of it.
+    order: (entity: ErpOrder): Row => ({ ...orderRow(entity), OverallOrdReltdBillgStatus: invoiced(entity) }),
     delivery: once(delivery),
     invoice: once(invoice),
   }

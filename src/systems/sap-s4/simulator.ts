@@ -346,7 +346,8 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
     'YY1_TributaryUser_SDH',
     'YY1_Channel_SDH',
   ]
-  const all = typesOf({ A_SalesOrder: orderFields })
+  const lineFields = ['YY1_Engraving_SDI']
+  const all = typesOf({ A_SalesOrder: orderFields, A_SalesOrderItem: lineFields })
   const types = Object.fromEntries(
     Object.entries(all).map(([type, fields]) => [
       type,
@@ -603,6 +604,9 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
         warehouse,
         ...(price ? { price } : {}),
         ...(discount ? { discountPercent: new Big(discount).times(-1).toString() } : {}),
+        ...(lineFields.some((name) => values[name] !== undefined)
+          ? { userFields: ownFields(values, lineFields) }
+          : {}),
       }
     })
     const [text] = children(body, 'to_Text').map((one) => read1('A_SalesOrderText', one))
@@ -622,6 +626,7 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
       comments: text?.LongText || null,
       confirmed: options.approvalAbove === undefined || net.lte(options.approvalAbove),
       userFields: ownFields(head),
+      ...(head.CustomerPaymentTerms || head.PaymentMethod ? { payment: paymentOf(head) } : {}),
       lines,
     })
     const row = rows.order(placed)
@@ -641,10 +646,19 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
     })
   }
 
-  const ownFields = (values: Record<string, string | null>): Record<string, string | null> =>
-    Object.fromEntries(
-      orderFields.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
-    )
+  const ownFields = (
+    values: Record<string, string | null>,
+    names = orderFields,
+  ): Record<string, string | null> =>
+    Object.fromEntries(names.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])))
+
+  const paymentOf = (values: Record<string, string | null>) => {
+    const { CustomerPaymentTerms: terms, PaymentMethod: method } = values
+    if ((terms ?? '').length > 4 || (method ?? '').length > 1) {
+      throw new Refusal(400, '005056A509B11EE1B9A8FEC11C21578E', 'A value of the payment is too long')
+    }
+    return { ...(terms ? { terms } : {}), ...(method ? { method } : {}) }
+  }
 
   const NOTHING: Answer = { status: 204, headers: { dataserviceversion: '2.0' }, body: '' }
 
@@ -659,6 +673,7 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
     for (const [name, value] of Object.entries(values)) {
       if (name === 'RequestedDeliveryDate') changes.dueDate = value ?? order.dueDate
       else if (name === 'PurchaseOrderByCustomer') changes.numAtCard = value || null
+      else if (name === 'CustomerPaymentTerms') changes.payment = { ...order.payment, ...paymentOf(values) }
       else if (!orderFields.includes(name)) {
         throw new Refusal(400, '/IWBEP/CM_MGW_RT/021', `Property '${name}' cannot be changed`, name)
       }
