@@ -544,6 +544,15 @@ describe('reading', () => {
       paid: null,
       open: null,
     })
+    expect(value(paid)?.lines?.[2]).toEqual({
+      id: '30',
+      product: 'A00004',
+      description: '联轴器 D30',
+      quantity: { value: '7', unit: 'H87', vendorUnit: 'PC' },
+      net: { amount: '321.43', currency: 'CNY' },
+      tax: { amount: '41.79', currency: 'CNY' }, // 13 %
+      orderNumber: '1003',
+    })
     const [byCustomer] = (await invoice.lookups?.byCustomer?.read(['C20001'], call)) ?? []
     expect(value(byCustomer).map((one) => one.key)).toEqual(['90000001'])
   })

@@ -135,7 +135,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
       },
       invoice: {
         ...readable<'invoice'>(invoices),
-        parts: { orders: ['orderNumbers'] },
+        parts: { orders: ['orderNumbers', 'lines'] },
         lookups: {
           byNumber: byNumber<'invoice'>(invoices),
           byCustomer: invoices.lookup('SoldToParty'),

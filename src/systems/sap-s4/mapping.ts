@@ -239,6 +239,18 @@ const deliverySchema = z.object({
   ),
 })
 
+const billingItemSchema = z.object({
+  BillingDocumentItem: text,
+  Material: text,
+  BillingDocumentItemText: text,
+  BillingQuantity: amount,
+  BillingQuantityUnit: text,
+  NetAmount: amount,
+  TaxAmount: amount,
+  TransactionCurrency: text,
+  SalesDocument: text,
+})
+
 const billingSchema = z.object({
   BillingDocument: z.string().min(1),
   SDDocumentCategory: text,
@@ -253,7 +265,7 @@ const billingSchema = z.object({
   AccountingPostingStatus: text,
   BillingDocumentIsCancelled: flag,
   LastChangeDateTime: date,
-  to_Item: many(z.object({ SalesDocument: text })),
+  to_Item: many(billingItemSchema),
 })
 
 /** The navigations of each entity, in the order of the schemas above: what `$select` has to name. */
@@ -296,7 +308,7 @@ const NESTED = {
       'ReferenceSDDocumentCategory',
     ],
   },
-  invoice: { '': billingSchema, to_Item: ['SalesDocument'] },
+  invoice: { '': billingSchema, to_Item: billingItemSchema },
 } as const satisfies Record<string, Record<string, z.ZodObject | readonly string[]>>
 
 export type EntityName = keyof typeof NESTED
@@ -585,6 +597,16 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         },
         paid: null,
         open: null,
+        // Its "gross amount" is the value before discounts, without tax: not what is gross here.
+        lines: document.to_Item.map((item) => ({
+          id: external(item.BillingDocumentItem ?? ''),
+          product: item.Material ? external(item.Material) : null,
+          description: item.BillingDocumentItemText || null,
+          quantity: item.BillingQuantity ? quantity(item.BillingQuantity, item.BillingQuantityUnit) : null,
+          net: money(item.NetAmount, item.TransactionCurrency || currency),
+          tax: money(item.TaxAmount, item.TransactionCurrency || currency),
+          orderNumber: item.SalesDocument ? external(item.SalesDocument) : null,
+        })),
       })
     },
   }

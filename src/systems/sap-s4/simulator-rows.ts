@@ -196,8 +196,8 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
     },
     A_BillingDocumentItem: {
       ...all('alpha', 'BillingDocument BillingDocumentItem Material SalesDocument'),
-      ...all('string', 'BillingQuantityUnit TransactionCurrency'),
-      ...all('decimal', 'BillingQuantity NetAmount'),
+      ...all('string', 'BillingDocumentItemText BillingQuantityUnit TransactionCurrency'),
+      ...all('decimal', 'BillingQuantity NetAmount TaxAmount'),
     },
   }
   return Object.fromEntries(
@@ -559,14 +559,24 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
       AccountingPostingStatus: 'C',
       BillingDocumentIsCancelled: entity.cancelled,
       LastChangeDateTime: entity.updatedAt,
-      to_Item: entity.lines.map((line) => ({
-        BillingDocument: number,
-        BillingDocumentItem: String(line.lineNo * 10),
-        SalesDocument: entity.orderNo,
-        BillingQuantity: line.quantity,
-        NetAmount: line.net,
-        TransactionCurrency: entity.currency,
-      })),
+      to_Item: entity.lines.map((line, at) => {
+        const of = base?.lines[at]
+        return {
+          BillingDocument: number,
+          BillingDocumentItem: String(line.lineNo * 10),
+          Material: of?.item ?? '',
+          BillingDocumentItemText: line.text.slice(0, 40),
+          SalesDocument: entity.orderNo,
+          BillingQuantity: line.quantity,
+          BillingQuantityUnit: unitOf(world.get('erpItems', of?.item ?? '')?.unit),
+          NetAmount: line.net,
+          TaxAmount: new Big(line.net)
+            .times(of?.taxPercent ?? '0')
+            .div(100)
+            .toFixed(digitsOf(entity.currency)),
+          TransactionCurrency: entity.currency,
+        }
+      }),
     }
   }
 
