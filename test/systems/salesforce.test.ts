@@ -654,6 +654,63 @@ describe('writing', () => {
     expect((await start()).customer.create).toBeUndefined()
   })
 
+  test('contacts are made with their account or not at all, and once', async () => {
+    const fields = { ...ORG.fields, customerReference: 'Tributary_Ref__c' }
+    const { customer, world } = await start({ settings: { fields } })
+    const { create } = customer
+    if (!create) throw new Error('no customers are made')
+    const contacts = [
+      { name: '欧阳静', title: '采购经理', phone: '+86 512 1', email: 'jing@hegu.example', primary: true },
+      { name: 'Hans Müller' },
+    ]
+    const made = { name: '苏州河谷', contacts }
+    const request = create.preview(made, write)
+    expect(request).toMatchObject({ method: 'POST', path: '/services/data/v61.0/composite' })
+    const insert = { method: 'POST', url: '/services/data/v61.0/sobjects/Contact' }
+    const AccountId = '@{account.id}'
+    expect(JSON.parse(request.body ?? '')).toEqual({
+      allOrNone: true,
+      compositeRequest: [
+        {
+          method: 'POST',
+          url: '/services/data/v61.0/sobjects/Account',
+          referenceId: 'account',
+          body: { Name: '苏州河谷', Tributary_Ref__c: REFERENCE },
+        },
+        {
+          ...insert,
+          referenceId: 'contact0',
+          body: {
+            LastName: '欧阳静',
+            Title: '采购经理',
+            Phone: '+86 512 1',
+            Email: 'jing@hegu.example',
+            Primary__c: true,
+            AccountId,
+          },
+        },
+        { ...insert, referenceId: 'contact1', body: { LastName: 'Hans Müller', AccountId } },
+      ],
+    })
+    const before = world.count('crmCustomers')
+    const tooLong = { ...made, contacts: [...contacts, { name: 'x'.repeat(81) }] }
+    expect(failureOf(await create.send(tooLong, write, context))).toMatchObject({
+      kind: 'rejected',
+      code: 'STRING_TOO_LONG',
+      field: 'LastName',
+    })
+    expect(world.count('crmCustomers')).toBe(before)
+    const first = given(await create.send(made, write, context))
+    expect(first.record?.contacts).toMatchObject([
+      { name: '欧阳静', title: '采购经理', email: 'jing@hegu.example', primary: true },
+      { name: 'Hans Müller', title: null, primary: false },
+    ])
+    const second = given(await create.send(made, write, context))
+    expect(second.key).toBe(first.key)
+    expect(second.record?.contacts).toHaveLength(2)
+    expect(world.count('crmCustomers')).toBe(before + 1)
+  })
+
   test('a note about a customer is one task, however often it is sent; a lost answer is found', async () => {
     const fields = { noteReference: 'Activity_Ref__c' }
     const { adapter, customer, org, world } = await start({ settings: { fields } })

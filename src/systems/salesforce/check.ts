@@ -88,6 +88,7 @@ export const checkConfiguration =
       if (customerReference !== null) {
         expectFields('Account', account.byName, [customerReference])
         expectReference('Account', account.byName.get(customerReference))
+        if (!contact.createable) findings.push('Contact may not be created by this user.')
         if (!account.createable) findings.push('Account may not be created by this user.')
       }
       expectReference('Opportunity', opportunity.byName.get(externalReference))

@@ -237,7 +237,18 @@ export function createSalesforceClient(config: SalesforceConfig, context: Adapte
         signal,
         writes: true,
       })
-      return { status: answer.status, body: settle(what, true, answer) }
+      const body = settle(what, true, answer)
+      const parts = compositeSchema.safeParse(body)
+      // Of several writes in one, all or none: the others are refused because of the one that tells why.
+      const refusals = (parts.success ? parts.data.compositeResponse : [])
+        .filter(({ httpStatusCode }) => Number(httpStatusCode) > 299)
+        .map((part) => ({ status: Number(part.httpStatusCode), errors: errorsSchema.safeParse(part.body) }))
+      const why = refusals.find(({ errors }) => errors.data?.[0]?.errorCode !== 'PROCESSING_HALTED')
+      const refusal = why ?? refusals[0]
+      if (refusal) {
+        throw new SourceError(failureOf(what, true, refusal.status, refusal.errors.data ?? [], clean))
+      }
+      return { status: answer.status, body }
     },
 
     path: (resource) => `${base}/${resource}`,

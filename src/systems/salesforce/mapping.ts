@@ -114,6 +114,8 @@ export interface Mapping {
   /** @returns `rejected` where the org has no place for something. */
   accountBody(changes: CustomerChanges): Outcome<Record<string, unknown>>
   newAccount(input: CustomerCreate): Outcome<Record<string, unknown>>
+  /** Without the account that they belong to. */
+  newContacts(input: CustomerCreate): Outcome<Record<string, unknown>[]>
   /** @param today The day from which a missing close date is counted. */
   newOpportunity(
     input: OpportunityCreate,
@@ -342,11 +344,27 @@ export function createMapping(config: SalesforceConfig): Mapping {
       return refused('CONTACTS', message, 'Contact')
     },
 
-    newAccount({ taxNumber, code, contacts, ...input }) {
-      if (contacts && contacts.length > 0) {
-        const message = 'Contacts are records of their own in Salesforce: add them there.'
-        return refused('CONTACTS', message, 'Contact')
+    newContacts({ contacts = [] }) {
+      if (contacts.length > MAX_CONTACTS) {
+        return refused('CONTACTS', `At most ${MAX_CONTACTS} contacts go in with a customer.`, 'contacts')
       }
+      if (fields.primaryContact === null && contacts.some(({ primary }) => primary)) {
+        const message = 'No contact of this org is marked as the primary one: see fields.primaryContact.'
+        return refused('CONTACTS', message, 'contacts')
+      }
+      return ok(
+        contacts.map(({ name, title, phone, email, primary }) => ({
+          // Which part of a name is the family's, nobody has said: the org shows both parts as one name.
+          LastName: name,
+          ...given('Title', title ?? undefined),
+          ...given('Phone', phone ?? undefined),
+          ...given('Email', email ?? undefined),
+          ...given(fields.primaryContact, primary ?? undefined),
+        })),
+      )
+    },
+
+    newAccount({ taxNumber, code, ...input }) {
       if (code !== undefined && fields.code === null) {
         return refused('CODE', 'Accounts of this org have no number: see fields.code.', 'code')
       }
@@ -402,6 +420,9 @@ export function createMapping(config: SalesforceConfig): Mapping {
     },
   }
 }
+
+/** A composite request has 25 parts; one is the account. */
+const MAX_CONTACTS = 24
 
 const refused = (code: string, message: string, field: string): Outcome<never> =>
   fail({ kind: 'rejected', code, message, field })

@@ -101,6 +101,7 @@ export const OBJECT_FIELDS: Readonly<Record<string, Readonly<Record<string, Simu
     ...STAMPS,
     AccountId: { type: 'reference', set: 'always' },
     Name: { type: 'string' },
+    LastName: text(80, { needed: true }),
     Title: text(128),
     Phone: text(40),
     Email: text(80),
@@ -332,6 +333,21 @@ export class SimulatedOrg {
     return opportunityId(made.id)
   }
 
+  addContacts(account: string, contacts: readonly Readonly<Record<string, Value>>[]): void {
+    const customer = this.#world
+      .all('crmCustomers')
+      .find((one) => accountId(one.id) === account) as CrmCustomer
+    const blank = { name: '', title: '', phone: '', email: '' }
+    const added = contacts.map(
+      ({ LastName: name, Title: title, Phone: phone, Email: email, Primary__c }) => ({
+        ...blank,
+        ...texts({ name, title, phone, email }),
+        primary: Primary__c === true,
+      }),
+    )
+    this.#world.put('crmCustomers', { ...customer, contacts: [...customer.contacts, ...added] })
+  }
+
   #putAccount(from: CrmCustomer, fields: Readonly<Record<string, Value>>, now: string): void {
     const id = accountId(from.id)
     const { CustomerLevel__c: level, ...others } = fields
@@ -458,6 +474,7 @@ export class SimulatedOrg {
       IsDeleted: deleted || this.#deleted.has(account),
       AccountId: account,
       Name: value.name,
+      LastName: value.name,
       Title: value.title || null,
       Phone: value.phone || null,
       Email: value.email || null,

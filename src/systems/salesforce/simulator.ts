@@ -239,12 +239,71 @@ export async function startSalesforceSimulator(
     throw new Refusal(404, 'NOT_FOUND', 'The requested resource does not exist')
   }
 
+  /** An account and its contacts, all or none. */
+  const insertAll = (list: readonly Record<string, unknown>[], allOrNone: unknown): SimulatedResponse => {
+    if (allOrNone !== true) throw new Refusal(400, 'INVALID_INPUT', 'This org inserts all or none')
+    const ids = new Map<unknown, string>()
+    const check = ({ url, body }: Record<string, unknown>) => {
+      const [, object = ''] =
+        /^\/services\/data\/v61\.0\/sobjects\/(Account|Contact)$/.exec(String(url)) ?? []
+      if (object === '') throw new Refusal(404, 'NOT_FOUND', 'The requested resource does not exist')
+      const { AccountId, ...fields } = body as Record<string, unknown>
+      checkFields(org, object, fields, true)
+      if (object === 'Contact' && AccountId !== `@{${list[0]?.referenceId}.id}`) {
+        throw new Refusal(400, 'INVALID_INPUT', 'Invalid reference specified')
+      }
+      const { Tributary_Ref__c: reference } = fields
+      const isTaken =
+        reference !== undefined && org.rows(object).some((row) => row.Tributary_Ref__c === reference)
+      if (isTaken) throw new Refusal(400, 'DUPLICATE_VALUE', 'duplicate value found', ['Tributary_Ref__c'])
+      return { object, fields: fields as Record<string, Value> }
+    }
+    const answers = list.map((part) =>
+      answerOf(() => {
+        check(part)
+        return { status: 201 }
+      }),
+    )
+    const isRefused = answers.some(({ status }) => status !== 201)
+    const [account, ...contacts] = isRefused ? [] : list.map(check)
+    if (account) {
+      const id = org.create(account.object, account.fields)
+      org.addContacts(
+        id,
+        contacts.map(({ fields }) => fields),
+      )
+      ids.set(list[0]?.referenceId, id)
+    }
+    const halted = [
+      {
+        errorCode: 'PROCESSING_HALTED',
+        message: 'The transaction was rolled back since another operation failed.',
+      },
+    ]
+    const compositeResponse = list.map(({ referenceId }, at) => {
+      const made = {
+        id: ids.get(referenceId) ?? fullId(`0035gK1${String(at).padStart(8, '0')}`),
+        success: true,
+        errors: [],
+      }
+      const refused = answers[at]?.status === 201 ? halted : JSON.parse(String(answers[at]?.body))
+      return {
+        body: isRefused ? refused : made,
+        httpHeaders: {},
+        httpStatusCode: isRefused ? 400 : 201,
+        referenceId,
+      }
+    })
+    return json(200, { compositeResponse })
+  }
+
   const composite = (request: SimulatedRequest): SimulatedResponse => {
     const body = bodyOf(request.headers, request.body)
     const list = body.compositeRequest
     if (!Array.isArray(list) || list.length === 0 || list.length > MAX_SUBREQUESTS) {
       throw new Refusal(400, 'INVALID_INPUT', `1 to ${MAX_SUBREQUESTS} subrequests`)
     }
+    if (list.every(({ method }) => method === 'POST')) return insertAll(list, body.allOrNone)
     if (list.length > MAX_SUBQUERIES) {
       throw new Refusal(
         400,

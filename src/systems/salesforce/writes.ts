@@ -146,6 +146,8 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     readonly field: string
     readonly takes: readonly Extra[]
     readonly body: (input: Input, write: WriteContext) => Outcome<Record<string, unknown>>
+    /** What is made together with it, or not at all. */
+    readonly contacts?: (input: Input) => Outcome<Record<string, unknown>[]>
   }
 
   const absence = (what: string): string =>
@@ -175,20 +177,44 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
       return { key, reached: 'effective', ...shown }
     })
 
+  /** An upsert would add the contacts again: the account is inserted, and a reference that is taken undoes all. */
+  const togetherWith = (object: string, record: object, contacts: readonly object[]): VendorRequest => {
+    const insert = (of: string, referenceId: string, fields: object) => ({
+      method: 'POST',
+      url: client.path(`sobjects/${of}`),
+      referenceId,
+      body: fields,
+    })
+    const compositeRequest = [
+      insert(object, 'account', record),
+      ...contacts.map((contact, at) =>
+        insert('Contact', `contact${at}`, { ...contact, AccountId: '@{account.id}' }),
+      ),
+    ]
+    const body = JSON.stringify({ allOrNone: true, compositeRequest })
+    return { method: 'POST', path: client.path('composite'), headers: JSON_TYPE, body }
+  }
+
   const create = <T extends Held, Input>({
     type,
     field,
     takes,
     body,
+    contacts = () => ok([]),
   }: Create<T, Input>): WriteAction<Input, T> => {
     const object = OBJECTS[type]
     const preview = (input: Input, write: WriteContext): VendorRequest => {
       const fields = body(input, write)
+      const people = contacts(input)
+      if (fields.ok && people.ok && people.value.length > 0) {
+        const record = { ...fields.value, [field]: write.externalReference }
+        return togetherWith(object, record, people.value)
+      }
       return {
         method: 'PATCH',
         path: client.path(`sobjects/${object}/${field}/${encodeURIComponent(write.externalReference)}`),
         headers: JSON_TYPE,
-        body: fields.ok ? JSON.stringify(fields.value) : '{}',
+        body: fields.ok && people.ok ? JSON.stringify(fields.value) : '{}',
       }
     }
     return {
@@ -198,6 +224,8 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
       async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
         const fields = body(input, write)
         if (!fields.ok) return fields
+        const people = contacts(input)
+        if (!people.ok) return people
         const sent = await outcomeOf(() => client.write(preview(input, write), context))
         if (!sent.ok) {
           // Two of the same at once: the reference stands for this one write, so what has it is what was wanted.
@@ -247,6 +275,7 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
           field: customerReference,
           takes: ['addresses', 'customFields'],
           body: mapping.newAccount,
+          contacts: mapping.newContacts,
         })
 
   /* ---- notes: tasks that are done, in the account's timeline ---- */
