@@ -216,17 +216,19 @@ export interface InventoryLevel extends RecordBase {
   readonly incoming?: Quantity | null
 }
 
-export type OrderStatus =
-  | 'DRAFT'
-  | 'NEW'
-  | 'PENDING_APPROVAL'
-  | 'CONFIRMED'
-  | 'IN_PROGRESS'
-  | 'SHIPPED'
-  | 'DELIVERED'
-  | 'CLOSED'
-  | 'CANCELLED'
-  | 'UNKNOWN'
+/** In the order in which an order usually goes. */
+export const ORDER_STATUSES = [
+  'DRAFT',
+  'NEW',
+  'PENDING_APPROVAL',
+  'CONFIRMED',
+  'IN_PROGRESS',
+  'SHIPPED',
+  'DELIVERED',
+  'CLOSED',
+  'CANCELLED',
+] as const
+export type OrderStatus = (typeof ORDER_STATUSES)[number] | 'UNKNOWN'
 
 export type SubStatus = 'NONE' | 'PARTIAL' | 'COMPLETE' | 'NOT_RELEVANT'
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
 import { type Clock, createClock } from '../kit/clock.ts'
 import { isDecimal } from '../kit/json.ts'
-import { type RecordType, type RecordTypes, SHIPMENT_STATUSES } from '../records.ts'
+import { ORDER_STATUSES, type RecordType, type RecordTypes, SHIPMENT_STATUSES } from '../records.ts'
 import {
   compileExpression,
   type Expression,
@@ -181,17 +181,7 @@ const optionalStatus = <const V extends string>(...values: readonly V[]) =>
       : { given: given.data, ours: values.find((one) => one === given.data?.toUpperCase()) }
   })
 
-const orderStatus = status(
-  'DRAFT',
-  'NEW',
-  'PENDING_APPROVAL',
-  'CONFIRMED',
-  'IN_PROGRESS',
-  'SHIPPED',
-  'DELIVERED',
-  'CLOSED',
-  'CANCELLED',
-)
+const orderStatus = status(...ORDER_STATUSES)
 
 /* ---- records ---- */
 

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { isTimeZone } from '../kit/clock.ts'
 import { MEANINGS } from '../kit/refusals.ts'
 import { shopOrderDefaults } from '../kit/shop-order.ts'
+import { ORDER_STATUSES } from '../records.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const number = z.string().regex(/^\d{1,18}$/, 'is a number')
@@ -43,20 +44,7 @@ export const jushuitanConfig = z.strictObject({
     .default([{ id: '0', name: '全部仓库' }])
     .describe('Warehouses whose stock is read; each costs a call per batch'),
   orderStates: z
-    .record(
-      z.string().min(1),
-      z.enum([
-        'DRAFT',
-        'NEW',
-        'PENDING_APPROVAL',
-        'CONFIRMED',
-        'IN_PROGRESS',
-        'SHIPPED',
-        'DELIVERED',
-        'CLOSED',
-        'CANCELLED',
-      ]),
-    )
+    .record(z.string().min(1), z.enum(ORDER_STATUSES))
     .default({})
     .describe('What a status of an order means, where it is another than in the README'),
   errorCodes: z

@@ -10,6 +10,7 @@ import {
   unitCodes,
   webhookBy,
 } from '../kit/rest/settings.ts'
+import { ORDER_STATUSES } from '../records.ts'
 
 const auth = z.discriminatedUnion('type', [
   authBy.bearer,
@@ -225,17 +226,7 @@ export const restErpConfig = z.strictObject({
     'What a status of a product means, besides active, inactive and discontinued',
   ),
   orderStatuses: codes(
-    [
-      'DRAFT',
-      'NEW',
-      'PENDING_APPROVAL',
-      'CONFIRMED',
-      'IN_PROGRESS',
-      'SHIPPED',
-      'DELIVERED',
-      'CLOSED',
-      'CANCELLED',
-    ],
+    ORDER_STATUSES,
     'What a status of an order means, besides CREATED, CONFIRMED, PROCESSING, SHIPPED, DELIVERED, CANCELLED',
   ),
   statusCodes: z

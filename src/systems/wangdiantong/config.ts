@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { isTimeZone } from '../kit/clock.ts'
 import { MEANINGS } from '../kit/refusals.ts'
 import { shopOrderDefaults } from '../kit/shop-order.ts'
+import { ORDER_STATUSES } from '../records.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const code = z.string().min(1).max(40)
@@ -53,20 +54,7 @@ export const wangdiantongConfig = z
       ),
     customerReferenceField: fieldOrNone(null, "Field of orders for the customer's own reference"),
     orderStates: z
-      .record(
-        z.string().regex(/^\d+$/, 'is a number'),
-        z.enum([
-          'DRAFT',
-          'NEW',
-          'PENDING_APPROVAL',
-          'CONFIRMED',
-          'IN_PROGRESS',
-          'SHIPPED',
-          'DELIVERED',
-          'CLOSED',
-          'CANCELLED',
-        ]),
-      )
+      .record(z.string().regex(/^\d+$/, 'is a number'), z.enum(ORDER_STATUSES))
       .default({})
       .describe('What a trade_status means, where it is another than in the README'),
     stockFields: z

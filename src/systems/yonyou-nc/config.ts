@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import { z } from 'zod'
 import { isTimeZone } from '../kit/clock.ts'
+import { ORDER_STATUSES } from '../records.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const path = (standard: string, what: string) =>
@@ -199,20 +200,7 @@ export const yonyouNcConfig = z
       .default({})
       .describe("The company's units of measure, with their code of UN/ECE Recommendation 20"),
     orderStates: z
-      .record(
-        z.string().min(1),
-        z.enum([
-          'DRAFT',
-          'NEW',
-          'PENDING_APPROVAL',
-          'CONFIRMED',
-          'IN_PROGRESS',
-          'SHIPPED',
-          'DELIVERED',
-          'CLOSED',
-          'CANCELLED',
-        ]),
-      )
+      .record(z.string().min(1), z.enum(ORDER_STATUSES))
       .default({})
       .describe("What a fstatusflag means, besides the vendor's own 1, 2, 4, 5, 7 and 8"),
     errorCodes: z

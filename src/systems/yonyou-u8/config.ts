@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isTimeZone } from '../kit/clock.ts'
+import { ORDER_STATUSES } from '../records.ts'
 
 const currency = z.string().regex(/^[A-Z]{3}$/, 'is a three-letter code of ISO 4217')
 const name = (standard: string, what: string) => z.string().min(1).default(standard).describe(what)
@@ -156,20 +157,7 @@ export const yonyouU8Config = z
       .default({})
       .describe("The company's units of measure, with their code of UN/ECE Recommendation 20"),
     orderStates: z
-      .record(
-        z.string().min(1),
-        z.enum([
-          'DRAFT',
-          'NEW',
-          'PENDING_APPROVAL',
-          'CONFIRMED',
-          'IN_PROGRESS',
-          'SHIPPED',
-          'DELIVERED',
-          'CLOSED',
-          'CANCELLED',
-        ]),
-      )
+      .record(z.string().min(1), z.enum(ORDER_STATUSES))
       .default({})
       .describe('What a state of an order means, besides Opening, Approved, Changing and Closed'),
     errorCodes: z
