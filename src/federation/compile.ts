@@ -4,14 +4,13 @@ import {
   type DocumentNode,
   type GraphQLError,
   type GraphQLFormattedError,
-  Kind,
   print,
   stripIgnoredCharacters,
 } from 'graphql'
 import type { Path } from './complete.ts'
 import { anyItem, type Explanations, type FormatSubgraphError, subgraphError, unavailable } from './errors.ts'
-import { compileMerge, type Merge, type Shape, shapeOf } from './merge.ts'
-import { documentOf } from './plan.ts'
+import { compileMerge, type Merge, type Shape } from './merge.ts'
+import { answerShape, questionOf } from './plan.ts'
 import { isObject, type Json } from './property.ts'
 import { answerReader, type Read } from './read.ts'
 import {
@@ -160,39 +159,6 @@ export function compileFetch<TContext>(
     matches,
     surroundings,
   }
-}
-
-/** What a fetch asks: its document and the one operation in it. */
-export function questionOf(node: FetchNode) {
-  const document = documentOf(node)
-  const definition = document.definitions.find((d) => d.kind === Kind.OPERATION_DEFINITION)
-  if (!definition) throw new Error('A fetch without an operation')
-  return { document, definition }
-}
-
-/** The keys of what a fetch brings, of one entity where it is about entities; those that travel, after its rewrites. */
-export function answerShape(node: FetchNode): Shape {
-  const whole = shapeOf(questionOf(node).definition.selectionSet)
-  const shape = node.requires ? whole.get('_entities') : whole
-  if (!shape) throw new Error('An entity fetch without _entities')
-  for (const rewrite of node.outputRewrites ?? []) {
-    if (rewrite.kind === 'KeyRenamer') renameInShape(shape, rewrite.path, rewrite.renameKeyTo)
-  }
-  return shape
-}
-
-/** After the rewrite the value is under its own key: the merge must look for it there. */
-function renameInShape(shape: Shape, path: readonly string[], key: string): void {
-  let at: Shape | null | undefined = shape
-  for (const element of path.slice(0, -1)) {
-    if (!element.startsWith('... on ')) at = at?.get(element)
-  }
-  const alias = path.at(-1)
-  if (!at || alias === undefined || !at.has(alias)) return
-  const renamed = at.get(alias) ?? null
-  const present = at.get(key)
-  if (renamed && present) for (const [k, v] of renamed) present.set(k, present.get(k) ?? v)
-  else at.set(key, renamed)
 }
 
 export function requestOf<TContext>(

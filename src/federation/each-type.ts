@@ -6,8 +6,8 @@
  */
 import type { FetchNode, PlanNode } from '@apollo/query-planner'
 import { type GraphQLSchema, isInterfaceType, Kind, print, stripIgnoredCharacters, visit } from 'graphql'
-import { questionOf } from './compile.ts'
 import { anyItem } from './errors.ts'
+import { questionOf } from './plan.ts'
 import type { Selection } from './selection.ts'
 
 type Requires = NonNullable<FetchNode['requires']>

@@ -1,9 +1,9 @@
 /** What a plan never asks for, though the client does. */
 import type { PlanNode, SubscriptionNode } from '@apollo/query-planner'
 import { GraphQLError, isObjectType } from 'graphql'
-import { answerShape } from './compile.ts'
 import { anyItem } from './errors.ts'
 import type { Shape } from './merge.ts'
+import { answerShape } from './plan.ts'
 import type { Selection } from './selection.ts'
 
 /** Where fields are: travelling keys without indices, joined by newlines. */
