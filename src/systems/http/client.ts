@@ -7,7 +7,7 @@ import {
   type HttpAnswer,
   type HttpClient,
   type HttpRequest,
-  retryAfterMs,
+  unavailable,
 } from '../kit/http.ts'
 import type { CallContext, VendorRequest } from '../port.ts'
 import { type Authentication, createAuthentication } from './auth.ts'
@@ -425,15 +425,6 @@ const bare = ({ method, path, headers, body }: Prepared) => ({
 const truthy = (value: unknown): boolean => value === true || value === 'true'
 
 const unknown = (detail: string): SourceFailure => ({ kind: 'unknown-outcome', detail })
-
-function unavailable(
-  reason: 'rate-limited' | 'overloaded',
-  detail: string,
-  answer: HttpAnswer,
-): SourceFailure {
-  const after = retryAfterMs(answer.headers)
-  return { kind: 'unavailable', reason, detail, ...(after === undefined ? {} : { retryAfterMs: after }) }
-}
 
 /** What an HTTP status alone says; undefined where the body has more to say, or nothing is wrong. */
 function byStatus(

@@ -7,7 +7,7 @@ import * as https from 'node:https'
 import type { Duplex } from 'node:stream'
 import axios, { type AxiosError, type AxiosInstance } from 'axios'
 import { type CallScope, callScope, type Exchange } from '../call-scope.ts'
-import { SourceError } from '../failure.ts'
+import { SourceError, type SourceFailure } from '../failure.ts'
 
 export interface HttpOptions {
   readonly baseUrl: string
@@ -231,4 +231,14 @@ export function retryAfterMs(headers: HttpAnswer['headers'], now: Date = new Dat
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
   const at = Date.parse(value)
   return Number.isNaN(at) ? undefined : Math.max(0, at - now.getTime())
+}
+
+/** What an answer means that says to come back later, and perhaps when. */
+export function unavailable(
+  reason: 'rate-limited' | 'overloaded',
+  detail: string,
+  answer: HttpAnswer,
+): SourceFailure {
+  const after = retryAfterMs(answer.headers)
+  return { kind: 'unavailable', reason, detail, ...(after === undefined ? {} : { retryAfterMs: after }) }
 }

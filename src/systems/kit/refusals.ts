@@ -3,7 +3,7 @@
  * Meaning is read from a configured table of codes first, then from the words.
  */
 import { SourceError, type SourceFailure } from '../failure.ts'
-import { type HttpAnswer, retryAfterMs } from './http.ts'
+import { type HttpAnswer, unavailable } from './http.ts'
 
 /**
  * `token`: it has ended, fetch another; `credentials`: an operator must act; `throttled`: counted and refused unread;
@@ -70,16 +70,10 @@ export function statusFailure(
 ): SourceFailure | null {
   const { status } = answer
   const detail = `${what}: HTTP ${status}${hasEnvelope ? '' : ', no JSON with a code'}`
-  const after = retryAfterMs(answer.headers)
-  const unavailable = (reason: 'rate-limited' | 'overloaded'): SourceFailure => ({
-    kind: 'unavailable',
-    reason,
-    detail,
-    ...(after === undefined ? {} : { retryAfterMs: after }),
-  })
-  if (status === 429) return unavailable('rate-limited')
+  if (status === 429) return unavailable('rate-limited', detail, answer)
   if (status === 401 || status === 403) return { kind: 'unauthorized', detail }
-  if (status >= 500) return writes ? { kind: 'unknown-outcome', detail } : unavailable('overloaded')
+  if (status >= 500)
+    return writes ? { kind: 'unknown-outcome', detail } : unavailable('overloaded', detail, answer)
   if (hasEnvelope) return null
   return writes ? { kind: 'unknown-outcome', detail } : { kind: 'invalid-response', detail }
 }

@@ -6,13 +6,7 @@ import { z } from 'zod'
 import type { Log } from '../../../observe/log.ts'
 import { type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
 import type { CallContext, VendorRequest } from '../../port.ts'
-import {
-  createHttpClient,
-  type HttpAnswer,
-  type HttpClient,
-  type HttpRequest,
-  retryAfterMs,
-} from '../http.ts'
+import { createHttpClient, type HttpAnswer, type HttpClient, type HttpRequest, unavailable } from '../http.ts'
 import { jsonNumber, parseJson } from '../json.ts'
 import { signatureOf } from '../signature.ts'
 import { createTokens } from '../tokens.ts'
@@ -478,15 +472,6 @@ function failureOf(ending: Ending): SourceFailure {
     }
   }
   return rejection
-}
-
-function unavailable(
-  reason: 'rate-limited' | 'overloaded',
-  detail: string,
-  answer: HttpAnswer,
-): SourceFailure {
-  const after = retryAfterMs(answer.headers)
-  return { kind: 'unavailable', reason, detail, ...(after === undefined ? {} : { retryAfterMs: after }) }
 }
 
 /** With the line, the field and the details (required 10, available 5) that the system names. */
