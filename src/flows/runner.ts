@@ -442,7 +442,8 @@ export function createRunner(options: RunnerOptions): Runner {
     } catch (error) {
       if (error instanceof LostRun) {
         logger.warn({ run: run.id }, 'lost to another process while it was carried')
-        return
+        // Or only given up by this one, which was not sure of its lease: then it is still in its name.
+        return await release(0)
       }
       logger.error({ run: run.id, flow: run.flow, err: error }, 'a step of a flow failed')
       await release(RELEASE_MS)

@@ -34,11 +34,14 @@ export async function joinStore(store: Store, options: MembershipOptions = {}): 
 
   const beat = async () => {
     // The lapse is noticed before it is mended: whatever was held is held no more.
-    if (!isHeld()) names.push(`${base}.${names.length}`)
+    const isRenewal = isHeld()
+    if (!isRenewal) names.push(`${base}.${names.length}`)
     const owner = names.at(-1) as string
     // One clock goes on while the machine sleeps, the other is never set back.
     const until = { wall: Date.now() + leaseMs, steady: performance.now() + leaseMs }
-    if (await takeLease(store, `process/${owner}`, owner, leaseMs)) heldUntil = until
+    const isTaken = await takeLease(store, `process/${owner}`, owner, leaseMs)
+    // The store can be slower than the lease: who asked meanwhile was told that it is lost, and has let go of its work.
+    if (isTaken && (!isRenewal || isHeld())) heldUntil = until
   }
   await beat()
   let beating = false

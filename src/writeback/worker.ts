@@ -224,8 +224,7 @@ export function createWorker(options: WorkerOptions): Worker {
     if (ready && !ready.ok) return settleFailure(held, system, ready.failure)
     // A process that slept longer than its lease may have lost this one to another.
     const mine = () => membership.isCurrent(ownerOf(lease))
-    if (stop.signal.aborted) return journal.release(writeback.id, lease, Date.now())
-    if (!mine()) return null
+    if (stop.signal.aborted || !mine()) return journal.release(writeback.id, lease, Date.now())
     const sending = await take(
       held,
       { name: 'sending' },

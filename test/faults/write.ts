@@ -251,8 +251,14 @@ export async function runWriteCampaign(options: CampaignOptions): Promise<Campai
         else if (wasLate(row.id, reference)) laterThanDeclared++
         else miss('stuck', `${about}: ${'problem' in state ? state.problem.message : ''}`)
       }
-      if (['accepted', 'sending', 'unknown'].includes(row.state) && !blocked)
-        miss('stuck', `${about} did not come to its end`)
+      if (['accepted', 'sending', 'unknown'].includes(row.state) && !blocked) {
+        const held = row.lease_owner === null ? 'free' : `held by ${row.lease_owner}`
+        const due = new Date(Number(row.due_at)).toISOString()
+        miss(
+          'stuck',
+          `${about} did not come to its end: ${held}, due ${due}, ${row.updated_at} ${row.detail}`,
+        )
+      }
     }
     // Of the changes to one record the last one confirmed is what the system has.
     for (const [ordering, list] of Map.groupBy(

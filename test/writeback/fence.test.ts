@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Store } from '../../src/store/store.ts'
 import { inCallScope } from '../../src/systems/call-scope.ts'
 import { outcomeOf } from '../../src/systems/failure.ts'
 import { createHttpClient } from '../../src/systems/kit/http.ts'
@@ -87,6 +88,34 @@ for (const { name, make, available } of places) {
       await frozen.leave()
       expect(await other.isAlive(frozen.owner)).toBe(false)
       await other.leave()
+      await store.close()
+    })
+
+    it('does not believe again what it has once given up, where the store was slower than its lease', async () => {
+      await using place = make()
+      const store = await place.open()
+      let pass = Promise.resolve()
+      const slow: Store = {
+        ...store,
+        transact: async (work) => {
+          await pass
+          return store.transact(work)
+        },
+      }
+      const process = await joinStore(slow, { beatMs: 100, leaseMs: 400 })
+      const before = process.owner
+      let open = () => {}
+      pass = new Promise((resolve) => {
+        open = resolve
+      })
+      await eventually(() => !process.isCurrent(before))
+      // The beat that waits would have kept the lease, had it come through in time.
+      open()
+      await eventually(() => {
+        expect(process.isCurrent(before)).toBe(false)
+        return process.owner !== before && process.isCurrent(process.owner)
+      })
+      await process.leave()
       await store.close()
     })
   })
