@@ -123,9 +123,15 @@ export class Subscriptions<TContext> {
 
   /** Many come back at once after a break, and were cut off at the same event: they go through the past together. */
   async #joinReplay(key: string, open: () => Promise<Running<TContext>>): Promise<Running<TContext>> {
-    const current = this.#replays.get(key)
-    const known = current && (await current.catch(() => undefined))
-    if (known?.stream.isWhole) return known
+    let current = this.#replays.get(key)
+    while (current) {
+      const known = await current.catch(() => undefined)
+      if (known?.stream.isWhole) return known
+      // Of all who waited for one that is of no use any more, the first opens another.
+      const next = this.#replays.get(key)
+      if (next === current) break
+      current = next
+    }
     const opening = open()
     this.#replays.set(key, opening)
     const forget = (): void => {
