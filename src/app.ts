@@ -28,11 +28,13 @@ import type { Log } from './observe/log.ts'
 import { type CallWatch, createCallWatch } from './reading/call-watch.ts'
 import { countInStore } from './reading/day-calls.ts'
 import { createReading } from './reading/reading.ts'
+import { createHoldings } from './store/holdings.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import { makeSecret, type Store, sharedValue } from './store/store.ts'
 import { inCallScope } from './systems/call-scope.ts'
 import { fail } from './systems/failure.ts'
 import { kinds } from './systems/kinds.ts'
+import type { Holdings } from './systems/port.ts'
 import type { RecordType } from './systems/records.ts'
 import { createSystems, type System, type WriteMode } from './systems/registry.ts'
 import { createJournal } from './writeback/journal.ts'
@@ -70,7 +72,9 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
   const membership = await joinStore(store, { leaseMs: config.store.lease })
   const systems = createSystems(
     await Promise.all(
-      Object.entries(config.systems).map(([id, system]) => openSystem(id, system, logger, calls)),
+      Object.entries(config.systems).map(([id, system]) =>
+        openSystem(id, system, logger, { calls, holdings: createHoldings(store, membership, id) }),
+      ),
     ),
     config.leading,
   )
@@ -244,12 +248,17 @@ async function openStore({ dataDir, store }: Config, logger: Log): Promise<Store
   return openPostgresStore({ url, schema, connections, logger })
 }
 
-/** @param calls Told of its exchanges. */
+interface SystemOptions {
+  /** Told of its exchanges. */
+  readonly calls?: Pick<CallLog, 'told'>
+  readonly holdings?: Holdings
+}
+
 export async function openSystem(
   id: string,
   config: SystemConfig,
   logger: Log,
-  calls?: Pick<CallLog, 'told'>,
+  { calls, holdings }: SystemOptions = {},
 ): Promise<System> {
   const kind = kinds[config.kind]
   if (!kind) throw new Error(`no kind ${config.kind}`) // the configuration was checked
@@ -258,7 +267,12 @@ export async function openSystem(
   // The adapter's connections remember whose they are.
   const scope = calls?.told ? { told: calls.told, about: { system: id } } : {}
   const adapter = inCallScope(scope, () =>
-    create(config.settings as never, { systemId: id, log, timeoutMs: config.timeout }),
+    create(config.settings as never, {
+      systemId: id,
+      log,
+      timeoutMs: config.timeout,
+      ...(holdings ? { holdings } : {}),
+    }),
   )
   return {
     id,

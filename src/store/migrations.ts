@@ -4,6 +4,7 @@ import { calls } from './calls.ts'
 import { changePath } from './change-path.ts'
 import { type Dialect, position } from './dialect.ts'
 import { flows } from './flows.ts'
+import { holdings } from './holdings.ts'
 
 /** For both databases. Never change one that was released: add the next. */
 export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
@@ -174,4 +175,5 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
   },
   '005_flows': flows(dialect),
   '006_calls': calls(dialect),
+  '007_holdings': holdings(),
 })

@@ -23,6 +23,7 @@ export interface Tables {
   flow_run: FlowRunTable
   flow_history: FlowHistoryTable
   call_log: CallLogTable
+  holding: HoldingTable
 }
 
 /** Single values that belong to the whole store: the log's epoch, the secrets made at first start. */
@@ -308,4 +309,14 @@ export interface CallLogTable {
   took: number
   request_body: string | null
   response_body: string | null
+}
+
+/** What a process holds open in a system, for example a session. */
+export interface HoldingTable {
+  id: string
+  system: string
+  /** Names the process, as in leases. */
+  owner: string
+  /** Readable only with the system's credentials, which do not stand here. */
+  sealed: string
 }

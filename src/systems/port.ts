@@ -70,6 +70,20 @@ export interface AdapterContext {
   readonly log: Log
   /** For one exchange with the system, connection included. */
   readonly timeoutMs: number
+  /** Not given: nothing outlives this process. */
+  readonly holdings?: Holdings
+}
+
+/**
+ * Where an adapter writes down what the system keeps open for this process even when it is killed, and what others
+ * then lack: sessions that cost licences. It stands in the store, where credentials do not: seal it (`kit/seal.ts`).
+ */
+export interface Holdings {
+  /** Durable when it answers. */
+  hold(id: string, sealed: string): Promise<void>
+  release(id: string): Promise<void>
+  /** What processes that are gone have left; from now on it is this one's. */
+  takeOver(): Promise<readonly { readonly id: string; readonly sealed: string }[]>
 }
 
 /**

@@ -38,8 +38,6 @@ export async function simulateSystems(
     dataDir: folder,
     world: SMALL,
     ...options,
-    // A gateway that is killed logs nobody out, and the vendor keeps its sessions, which cost licences, for half an hour.
-    erp: { maxSessions: 32, ...options.erp },
     override(raw) {
       file = raw
     },

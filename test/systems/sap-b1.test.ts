@@ -11,11 +11,13 @@ import {
   placeOrder,
 } from '../../src/simulation/trade.ts'
 import { type ErpItem, type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
+import { createHoldings } from '../../src/store/holdings.ts'
 import { failureText, type Outcome } from '../../src/systems/failure.ts'
-import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
+import type { Holdings, OrderCreate, WriteContext } from '../../src/systems/port.ts'
 import { createSapB1 } from '../../src/systems/sap-b1/adapter.ts'
 import { sapB1Config } from '../../src/systems/sap-b1/config.ts'
 import { type SapB1SimulatorOptions, startSapB1Simulator } from '../../src/systems/sap-b1/simulator.ts'
+import { sqlitePlace } from '../store/stores.ts'
 
 const PASSWORD = 'S3cret-密码'
 const call = { caller: gatewayCaller }
@@ -36,7 +38,7 @@ interface Setup {
 async function setUp(setup: Setup = {}) {
   const world = new World({ orders: 12, customers: 10, products: 10, ...setup.world })
   const simulator = await startSapB1Simulator(world, { password: PASSWORD, ...setup.simulator })
-  const open = (config: object = {}) => {
+  const open = (config: object = {}, holdings?: Holdings) => {
     const adapter = createSapB1(
       sapB1Config.parse({
         baseUrl: simulator.url,
@@ -46,7 +48,12 @@ async function setUp(setup: Setup = {}) {
         ...setup.config,
         ...config,
       }),
-      { systemId: 'erp', log: silentLog, timeoutMs: setup.timeoutMs ?? 2_000 },
+      {
+        systemId: 'erp',
+        log: silentLog,
+        timeoutMs: setup.timeoutMs ?? 2_000,
+        ...(holdings ? { holdings } : {}),
+      },
     )
     closers.push(() => adapter.close())
     const { customer, product, warehouse, inventoryLevel, order, delivery } = adapter.ports
@@ -872,6 +879,92 @@ describe('sessions', () => {
     expect(failure((await hanging)[0])).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
     expect(failure((await waiting)[0])).toMatchObject({ kind: 'unavailable', reason: 'aborted' })
     expect(value((await staying)[0])?.key).toBe('3')
+  })
+})
+
+describe('sessions of a gateway that was killed', () => {
+  /** As many processes as wanted at one store; those in `dead` have been killed, and log nobody out. */
+  async function setUpProcesses(setup: Setup = {}) {
+    const place = sqlitePlace()
+    const store = await place.open()
+    closers.push(async () => {
+      await store.close()
+      await place[Symbol.asyncDispose]()
+    })
+    const dead = new Set<string>()
+    const isAlive = async (owner: string) => !dead.has(owner)
+    const it = await setUp({ ...setup, config: { batchRequests: 1, ...setup.config } })
+    // Long enough for a second session to be wanted.
+    it.simulator.setFaults([{ kind: 'delay', ms: 30, match: 'Orders' }])
+    const process = (owner: string, config: object = {}) =>
+      it.open(config, createHoldings(store, { owner, isAlive }, 'erp'))
+    const held = () => store.read.selectFrom('holding').selectAll().orderBy('owner').execute()
+    return { ...it, dead, process, held }
+  }
+  const two = ({ order }: ReturnType<Awaited<ReturnType<typeof setUp>>['open']>) =>
+    Promise.all([order.readMany(['1'], call), order.readMany(['2'], call)])
+
+  test('are gone on with by the next one: killed three times, it still has its licences', async () => {
+    const { process, dead, held, called } = await setUpProcesses({ simulator: { maxSessions: 2 } })
+    for (let life = 0; life < 4; life++) {
+      const [one, other] = await two(process(`life-${life}`))
+      expect([value(one?.[0])?.key, value(other?.[0])?.key]).toEqual(['1', '2'])
+      await vi.waitFor(async () => expect(await held()).toHaveLength(2))
+      dead.add(`life-${life}`)
+    }
+    expect(called(/Login/)).toHaveLength(2)
+    expect(called(/Logout/)).toEqual([])
+  })
+
+  test('stand in the store so that only the password opens them, and for the same company', async () => {
+    const { process, dead, held, called } = await setUpProcesses({ config: { maxSessions: 1 } })
+    await process('one').order.readMany(['1'], call)
+    await vi.waitFor(async () => expect(await held()).toHaveLength(1))
+    const [row] = await held()
+    for (const part of [JSON.stringify(row), ...(row?.sealed.split('.') ?? [])]) {
+      expect(`${part} ${Buffer.from(part, 'base64url').toString('latin1')}`).not.toMatch(/B1SESSION|ROUTEID/)
+    }
+    dead.add('one')
+    // Not opened, so it logs in, and the vendor refuses that.
+    const [read] = await process('other', { password: 'another' }).order.readMany(['1'], call)
+    expect(failure(read).kind).toBe('unauthorized')
+    expect(await held()).toEqual([])
+    await process('third').order.readMany(['1'], call)
+    await vi.waitFor(async () => expect(await held()).toHaveLength(1))
+    dead.add('third')
+    const [elsewhere] = await process('fourth', { companyDb: 'SBODEMO_DE' }).order.readMany(['1'], call)
+    expect(failure(elsewhere).kind).toBe('unauthorized')
+    expect(called(/Login/)).toHaveLength(4)
+  })
+
+  test('are left to those that live, and given up when they have ended', async () => {
+    const { process, dead, held, called } = await setUpProcesses({
+      simulator: { sessionTimeoutMs: 200 },
+      config: { maxSessions: 1 },
+    })
+    await process('one').order.readMany(['1'], call)
+    await process('other').order.readMany(['1'], call)
+    expect(called(/Login/)).toHaveLength(2)
+    await vi.waitFor(async () => expect((await held()).map(({ owner }) => owner)).toEqual(['one', 'other']))
+    dead.add('one')
+    await delay(220)
+    const third = process('third')
+    expect(value((await third.order.readMany(['1'], call))[0])?.key).toBe('1')
+    expect(called(/Login/)).toHaveLength(3)
+    await vi.waitFor(async () => expect((await held()).map(({ owner }) => owner)).toEqual(['other', 'third']))
+    await third.adapter.close()
+    expect((await held()).map(({ owner }) => owner)).toEqual(['other'])
+  })
+
+  test('are logged out where there are more of them than one gateway may have', async () => {
+    const { process, dead, held, called } = await setUpProcesses({ simulator: { maxSessions: 4 } })
+    await Promise.all([two(process('one')), two(process('other'))])
+    await vi.waitFor(async () => expect(await held()).toHaveLength(4))
+    dead.add('one').add('other')
+    await process('third').order.readMany(['1'], call)
+    await vi.waitFor(async () => expect(await held()).toHaveLength(2))
+    expect(called(/Logout/)).toHaveLength(2)
+    expect(called(/Login/)).toHaveLength(4)
   })
 })
 

@@ -12,6 +12,7 @@ import { createWords, type Words } from '../kit/words.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import type { SapB1Config } from './config.ts'
 import { createGathering, type Read } from './gathering.ts'
+import { createLeft } from './left.ts'
 import { type Session, SessionPool } from './sessions.ts'
 
 export const SERVICE_ROOT = '/b1s/v2'
@@ -75,6 +76,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
   const words = createWords([config.password], 500)
   const tidy = createTidy(words)
 
+  const remembered = createLeft(config, context)
   const sessions = new SessionPool({
     max: config.maxSessions,
     waitMs: context.timeoutMs,
@@ -97,7 +99,13 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       context.log.debug({ system: context.systemId }, 'logged in')
       const session = readSession(answer)
       words.hideCookies(session.cookie)
+      remembered.remember(session)
       return session
+    },
+    async left() {
+      const found = await remembered.take()
+      for (const { cookie } of found) words.hideCookies(cookie)
+      return found
     },
     async logout(session) {
       const request: HttpRequest = {
@@ -109,6 +117,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       await logoutHttp.request(request).catch(() => {
         context.log.debug({ system: context.systemId }, 'no logout: the session ends by its timeout')
       })
+      await remembered.forget(session)
     },
   })
 
@@ -129,6 +138,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       }
       if (isSessionGone(answer)) {
         sessions.discard()
+        void remembered.forget(session)
         // Refused before anything was done, writes included. A session that never worked will not the next time.
         if (session.proven && left > 0) continue
         throw new SourceError({ kind: 'unauthorized', detail: `a new session was refused: ${tidy(answer)}` })
@@ -136,6 +146,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       if (isSickNode(answer)) {
         // The cookie ties the session to that node: the next login may be led to another.
         sessions.discard()
+        void remembered.forget(session)
         if (session.proven && left > 0 && !request.writes) continue
         return answer
       }
@@ -377,7 +388,7 @@ function readSession(answer: HttpAnswer): Session {
     if ((name === 'B1SESSION' || name === 'ROUTEID') && value) cookies.set(name, value)
   }
   const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-  return { cookie, version: login.data.Version, proven: false }
+  return { id: randomUUID(), cookie, version: login.data.Version, proven: false }
 }
 
 /* ---- errors ---- */

@@ -6,6 +6,8 @@
 import { SourceError, type SourceFailure } from '../failure.ts'
 
 export interface Session {
+  /** Under which it is remembered beyond this process. */
+  readonly id: string
   /** What to send back in the `Cookie` header: both cookies, B1SESSION and ROUTEID. */
   readonly cookie: string
   /** The vendor's version, for example `1000290`. */
@@ -20,6 +22,8 @@ export interface SessionPoolOptions {
   readonly waitMs: number
   /** @throws SourceError */
   readonly login: () => Promise<Session>
+  /** Sessions that processes of this gateway left open when they were killed. Never throws. */
+  readonly left: () => Promise<readonly Session[]>
   /** Never throws. */
   readonly logout: (session: Session) => Promise<void>
 }
@@ -154,10 +158,19 @@ export class SessionPool {
 
   async #open(): Promise<void> {
     try {
-      const session = await this.#options.login()
+      // Looked for every time: who was killed on another machine is known to be gone only after a while.
+      const [left, ...more] = await this.#options.left()
+      const session = left ?? (await this.#options.login())
       this.#version = session.version
       this.#refusal = undefined
       this.release(session)
+      for (const one of more) {
+        if (this.#count >= this.#options.max) void this.#options.logout(one)
+        else {
+          this.#count++
+          this.release(one)
+        }
+      }
     } catch (error) {
       this.#forget()
       const failure: SourceFailure =
