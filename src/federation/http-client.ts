@@ -39,6 +39,12 @@ const keepAliveMs = 30_000
 const connectMs = 10_000
 const maxHeadBytes = 64 * 1024
 
+/**
+ * Where all plain connections read into, each for as long as it looks at what came: without it every read, be it of
+ * a hundred bytes, would take a buffer of 64 kB from the system and give it back. What is to be kept is copied.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024)
+
 export function httpClient(options: HttpClientOptions): HttpClient {
   return new Pool(options)
 }
@@ -194,11 +200,14 @@ class Call {
 /** What is read next: the head, so many bytes of body, chunks, or all until the connection ends. */
 type Reading =
   | { readonly what: 'head' }
-  | { readonly what: 'sized'; left: number }
+  | { readonly what: 'sized'; readonly length: number }
   | { readonly what: 'chunks'; readonly decoder: ChunkDecoder }
   | { readonly what: 'rest' }
 
 const head: Reading = { what: 'head' }
+const nothing = Buffer.alloc(0)
+/** An announcement is believed up to here: room for more is made as it comes. */
+const believedBytes = 1024 * 1024
 
 class Connection {
   /** `performance.now()` until which the server can be trusted to keep it open. */
@@ -209,7 +218,8 @@ class Connection {
   #reading: Reading = head
   /** A head that has come in parts. */
   #pending: Buffer | undefined
-  #body: Buffer[] = []
+  /** With room for what is announced. */
+  #body = nothing
   #bodyBytes = 0
   #status = 0
   #reusable = true
@@ -223,11 +233,22 @@ class Connection {
     const port = Number(pool.url.port) || (isSecure ? 443 : 80)
     const socket = isSecure
       ? connectSecure({ host, port, servername: isIP(host) ? '' : host, ALPNProtocols: ['http/1.1'] })
-      : connectPlain({ host, port, noDelay: true })
+      : connectPlain({
+          host,
+          port,
+          noDelay: true,
+          onread: {
+            buffer: readBuffer,
+            callback: (length) => {
+              this.#take(readBuffer.subarray(0, length))
+              return true
+            },
+          },
+        })
     socket.setNoDelay(true)
     socket.setTimeout(connectMs, () => socket.destroy(new Error('no connection in time')))
     socket.once(isSecure ? 'secureConnect' : 'connect', () => socket.setTimeout(0))
-    socket.on('data', (chunk: Buffer) => this.#take(chunk))
+    if (isSecure) socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('end', () => this.#ended())
     socket.on('error', (cause) => this.#lost(cause))
     socket.on('close', () => this.#lost(new Error('connection closed')))
@@ -283,20 +304,21 @@ class Connection {
         const bytes = this.#pending ? Buffer.concat([this.#pending, chunk]) : chunk
         const end = bytes.indexOf('\r\n\r\n')
         if (end === -1 ? bytes.length > maxHeadBytes : end > maxHeadBytes) throw new Error('head too large')
-        this.#pending = end === -1 ? bytes : undefined
+        this.#pending = end === -1 ? Buffer.from(bytes) : undefined
         if (end === -1) return undefined
         this.#startBody(parseHead(bytes.toString('latin1', 0, end)))
         return bytes.subarray(end + 4)
       }
       case 'sized': {
-        if (chunk.length < reading.left) {
-          reading.left -= chunk.length
+        const left = reading.length - this.#bodyBytes
+        if (chunk.length <= left) {
           this.#keep(chunk)
+          if (chunk.length === left) this.#answered(true)
           return undefined
         }
-        this.#keep(chunk.subarray(0, reading.left))
-        const rest = chunk.length > reading.left ? chunk.subarray(reading.left) : undefined
-        this.#answered(rest === undefined)
+        this.#keep(chunk.subarray(0, left))
+        const rest = chunk.subarray(left)
+        this.#answered(false)
         return rest
       }
       case 'chunks': {
@@ -318,26 +340,36 @@ class Connection {
     this.#reusable = !isLast
     this.#keepAliveMs = keeps
     if (length !== undefined && length > this.#pool.maxBytes) throw new Error('answer too large')
-    if (status === 204 || status === 304) this.#reading = { what: 'sized', left: 0 }
+    if (status === 204 || status === 304) this.#reading = { what: 'sized', length: 0 }
     else if (isChunked) this.#reading = { what: 'chunks', decoder: new ChunkDecoder() }
-    else if (length !== undefined) this.#reading = { what: 'sized', left: length }
+    else if (length !== undefined) this.#reading = { what: 'sized', length }
     else this.#reading = { what: 'rest' }
   }
 
+  /** Copies: the next read will write over it. */
   #keep(part: Buffer): void {
-    this.#bodyBytes += part.length
-    if (this.#bodyBytes > this.#pool.maxBytes) throw new Error('answer too large')
-    this.#body.push(part)
+    const start = this.#bodyBytes
+    const end = start + part.length
+    if (end > this.#pool.maxBytes) throw new Error('answer too large')
+    if (end > this.#body.length) {
+      const announced = this.#reading.what === 'sized' ? this.#reading.length : 0
+      const room = Math.max(end, Math.min(announced, believedBytes), this.#body.length * 2)
+      const larger = Buffer.allocUnsafe(room)
+      if (start > 0) larger.set(this.#body)
+      this.#body = larger
+    }
+    this.#body.set(part, start)
+    this.#bodyBytes = end
   }
 
   /** @param isClean Whether nothing came after it. */
   #answered(isClean: boolean): void {
     const call = this.#call
-    const [first] = this.#body
-    const bytes = this.#body.length === 1 && first ? first : Buffer.concat(this.#body)
+    const body = this.#body
+    const bytes = body.length === this.#bodyBytes ? body : body.subarray(0, this.#bodyBytes)
     this.#call = undefined
     this.#reading = head
-    this.#body = []
+    this.#body = nothing
     this.#bodyBytes = 0
     // An answer that came before the request was through is one to a broken request.
     const goesOn = isClean && this.#reusable && this.#socket.writableLength === 0
@@ -373,47 +405,59 @@ interface Head {
 
 /** @throws Error for what leaves open where the answer ends: another server in between could see it otherwise. */
 function parseHead(text: string): Head {
-  const lines = text.split('\r\n')
-  const start = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/.exec(lines[0] ?? '')
-  if (!start) throw new Error('no HTTP/1.1')
+  const startEnd = lineEnd(text, 0)
+  const status = wholeNumber(text.slice(9, 12)) ?? 0
+  const isHttp = text.startsWith('HTTP/1.1 ') || text.startsWith('HTTP/1.0 ')
+  if (!isHttp || status < 100 || !(startEnd === 12 || text[12] === ' ')) throw new Error('no HTTP/1.1')
   let length: number | undefined
   let isChunked = false
-  let isLast = start[1] === '0'
+  let isLast = text[7] === '0'
   let keeps = keepAliveMs
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] as string
-    const colon = line.indexOf(':')
-    if (colon < 1) throw new Error('a line of the head is no header')
+  for (let from = startEnd + 2; from < text.length; ) {
+    const end = lineEnd(text, from)
+    const colon = text.indexOf(':', from)
+    const size = colon - from
+    if (size < 1 || colon >= end) throw new Error('a line of the head is no header')
     // Of all names only these matter, and most others are told by their length.
-    if (colon < 10 || colon > 17) continue
-    const name = line.slice(0, colon).toLowerCase()
-    if (name === 'content-length') {
-      const value = line.slice(colon + 1).trim()
-      const given = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
-      if (Number.isNaN(given) || (length !== undefined && length !== given))
-        throw new Error('bad content-length')
-      length = given
-    } else if (name === 'transfer-encoding') {
-      if (
-        isChunked ||
-        line
-          .slice(colon + 1)
-          .trim()
-          .toLowerCase() !== 'chunked'
-      ) {
-        throw new Error('unknown transfer-encoding')
+    if (size === 14 || size === 10 || size === 17) {
+      const name = text.slice(from, colon).toLowerCase()
+      const value = (): string => text.slice(colon + 1, end).trim()
+      if (name === 'content-length') {
+        const given = wholeNumber(value())
+        if (given === undefined || (length !== undefined && length !== given))
+          throw new Error('bad content-length')
+        length = given
+      } else if (name === 'transfer-encoding') {
+        if (isChunked || value().toLowerCase() !== 'chunked') throw new Error('unknown transfer-encoding')
+        isChunked = true
+      } else if (name === 'connection') {
+        if (/\bclose\b/i.test(value())) isLast = true
+      } else if (name === 'keep-alive') {
+        const seconds = /\btimeout=(\d{1,6})/i.exec(value())?.[1]
+        // It has begun to count when it sent this: a second's distance.
+        if (seconds !== undefined) keeps = Math.min(keepAliveMs, Math.max(0, Number(seconds) * 1000 - 1000))
       }
-      isChunked = true
-    } else if (name === 'connection') {
-      if (/\bclose\b/i.test(line.slice(colon + 1))) isLast = true
-    } else if (name === 'keep-alive') {
-      const seconds = /\btimeout=(\d{1,6})/i.exec(line)?.[1]
-      // It has begun to count when it sent this: a second's distance.
-      if (seconds !== undefined) keeps = Math.min(keepAliveMs, Math.max(0, Number(seconds) * 1000 - 1000))
     }
+    from = end + 2
   }
   if (isChunked && length !== undefined) throw new Error('content-length and transfer-encoding')
-  return { status: Number(start[2]), length, isChunked, isLast, keepAliveMs: keeps }
+  return { status, length, isChunked, isLast, keepAliveMs: keeps }
+}
+
+function lineEnd(text: string, from: number): number {
+  const end = text.indexOf('\r\n', from)
+  return end === -1 ? text.length : end
+}
+
+/** @returns undefined for what is anything but 1 to 15 digits. */
+function wholeNumber(text: string): number | undefined {
+  let value = 0
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) return undefined
+    value = value * 10 + digit
+  }
+  return text.length > 0 && text.length <= 15 ? value : undefined
 }
 
 /** RFC 9112, 7.1. */
@@ -472,7 +516,8 @@ const ours = new Set([
   'upgrade',
 ])
 const forbidden = /[^\t\x20-\x7e\x80-\xff]/
-const goodNames = new Set<string>()
+/** By name, the value that was fine last time: most headers are the same for every request. */
+const checkedValues = new Map<string, string>()
 
 /** @throws Error where a header would be another header, or none. */
 function headerLines(headers: Readonly<Record<string, string>>, host: string): string {
@@ -481,12 +526,15 @@ function headerLines(headers: Readonly<Record<string, string>>, host: string): s
   for (const name in headers) {
     const value = headers[name]
     if (value === undefined) continue
-    if (!goodNames.has(name)) {
-      if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)) throw new Error('a header has a bad name')
-      if (ours.has(name.toLowerCase())) throw new Error(`header "${name}" is not for others to set`)
-      if (goodNames.size < 1000) goodNames.add(name)
+    const checked = checkedValues.get(name)
+    if (checked !== value) {
+      if (checked === undefined) {
+        if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)) throw new Error('a header has a bad name')
+        if (ours.has(name.toLowerCase())) throw new Error(`header "${name}" is not for others to set`)
+      }
+      if (forbidden.test(value)) throw new Error(`header "${name}" has a character that is not allowed`)
+      if (checked !== undefined || checkedValues.size < 1000) checkedValues.set(name, value)
     }
-    if (forbidden.test(value)) throw new Error(`header "${name}" has a character that is not allowed`)
     if (name.length === 4 && name.toLowerCase() === 'host') hasHost = true
     lines += `${name}: ${value}\r\n`
   }
