@@ -984,7 +984,7 @@ describe('a CRM with other paths and names', () => {
     cleanups.push(() => server.close())
     const { customer } = connect(server.url, {
       batchLimit: 1,
-      utcOffset: '+08:00',
+      timeZone: '+08:00',
       onBehalfOfHeader: null,
       paths: { customers: '/v2/accounts' },
       fields: {

@@ -3,58 +3,21 @@
  * done here otherwise than our simulator does it.
  */
 import { createHmac } from 'node:crypto'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/observe/log.ts'
 import { createRestErp } from '../../src/systems/rest-erp/adapter.ts'
 import { restErpConfig } from '../../src/systems/rest-erp/config.ts'
-import { closing, context, failureOf, given, must, write } from './rest-kit.ts'
-
-interface Handled {
-  readonly status?: number
-  readonly body?: unknown
-  /** Instead of a body. */
-  readonly raw?: string
-  readonly headers?: Readonly<Record<string, string>>
-}
-type Handle = (request: {
-  method: string
-  url: URL
-  headers: IncomingMessage['headers']
-  body: string
-}) => Handled
-
-async function serve(handle: Handle) {
-  const calls: string[] = []
-  const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
-    let body = ''
-    for await (const chunk of request) body += chunk
-    const url = new URL(request.url ?? '', 'http://server')
-    calls.push(`${request.method} ${url.pathname}${url.search}`)
-    const {
-      status = 200,
-      body: answer,
-      raw,
-      headers,
-    } = handle({
-      method: request.method ?? '',
-      url,
-      headers: request.headers,
-      body,
-    })
-    response.writeHead(status, { 'content-type': 'application/json', ...headers })
-    response.end(raw ?? (answer === undefined ? '' : JSON.stringify(answer)))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closing({
-    async close() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  })
-  return { calls, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
-}
+import {
+  closing,
+  context,
+  failureOf,
+  given,
+  type Handle,
+  type Handled,
+  must,
+  serve,
+  write,
+} from './rest-kit.ts'
 
 function connect(baseUrl: string, settings: Record<string, unknown> = {}) {
   const auth = { type: 'bearer', token: 't0ken' }
@@ -223,10 +186,30 @@ describe('refusals in whatever form', () => {
       { success: false, error: { code: 7, message: '库存不足', details: ['A'] } },
       { code: '7', message: '库存不足' },
     ],
-    [{ error: 'Bad Request', message: '库存不足' }, { message: 'Bad Request' }],
-    [{ message: ['customer.name should not be empty'] }, { code: '400' }],
+    [{ error: 'Bad Request', message: '库存不足' }, { message: '库存不足' }],
+    [
+      { message: ['name is empty', 'type is empty'] },
+      { code: '400', message: 'name is empty; type is empty' },
+    ],
   ])('%j', async (body, expected) => {
     expect(await orderOf({ status: 400, body })()).toMatchObject({ kind: 'rejected', ...expected })
+  })
+
+  // The kinds of error of §8.1, from a server whose HTTP status says nothing.
+  test.each([
+    ['authentication_error', 'unauthorized'],
+    ['authorization_error', 'unauthorized'],
+    ['network_error', 'unknown-outcome'],
+    ['timeout_error', 'unknown-outcome'],
+    ['validation_error', 'rejected'],
+    ['business_logic_error', 'rejected'],
+    ['rate_limit_error', 'unavailable'],
+    ['unknown_error', 'unknown-outcome'],
+  ])('%s is %s', async (type, kind) => {
+    const error = { type, message: '库存不足', retryable: false }
+    for (const status of [200, 400])
+      expect((await orderOf({ status, body: { success: false, error } })())?.kind).toBe(kind)
+    expect((await orderOf({ body: { success: false, code: type.toUpperCase() } })())?.kind).toBe(kind)
   })
 
   test.each([

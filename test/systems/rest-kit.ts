@@ -1,4 +1,6 @@
 /** What the tests of kinds with a JSON REST interface have in common. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach } from 'vitest'
 import { gatewayCaller } from '../../src/caller/caller.ts'
@@ -52,4 +54,50 @@ export async function startReceiver() {
     }),
   )
   return { url: `${server.url}/hooks`, received }
+}
+
+export interface Handled {
+  readonly status?: number
+  readonly body?: unknown
+  /** Instead of a body. */
+  readonly raw?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+export type Handle = (request: {
+  method: string
+  url: URL
+  headers: IncomingMessage['headers']
+  body: string
+}) => Handled
+
+/** A server of a test's own, closed after it; `calls` are the requests, `written` the bodies. */
+export async function serve(handle: Handle) {
+  const calls: string[] = []
+  const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    const url = new URL(request.url ?? '', 'http://server')
+    calls.push(`${request.method} ${url.pathname}${url.search}`)
+    const {
+      status = 200,
+      body: answer,
+      raw,
+      headers,
+    } = handle({
+      method: request.method ?? '',
+      url,
+      headers: request.headers,
+      body,
+    })
+    response.writeHead(status, { 'content-type': 'application/json', ...headers })
+    response.end(raw ?? (answer === undefined ? '' : JSON.stringify(answer)))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closing({
+    async close() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  })
+  return { calls, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }

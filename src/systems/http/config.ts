@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { createClock, isTimeZone } from '../kit/clock.ts'
-import { webhookBy } from '../kit/rest/settings.ts'
+import { webhook } from '../kit/rest/settings.ts'
 import { type CreateInputs, EXTRAS, type Extra, type LookupName, type UpdateInputs } from '../port.ts'
 import { compileExpression, type Vocabulary } from './expressions.ts'
 import { RECORD_FIELDS, requiredFields } from './mapping.ts'
@@ -503,9 +503,7 @@ export const httpConfig = z
       .describe('A cheap request; default: the first list'),
     webhook: z
       .strictObject({
-        signature: z
-          .discriminatedUnion('profile', [webhookBy.standard, webhookBy.signature, webhookBy.body])
-          .describe('How the system signs what it tells us'),
+        signature: webhook.describe('How the system signs what it tells us'),
         format: z.enum(['json', 'xml', 'form']).default('json').describe('Form of its bodies'),
         events: expression(
           'On the body: what happened, `{ id, type, key, change, time }` or a list of them; `type` is a record type, `change` one of created, updated, deleted',

@@ -1,7 +1,8 @@
 /** What a configured system tells us: its signature is looked at, then an expression says what happened. */
 import { z } from 'zod'
 import { failureText, SourceError } from '../failure.ts'
-import { verifySignature, type WebhookSettings } from '../kit/rest/webhook.ts'
+import type { WebhookSettings } from '../kit/rest/settings.ts'
+import { verifySignature } from '../kit/rest/webhook.ts'
 import type { Notification, WebhookReceiver } from '../port.ts'
 import type { RecordType } from '../records.ts'
 import { compileExpression, ExpressionError, listOf, textOf, type Vocabulary } from './expressions.ts'

@@ -14,19 +14,18 @@ import type {
   OpportunityCreate,
 } from '../port.ts'
 import type { RestCrmConfig } from './config.ts'
-import { createMapping, missingChanges, missingOpportunityChanges, timeReader } from './mapping.ts'
+import { createMapping, missingChanges, missingOpportunityChanges } from './mapping.ts'
 
 export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeoutMs }) => {
-  const { fields, paths, utcOffset } = config
+  const { fields, paths } = config
   const client = createRestClient({ ...config, called: 'CRM', timeoutMs, log })
   const mapping = createMapping(config)
-  const toDateTime = timeReader(utcOffset)
   const reading = createReading(
     client,
     {
       ...config,
       keysIn: config.batchLimit > 1 ? 'ids' : 'path',
-      momentOf: (text) => Date.parse(toDateTime(text) ?? ''),
+      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
     },
     log,
   )
@@ -35,6 +34,8 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     conditional: config.conditionalUpdates,
     repeatableActions: false,
   })
+
+  const whole = config.updates === 'whole' ? 'record' : undefined
 
   const customers: Source<'customer'> = {
     type: 'customer',
@@ -95,6 +96,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         update: writing.update<CustomerChanges, 'customer'>({
           source: customers,
           takes: ['addresses', 'customFields'],
+          whole,
           refuse: mapping.refuseCustomer,
           body: mapping.customerBody,
           missing: missingChanges,
@@ -132,6 +134,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         update: unversioned.update<OpportunityChanges, 'opportunity'>({
           source: opportunities,
           takes: ['customFields'],
+          whole,
           refuse: mapping.refuseOpportunity,
           body: mapping.opportunityChanges,
           missing: missingOpportunityChanges,
@@ -145,8 +148,8 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
       }),
     ...(config.webhook
       ? {
-          webhook: createReceiver({ profile: 'standard', ...config.webhook }, (body, id) =>
-            readStandardEvent(body, id, ['customer', 'opportunity'], toDateTime),
+          webhook: createReceiver(config.webhook, (body, id) =>
+            readStandardEvent(body, id, ['customer', 'opportunity'], mapping.toDateTime),
           ),
         }
       : {}),

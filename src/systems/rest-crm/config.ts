@@ -1,7 +1,5 @@
 import { z } from 'zod'
-import { authBy, customFields, name, path, restSettings, secret } from '../kit/rest/settings.ts'
-
-const auth = z.discriminatedUnion('type', [authBy.bearer, authBy.basic, authBy.apiKey, authBy.login])
+import { customFields, name, path, readingSettings, restSettings } from '../kit/rest/settings.ts'
 
 const customerFields = z.strictObject({
   id: name('customerId', 'Key of the customer'),
@@ -67,41 +65,18 @@ const noteFields = z.strictObject({
 /** What a CRM of the kind `rest-crm` needs to be told. The defaults are the contract in `openapi.yaml`. */
 export const restCrmConfig = z.strictObject({
   ...restSettings('CRM'),
-  auth: auth.describe('How the gateway makes itself known'),
-  webhook: z
-    .strictObject({
-      secret: secret('Shared with the CRM; with the prefix whsec_ the rest is base64, otherwise plain text'),
-    })
-    .optional()
-    .describe('The CRM sends signed webhooks; without this only polling finds changes'),
-  batchLimit: z
-    .int()
-    .min(1)
-    .max(1000)
-    .default(100)
-    .describe(
-      'Most keys in one `ids` parameter; 1: the CRM has no such parameter, each is read by its own path',
-    ),
-  paging: z
-    .enum(['after', 'page'])
-    .default('after')
-    .describe('`after`: by place in the order, as the contract offers; `page`: by page number'),
-  overlapSeconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .default(10)
-    .describe('Polling looks back this far, for changes that became visible late'),
-  utcOffset: z
-    .string()
-    .regex(/^(Z|[+-]\d\d:\d\d)$/, 'is Z or like +08:00')
-    .default('Z')
-    .describe('Offset of date-times that the CRM gives without one'),
+  ...readingSettings('CRM'),
   conditionalUpdates: z
     .boolean()
     .default(true)
     .describe(
       'The CRM honours If-Match with the revision; otherwise updates that expect a version are refused',
+    ),
+  updates: z
+    .enum(['fields', 'whole'])
+    .default('fields')
+    .describe(
+      'What a PUT means: `fields` changes those that it has; `whole` replaces the record, so that the rest of it is read before and sent along',
     ),
   uniqueExternalRef: z
     .boolean()

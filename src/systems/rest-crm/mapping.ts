@@ -1,6 +1,7 @@
 /** The CRM's customers and opportunities ⇄ our records. Pure; vendor field names come from the configuration. */
 import { z } from 'zod'
 import type { Outcome, SourceFailure } from '../failure.ts'
+import { createClock } from '../kit/clock.ts'
 import {
   addressesText,
   contactsText,
@@ -9,6 +10,7 @@ import {
   fieldOf,
   fieldText,
   given,
+  key,
   missingCustom,
   optionalDay,
   optionalDecimal,
@@ -39,13 +41,6 @@ import type {
 } from '../records.ts'
 import type { RestCrmConfig, RestCrmFields } from './config.ts'
 
-/** Puts an offset behind a wall-clock text. */
-const behind = (utcOffset: string) => (wall: string) =>
-  Number.isNaN(Date.parse(wall + utcOffset)) ? null : wall + utcOffset
-
-/** @param utcOffset Offset of times that the CRM gives without one: `Z` or `+08:00`. */
-export const timeReader = (utcOffset: string) => (text: string) => toDateTime(text, behind(utcOffset))
-
 const LEVELS: ReadonlySet<string> = new Set<CustomerLevel>(['VIP', 'PREMIUM', 'STANDARD', 'BASIC'])
 const STAGES: ReadonlySet<string> = new Set<OpportunityStage>([
   'PROSPECTING',
@@ -72,37 +67,6 @@ const contactSchema = z.object({
   primary: z.boolean().nullish(),
 })
 
-const customerSchema = (utcOffset: string) =>
-  z.object({
-    id: z.string().min(1),
-    name: z.string(),
-    level: optionalText,
-    industry: optionalText,
-    taxNumber: optionalText,
-    phone: optionalText,
-    email: optionalText,
-    createdAt: optionalTime(behind(utcOffset)),
-    updatedAt: optionalTime(behind(utcOffset)),
-    revision: optionalText,
-  })
-
-const opportunitySchema = (utcOffset: string) =>
-  z.object({
-    id: z.string().min(1),
-    name: z.string(),
-    customer: optionalText,
-    stage: optionalText,
-    amount: optionalDecimal,
-    currency: optionalText,
-    probability: optionalDecimal,
-    closeDate: optionalDay,
-    owner: optionalText,
-    orderNumber: optionalText,
-    externalRef: optionalText,
-    createdAt: optionalTime(behind(utcOffset)),
-    updatedAt: optionalTime(behind(utcOffset)),
-  })
-
 const lineSchema = z.object({ product: z.string().min(1), quantity: decimal, unitPrice: optionalDecimal })
 
 export interface Mapping {
@@ -118,11 +82,38 @@ export interface Mapping {
   /** A field without a name here cannot be changed. */
   opportunityChanges(changes: OpportunityChanges): Record<string, unknown>
   noteBody(input: ActionInput, externalReference: string): Record<string, unknown>
+  toDateTime(text: string): string | null | undefined
 }
 
-export function createMapping({ fields, utcOffset, customFields }: RestCrmConfig): Mapping {
-  const customers = customerSchema(utcOffset)
-  const opportunities = opportunitySchema(utcOffset)
+export function createMapping({ fields, timeZone, customFields }: RestCrmConfig): Mapping {
+  const clock = createClock(timeZone)
+  const time = optionalTime(clock.dateTime)
+  const times = { createdAt: time, updatedAt: time }
+  const customers = z.object({
+    id: key,
+    name: z.string(),
+    level: optionalText,
+    industry: optionalText,
+    taxNumber: optionalText,
+    phone: optionalText,
+    email: optionalText,
+    revision: optionalText,
+    ...times,
+  })
+  const opportunities = z.object({
+    id: key,
+    name: z.string(),
+    customer: optionalText,
+    stage: optionalText,
+    amount: optionalDecimal,
+    currency: optionalText,
+    probability: optionalDecimal,
+    closeDate: optionalDay,
+    owner: optionalText,
+    orderNumber: optionalText,
+    externalRef: optionalText,
+    ...times,
+  })
 
   const address = (raw: unknown): Address[] => {
     if (raw === null || raw === undefined || raw === '') return []
@@ -168,6 +159,8 @@ export function createMapping({ fields, utcOffset, customFields }: RestCrmConfig
     )
 
   return {
+    toDateTime: (text) => toDateTime(text, clock.dateTime),
+
     customer: (raw) =>
       readable('customer', fieldText(raw, fields.customer.id), () => {
         const { level, revision, ...plain } = customers.parse(renamed(raw, fields.customer))

@@ -72,7 +72,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     called: 'ERP',
     timeoutMs,
     log,
-    envelope: contract === 'plain' ? 'none' : 'success',
+    envelope: config.envelope ?? (contract === 'plain' ? 'none' : 'success'),
   })
   const mapping = createMapping(config)
   const reading = createReading(
@@ -80,7 +80,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     {
       ...config,
       keysIn: extended ? 'ids' : 'path',
-      paging: extended ? 'after' : 'page',
+      paging: config.paging ?? (extended ? 'after' : 'page'),
       momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
     },
     log,
@@ -92,7 +92,8 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     repeatableActions: extended,
   })
 
-  const whole = (config.nestedUpdates ?? (extended ? 'merged' : 'whole')) === 'whole'
+  const merges = (config.nestedUpdates ?? (extended ? 'merged' : 'whole')) === 'merged'
+  const whole = merges ? undefined : 'objects'
 
   const onlySearch = (what: string): Source<'customer'>['filter'] => {
     return ({ customer, search }) => {
@@ -355,7 +356,8 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
           headers: { 'content-type': 'application/json; charset=utf-8' },
           body: JSON.stringify({ url, events, secret, retryPolicy }),
         }
-        return shaped(registrationSchema, await client.write(request, context), paths.webhooks).id
+        const { data, located } = await client.write(request, context)
+        return located ?? shaped(registrationSchema, data, paths.webhooks).id
       }),
     async unregister(id, context) {
       if (!isAddressable(id)) return fail({ kind: 'not-found', message: `There is no webhook "${id}".` })

@@ -1,26 +1,16 @@
 import { z } from 'zod'
-import { isTimeZone } from '../kit/clock.ts'
 import {
-  authBy,
   codes,
   customFields,
+  envelope,
   name,
+  paging,
   path,
+  readingSettings,
   restSettings,
   unitCodes,
-  webhookBy,
 } from '../kit/rest/settings.ts'
 import { ORDER_STATUSES } from '../records.ts'
-
-const auth = z.discriminatedUnion('type', [
-  authBy.bearer,
-  authBy.basic,
-  authBy.apiKey,
-  authBy.login,
-  authBy.signature,
-])
-
-const webhook = z.discriminatedUnion('profile', [webhookBy.standard, webhookBy.body, webhookBy.signature])
 
 const optional = (what: string) => z.string().min(1).optional().describe(what)
 
@@ -147,10 +137,6 @@ export const CONTRACTS = ['extended', 'standard', 'plain'] as const
 /** What an ERP of the kind `rest-erp` needs to be told. The defaults are the standard interface. */
 export const restErpConfig = z.strictObject({
   ...restSettings('ERP'),
-  auth: auth.describe('How the gateway makes itself known'),
-  webhook: webhook
-    .optional()
-    .describe('The ERP sends signed events; without this only polling finds changes'),
   contract: z
     .enum(CONTRACTS)
     .default('standard')
@@ -159,23 +145,11 @@ export const restErpConfig = z.strictObject({
         'search, customerIds, orderNumbers, externalRef and If-Match; `plain`: only /orders/ID and /products/ID, ' +
         'without an envelope',
     ),
-  batchLimit: z
-    .int()
-    .min(1)
-    .max(1000)
-    .default(100)
-    .describe('Most keys in one parameter; `extended` only, else each record is read by its own path'),
-  overlapSeconds: z
-    .int()
-    .min(0)
-    .max(3600)
-    .default(10)
-    .describe('Polling looks back this far, for changes that became visible late'),
-  timeZone: z
-    .string()
-    .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Asia/Shanghai')
-    .default('UTC')
-    .describe('Time zone of date-times that the ERP gives without an offset'),
+  ...readingSettings('ERP'),
+  envelope: envelope
+    .optional()
+    .describe('What stands around the data; default: `plain` has nothing, the others `success`'),
+  paging: paging.optional().describe('Default: `after` with `extended`, else `page`'),
   timeline: z
     .boolean()
     .default(false)

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import {
-  authBy,
   codes,
   customFields,
   name,
@@ -8,18 +7,7 @@ import {
   readingSettings,
   restSettings,
   unitCodes,
-  webhookBy,
 } from '../kit/rest/settings.ts'
-
-const auth = z.discriminatedUnion('type', [
-  authBy.bearer,
-  authBy.basic,
-  authBy.apiKey,
-  authBy.login,
-  authBy.signature,
-])
-
-const webhook = z.discriminatedUnion('profile', [webhookBy.standard, webhookBy.body, webhookBy.signature])
 
 const times = {
   createdAt: name('createTime', 'Date and time of creation'),
@@ -106,10 +94,6 @@ const balanceFields = z.strictObject({
 /** What a finance system of the kind `rest-finance` needs to be told. */
 export const restFinanceConfig = z.strictObject({
   ...restSettings('finance system'),
-  auth: auth.describe('How the gateway makes itself known'),
-  webhook: webhook
-    .optional()
-    .describe('The system sends signed events; without this only polling finds changes'),
   ...readingSettings('system'),
   uniqueExternalRef: z
     .boolean()

@@ -1,25 +1,6 @@
 import { z } from 'zod'
-import {
-  authBy,
-  codes,
-  customFields,
-  name,
-  path,
-  readingSettings,
-  restSettings,
-  webhookBy,
-} from '../kit/rest/settings.ts'
+import { codes, customFields, name, path, readingSettings, restSettings } from '../kit/rest/settings.ts'
 import { SHIPMENT_STATUSES } from '../records.ts'
-
-const auth = z.discriminatedUnion('type', [
-  authBy.signature,
-  authBy.bearer,
-  authBy.basic,
-  authBy.apiKey,
-  authBy.login,
-])
-
-const webhook = z.discriminatedUnion('profile', [webhookBy.signature, webhookBy.standard, webhookBy.body])
 
 const shipmentFields = z.strictObject({
   id: name('shipmentId', 'Key of the shipment'),
@@ -49,10 +30,6 @@ const eventFields = z.strictObject({
 /** What a transport system of the kind `rest-tms` needs to be told. */
 export const restTmsConfig = z.strictObject({
   ...restSettings('TMS'),
-  auth: auth.describe('How the gateway makes itself known'),
-  webhook: webhook
-    .optional()
-    .describe('The TMS sends signed events; without this only polling finds changes'),
   ...readingSettings('TMS'),
   repeatable: z
     .boolean()

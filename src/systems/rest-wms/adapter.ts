@@ -41,7 +41,11 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
   const mapping = createMapping(config)
   const reading = createReading(
     client,
-    { ...config, paging: 'after', keysIn: 'ids', overlapSeconds: 0, momentOf: Date.parse },
+    {
+      ...config,
+      keysIn: config.batchLimit > 1 ? 'ids' : 'path',
+      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
+    },
     log,
   )
   const writing = createWriting(client, reading, { ...config, conditional: config.conditionalWrites })
@@ -77,6 +81,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
     read: mapping.inventoryLevel,
     keyOf: (raw) => stockKeyOf(raw, fields.stock),
     place: [fields.stock.product, fields.stock.warehouse],
+    changed: [fields.stock.updatedAt, fields.stock.product, fields.stock.warehouse],
     filter: nothing('Stock'),
   }
   const reservations: Source<'reservation'> = {
@@ -85,6 +90,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
     read: mapping.reservation,
     keyOf: (raw) => fieldText(raw, fields.reservation.id),
     place: [fields.reservation.createdAt, fields.reservation.id],
+    changed: [fields.reservation.updatedAt, fields.reservation.id],
     filter: searchOnly('Reservations'),
   }
   const deliveries: Source<'delivery'> = {
@@ -93,6 +99,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
     read: mapping.delivery,
     keyOf: (raw) => fieldText(raw, fields.delivery.id),
     place: [fields.delivery.createdAt, fields.delivery.id],
+    changed: [fields.delivery.updatedAt, fields.delivery.id],
     filter: searchOnly('Deliveries'),
   }
 
@@ -102,8 +109,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
   const rowsOf = (skus: readonly Key[], context: CallContext) =>
     inBatches<readonly unknown[]>(skus, config.batchLimit, [], async (batch) => {
       const rows = new Map<Key, unknown[]>()
-      const { items } = await client.getPage(stock.path, { skuIds: batch.join(',') }, context)
-      for (const raw of items) {
+      for (const raw of await reading.wholeOf(stock, { skuIds: batch.join(',') }, context)) {
         const sku = fieldText(raw, fields.stock.product)
         if (sku === undefined) throw new SourceError(broken(stock.path, 'a row of stock without a product'))
         const list = rows.get(sku) ?? []
@@ -140,7 +146,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
   /* ---- changes ---- */
 
   /** The feed names what changed; the records are read as they are now. */
-  const changes =
+  const changesInFeed =
     <T extends Told>(
       source: Source<T>,
       read: (
@@ -200,6 +206,9 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
           hasMore: page.hasMore,
         }
       })
+
+  const changes: typeof changesInFeed = (source, read) =>
+    config.feed ? changesInFeed(source, read) : reading.changes(source)
 
   /** @throws SourceError */
   const endOfFeed = async (types: string, context: CallContext): Promise<string> => {

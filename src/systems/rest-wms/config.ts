@@ -1,19 +1,13 @@
 import { z } from 'zod'
-import { isTimeZone } from '../kit/clock.ts'
 import {
-  authBy,
   codes,
   customFields,
   name,
   path,
+  readingSettings,
   restSettings,
   unitCodes,
-  webhookBy,
 } from '../kit/rest/settings.ts'
-
-const auth = z.discriminatedUnion('type', [authBy.signature, authBy.bearer, authBy.login])
-
-const webhook = z.discriminatedUnion('profile', [webhookBy.signature, webhookBy.standard])
 
 const times = {
   createdAt: name('createTime', 'Date and time of creation'),
@@ -103,16 +97,13 @@ const recipientFields = z.strictObject({
 /** What a WMS of the kind `rest-wms` needs to be told. The defaults are the contract in `openapi.yaml`. */
 export const restWmsConfig = z.strictObject({
   ...restSettings('WMS'),
-  auth: auth.describe('How the gateway makes itself known'),
-  webhook: webhook
-    .optional()
-    .describe('The WMS sends signed notifications; without this only polling finds changes'),
-  batchLimit: z.int().min(1).max(1000).default(100).describe('Most keys in one parameter such as `ids`'),
-  timeZone: z
-    .string()
-    .refine(isTimeZone, 'is an offset such as +08:00 or a name such as Asia/Shanghai')
-    .default('UTC')
-    .describe('Time zone of date-times that the WMS gives without an offset'),
+  ...readingSettings('WMS'),
+  feed: z
+    .boolean()
+    .default(true)
+    .describe(
+      'The WMS keeps a feed of changes; false: they are polled by `updatedSince`, of stock, reservations and deliveries each',
+    ),
   conditionalWrites: z
     .boolean()
     .default(true)

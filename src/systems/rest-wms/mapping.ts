@@ -66,6 +66,7 @@ export interface Mapping {
    * @returns null where it is about something else; an explanation where it cannot be read.
    */
   event(raw: unknown): WmsEvent | null | string
+  toDateTime(text: string): string | null | undefined
 }
 
 /** One entry of the feed: what it is about, and when. */
@@ -171,6 +172,8 @@ export function createMapping(config: RestWmsConfig): Mapping {
   }
 
   return {
+    toDateTime: (text) => toDateTime(text, clock.dateTime),
+
     warehouse: (raw) =>
       readable('warehouse', fieldText(raw, fields.warehouse.id), () => {
         const { id, name } = warehouses.parse(renamed(raw, fields.warehouse))

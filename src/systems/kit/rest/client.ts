@@ -4,13 +4,14 @@
  */
 import { z } from 'zod'
 import type { Log } from '../../../observe/log.ts'
-import { type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
+import { outcomeOf, type Rejection, SourceError, type SourceFailure } from '../../failure.ts'
 import type { CallContext, VendorRequest } from '../../port.ts'
+import type { Key } from '../../records.ts'
 import { createHttpClient, type HttpAnswer, type HttpClient, type HttpRequest, unavailable } from '../http.ts'
 import { jsonNumber, parseJson } from '../json.ts'
 import { signatureOf } from '../signature.ts'
 import { createTokens } from '../tokens.ts'
-import { fieldText } from './fields.ts'
+import { fieldOf, fieldText } from './fields.ts'
 import type { RestAuth } from './settings.ts'
 
 /** The contracts' code for an external reference that another document already has. */
@@ -29,6 +30,10 @@ export interface RestClientOptions {
   readonly log: Log
   /** Default `coded`. */
   readonly envelope?: EnvelopeStyle
+  /** Where a page has its records; `.`: the list stands there by itself. */
+  readonly listItems: string
+  /** Our name of a query parameter, and the system's where that is another. */
+  readonly parameters: Readonly<Partial<Record<string, string>>>
   /** Codes that say that a period is closed. */
   readonly periodClosedCodes?: readonly string[]
 }
@@ -53,6 +58,14 @@ export interface RestPage {
   readonly at: number | null
 }
 
+/** What became of a write. */
+export interface RestWritten {
+  /** Undefined where the answer has no body. */
+  readonly data: unknown
+  /** Key of what was made, where the header `Location` names it. */
+  readonly located: Key | undefined
+}
+
 export type Query = Readonly<Record<string, string>>
 
 export interface RestClient {
@@ -61,8 +74,8 @@ export interface RestClient {
   get(path: string, query: Query, context: CallContext): Promise<RestAnswer>
   /** @throws SourceError */
   getPage(path: string, query: Query, context: CallContext): Promise<RestPage>
-  /** @returns `data`. @throws SourceError `unknown-outcome` unless the answer can be read or nothing was sent */
-  write(request: VendorRequest, context: CallContext): Promise<unknown>
+  /** @throws SourceError `unknown-outcome` unless the answer can be read or nothing was sent */
+  write(request: VendorRequest, context: CallContext): Promise<RestWritten>
   close(): void
 }
 
@@ -86,28 +99,23 @@ export const broken = (path: string, what: string): SourceFailure => ({
 
 const counted = z.string().regex(/^\d+$/).nullish().catch(undefined)
 
-const pageSchema = z.looseObject({
-  items: z.array(z.unknown()),
-  pagination: z
-    .looseObject({ hasMore: z.boolean().nullish(), page: counted, limit: counted, total: counted })
-    .nullish(),
+const paginationSchema = z.looseObject({
+  hasMore: z.boolean().nullish().catch(undefined),
+  page: counted,
+  limit: counted,
+  total: counted,
 })
 
-interface Pagination {
-  readonly hasMore?: boolean | null | undefined
-  readonly page?: string | null | undefined
-  readonly limit?: string | null | undefined
-  readonly total?: string | null | undefined
-}
+type Pagination = z.infer<typeof paginationSchema>
 
 /** Whether more follows, where the system says so; else by its total; else it is asked until a page comes back short. */
 function hasMoreOf(count: number, { hasMore, page, limit, total }: Pagination, query: Query): boolean {
   if (typeof hasMore === 'boolean') return hasMore
-  // A system may give less than it is asked for.
+  // A system may give less than it is asked for; one that gives more does not cut its lists.
   const size = Number(limit ?? query.limit ?? Number.POSITIVE_INFINITY)
   const number = page ?? query.page
   if (total && number && Number.isFinite(size)) return Number(number) * size < Number(total)
-  return count > 0 && count >= size
+  return count > 0 && count === size
 }
 
 /** @throws SourceError `invalid-response` */
@@ -132,33 +140,34 @@ export function createRestClient(options: RestClientOptions): RestClient {
       .slice(0, MAX_MESSAGE)
 
   /** A token that was refused has done nothing: once, another is fetched. */
-  const ask = async (request: HttpRequest): Promise<HttpAnswer> => {
+  const ask = async (request: HttpRequest) => {
     for (let attempt = 1; ; attempt++) {
       const proof = await credentials.headers(request.body ?? '', request.signal)
       const headers = { accept: 'application/json', ...request.headers, ...proof }
       const answer = await http.request({ ...request, headers })
-      const isRefused = answer.status === 401
+      const envelope = readEnvelope(answer, request.writes)
+      const status = statusOf(answer, envelope)
+      const isRefused = status === 401
       const renewed = credentials.judged?.(proof, isRefused) ?? false
-      if (!isRefused || !renewed || attempt > 1) return answer
+      if (!isRefused || !renewed || attempt > 1) return { answer, envelope, status }
     }
   }
 
-  const exchange = async (request: HttpRequest): Promise<RestAnswer> => {
+  const exchange = async (request: HttpRequest): Promise<RestAnswer & { readonly answer: HttpAnswer }> => {
     const what = `${request.method} ${request.path.split('?')[0]}`
-    const answer = await ask(request)
-    const envelope = readEnvelope(answer)
+    const { answer, envelope, status } = await ask(request)
     if (envelope?.success && answer.status >= 200 && answer.status < 300) {
       const enveloped = (options.envelope ?? 'coded') !== 'none'
       return {
+        answer,
         data: envelope.data,
         verbatim: () => {
           const body = JSON.parse(answer.text, keepNumbers) as { readonly data?: unknown }
           return enveloped ? body.data : body
         },
-        at: envelope.at ?? clockOf(answer, options.envelope),
+        at: envelope.at ?? clockOf(answer),
       }
     }
-    const status = statusOf(answer, envelope)
     const failure = failureOf({
       what,
       writes: request.writes,
@@ -175,7 +184,12 @@ export function createRestClient(options: RestClientOptions): RestClient {
   }
 
   const get: RestClient['get'] = (path, query, context) => {
-    const parameters = new URLSearchParams(query).toString()
+    const parameters = new URLSearchParams(
+      Object.entries(query).map(([ours, value]): [string, string] => [
+        options.parameters[ours] ?? ours,
+        value,
+      ]),
+    ).toString()
     return exchange({
       method: 'GET',
       path: parameters ? `${path}?${parameters}` : path,
@@ -188,12 +202,24 @@ export function createRestClient(options: RestClientOptions): RestClient {
     called,
     get,
     async getPage(path, query, context) {
-      const { data, at } = await get(path, query, context)
-      const { items, pagination } = shaped(pageSchema, data, path)
-      return { items, hasMore: hasMoreOf(items.length, pagination ?? {}, query), at }
+      const page = await outcomeOf(() => get(path, query, context))
+      if (!page.ok) {
+        // No record is missing here: the list itself is.
+        if (page.failure.kind !== 'not-found') throw new SourceError(page.failure)
+        throw new SourceError(broken(path, `there is no such list (${page.failure.message})`))
+      }
+      const { data, at } = page.value
+      const items = shaped(
+        z.array(z.unknown()),
+        options.listItems === '.' ? data : fieldOf(data, options.listItems),
+        path,
+      )
+      // Beside the records or a level deeper; a list by itself has nothing.
+      const around = paginationSchema.safeParse(fieldOf(data, 'pagination') ?? data)
+      return { items, hasMore: hasMoreOf(items.length, around.data ?? {}, query), at }
     },
     async write(request, context) {
-      const { data } = await exchange({
+      const { data, answer } = await exchange({
         method: request.method as 'POST' | 'PUT' | 'DELETE',
         path: request.path,
         headers: { ...request.headers },
@@ -201,7 +227,7 @@ export function createRestClient(options: RestClientOptions): RestClient {
         signal: context.signal,
         writes: true,
       })
-      return data
+      return { data, located: locatedIn(answer) }
     },
     close: () => http.close(),
   }
@@ -214,11 +240,20 @@ const keepNumbers = ((_: string, value: unknown, context?: { readonly source?: s
 ) => unknown
 
 /** Envelopes without a time: the header `Date` tells it, to the second. */
-function clockOf(answer: HttpAnswer, style: EnvelopeStyle | undefined): number | null {
-  const { date } = answer.headers
-  const at =
-    style === undefined || style === 'coded' || typeof date !== 'string' ? Number.NaN : Date.parse(date)
+function clockOf({ headers: { date } }: HttpAnswer): number | null {
+  const at = typeof date === 'string' ? Date.parse(date) : Number.NaN
   return Number.isNaN(at) ? null : at
+}
+
+/** The last part of the address at which a new record is. */
+function locatedIn({ status, headers: { location } }: HttpAnswer): Key | undefined {
+  if (status !== 201 || typeof location !== 'string') return undefined
+  const [, last] = /([^/?#]+)\/?(?:[?#].*)?$/.exec(location) ?? []
+  try {
+    return last === undefined ? undefined : decodeURIComponent(last)
+  } catch {
+    return undefined
+  }
 }
 
 /* ---- who we are ---- */
@@ -325,6 +360,8 @@ interface Envelope {
   readonly success: boolean | null
   /** Empty where the system has no codes. */
   readonly code: string
+  /** A word of seed 002 §8.1, or whatever stands there. */
+  readonly sort?: string | undefined
   readonly message?: string | null | undefined
   readonly data: unknown
   readonly details?: Readonly<Record<string, unknown>> | null | undefined
@@ -333,6 +370,11 @@ interface Envelope {
 
 const details = z.record(z.string(), z.unknown()).nullish().catch(undefined)
 const said = z.string().nullish().catch(undefined)
+/** One text, or several: what a validation found. */
+const words = z
+  .union([z.string(), z.array(z.string()).transform((all) => all.join('; '))])
+  .nullish()
+  .catch(undefined)
 const milliseconds = z.string().regex(/^\d+$/).nullish()
 
 // Numbers arrive as decimal text, see parseJson.
@@ -363,22 +405,25 @@ const envelopes = {
       // The seed does not say how a refusal looks: an object, a text, or members beside `success`.
       error: z
         .union([
-          z.looseObject({ code: said, message: said, details }),
-          z.string().transform((message) => ({ code: undefined, message, details: undefined })),
+          z.looseObject({ code: said, type: said, message: words, details }),
+          z.string().transform((text) => ({ text, code: undefined, type: undefined, message: undefined })),
         ])
         .nullish()
         .catch(undefined),
       code: said,
-      message: said,
+      type: said,
+      message: words,
       details,
     })
     .transform(
-      ({ success, data, error, code, message, details, timestamp }): Envelope => ({
+      ({ success, data, error, code, type, message, details, timestamp }): Envelope => ({
         success: success ?? null,
-        code: error?.code ?? code ?? '',
-        message: error?.message ?? message,
+        code: error?.code ?? code ?? error?.type ?? type ?? '',
+        sort: (error?.type ?? type ?? error?.code ?? code)?.toLowerCase(),
+        // A framework writes `{status, error: "Bad Request", message}`: the message says more.
+        message: error?.message ?? message ?? (error && 'text' in error ? String(error.text) : undefined),
         data,
-        details: error?.details ?? details,
+        details: (error && 'details' in error ? error.details : undefined) ?? details,
         ...timeOf(timestamp),
       }),
     ),
@@ -390,8 +435,13 @@ const timeOf = (text: string | null | undefined): { at?: number } => {
   return Number.isNaN(at) ? {} : { at }
 }
 
-function envelopeReader(style: EnvelopeStyle): (answer: HttpAnswer) => Envelope | null {
-  return (answer) => {
+function envelopeReader(style: EnvelopeStyle): (answer: HttpAnswer, writes: boolean) => Envelope | null {
+  return (answer, writes) => {
+    // Nothing more is to be said of a write that is done.
+    const silent = answer.status === 204 || (style === 'none' && answer.text.trim() === '')
+    if (writes && silent && answer.status >= 200 && answer.status < 300) {
+      return { success: true, code: '', data: undefined }
+    }
     let body: unknown
     try {
       body = parseJson(answer.text, 'answer')
@@ -399,24 +449,40 @@ function envelopeReader(style: EnvelopeStyle): (answer: HttpAnswer) => Envelope 
       if (error instanceof SourceError) return null
       throw error
     }
-    if (style !== 'none') {
-      const parsed = envelopes[style].safeParse(body)
-      if (!parsed.success) return null
-      // A refusal says what it is by its status; a success without its envelope is something else.
-      return parsed.data.success === null && answer.status < 400 ? null : parsed.data
-    }
-    if (answer.status < 400) return { success: true, code: '', data: body }
-    const said = body as { code?: unknown; message?: unknown } | null
-    const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
-    return { success: false, code: text(said?.code) ?? '', message: text(said?.message), data: null }
+    if (style === 'none' && answer.status < 400) return { success: true, code: '', data: body }
+    const parsed = envelopes[style === 'none' ? 'success' : style].safeParse(body)
+    if (!parsed.success) return null
+    // A refusal says what it is by its status; a success without its envelope is something else.
+    return parsed.data.success === null && answer.status < 400 ? null : parsed.data
   }
 }
 
 /* ---- endings ---- */
 
-/** The HTTP status; a system that says 200 to everything is judged by its code, whose first three digits are one. */
+/** The kinds of error of seed 002 §8.1, as the HTTP status that means the same. */
+const SORTS: Readonly<Record<string, number>> = {
+  authentication_error: 401,
+  authorization_error: 403,
+  // Behind the system: what became of a write nobody knows.
+  network_error: 502,
+  timeout_error: 504,
+  validation_error: 400,
+  business_logic_error: 400,
+  rate_limit_error: 429,
+  unknown_error: 500,
+}
+
+/**
+ * The HTTP status; a system that says 200 to everything is judged by its code, whose first three digits are one, or by
+ * the seed's word.
+ */
 function statusOf(answer: HttpAnswer, envelope: Envelope | null): number {
-  if (answer.status >= 400 || !envelope || !/^[45]\d{4}$/.test(envelope.code)) return answer.status
+  if (!envelope || envelope.success === true) return answer.status
+  const sort =
+    envelope.sort !== undefined && Object.hasOwn(SORTS, envelope.sort) ? SORTS[envelope.sort] : undefined
+  if (sort !== undefined && (answer.status < 400 || answer.status === 400 || answer.status === 500))
+    return sort
+  if (answer.status >= 400 || !/^[45]\d\d(\d\d)?$/.test(envelope.code)) return answer.status
   return Number(envelope.code.slice(0, 3))
 }
 
@@ -447,11 +513,11 @@ function failureOf(ending: Ending): SourceFailure {
   if (status === 429) return unavailable('rate-limited', detail, answer)
   // The contracts promise that 503 with an envelope did nothing; a proxy's 503 promises nothing.
   if (status === 503 && (envelope || !writes)) return unavailable('overloaded', detail, answer)
-  if (status >= 500) {
+  if (status >= 500 || status === 408) {
     return writes ? { kind: 'unknown-outcome', detail } : unavailable('overloaded', detail, answer)
   }
   // So do many frameworks say that there is no such record; a path that is wrong fails in lists, too.
-  if (!envelope && status === 404 && answer.text.trim() === '') {
+  if (!envelope && status === 404 && /^(\{.*\})?$/s.test(answer.text.trim())) {
     return { kind: 'not-found', message: `The ${called} has nothing there.` }
   }
   if (!envelope) {

@@ -94,7 +94,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     context: CallContext,
   ) => {
     const found = new Map<Key, Outcome<RecordTypes[T] | null>>()
-    const { items } = await client.getPage(source.path, { ids: keys.join(',') }, context)
+    const items = await wholeOf(source, { ids: keys.join(',') }, context)
     let nameless: Outcome<RecordTypes[T]> | undefined
     for (const raw of items) {
       const outcome = source.read(raw)
@@ -236,6 +236,24 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
   }
 
   const walk = settings.paging === 'after' ? walkByPlace : walkByPage
+
+  /**
+   * What the contracts do not page, such as the records of some keys; a system that does so nevertheless is followed.
+   * @throws SourceError
+   */
+  const wholeOf = async <T extends RecordType>(
+    source: Source<T>,
+    query: Record<string, string>,
+    context: CallContext,
+  ): Promise<readonly unknown[]> => {
+    const { items, hasMore } = await client.getPage(source.path, query, context)
+    if (!hasMore) return items
+    const all: unknown[] = []
+    for await (const page of walk(source, query, settings.pageLimit, undefined, context)) {
+      for (const { raw } of page.items) all.push(raw)
+    }
+    return all
+  }
 
   /** What cannot be read is left out of lists, and said to the operator: one bad record must not hide the rest. */
   const readable = <T extends RecordType>(source: Source<T>, raw: unknown): RecordTypes[T][] => {
@@ -389,6 +407,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
   return {
     readMany,
     readOne,
+    wholeOf,
     listPage,
     list,
     lookup,

@@ -21,8 +21,8 @@ const printable = (what: string) =>
     .meta({ secret: true })
     .describe(what)
 
-/** How a gateway makes itself known; each kind says which of these its contract has. */
-export const authBy = {
+/** How a gateway makes itself known. */
+const authBy = {
   bearer: z.strictObject({
     type: z.literal('bearer').describe('`Authorization: Bearer TOKEN`'),
     token: printable('The token, without the word Bearer'),
@@ -72,8 +72,16 @@ export const authBy = {
 }
 export type RestAuth = z.infer<(typeof authBy)[keyof typeof authBy]>
 
+const auth = z.discriminatedUnion('type', [
+  authBy.bearer,
+  authBy.basic,
+  authBy.apiKey,
+  authBy.login,
+  authBy.signature,
+])
+
 /** How a system signs what it tells us. */
-export const webhookBy = {
+const webhookBy = {
   body: z.strictObject({
     profile: z
       .literal('body')
@@ -88,10 +96,17 @@ export const webhookBy = {
     secret: secret('The secret that it signs with'),
   }),
   standard: z.strictObject({
-    profile: z.literal('standard').describe('Signed as in Standard Webhooks'),
+    profile: z.literal('standard').optional().describe('Signed as in Standard Webhooks: the default'),
     secret: secret('Shared with the system; with the prefix whsec_ the rest is base64, otherwise plain text'),
   }),
 }
+
+export const webhook = z.discriminatedUnion('profile', [
+  webhookBy.standard,
+  webhookBy.signature,
+  webhookBy.body,
+])
+export type WebhookSettings = z.infer<typeof webhook>
 
 /** What every one of these kinds asks for. @param called What the system is: `CRM`, `WMS`. */
 export const restSettings = (called: string) => ({
@@ -99,6 +114,10 @@ export const restSettings = (called: string) => ({
     .url({ protocol: /^https?$/, error: 'is an http or https address' })
     .describe(`Address of the ${called}; the paths below are appended to it`),
   verifyCertificate: z.boolean().default(true).describe('Refuse certificates that no known authority signed'),
+  auth: auth.describe('How the gateway makes itself known'),
+  webhook: webhook
+    .optional()
+    .describe(`The ${called} sends signed events; without this only polling finds changes`),
   pageLimit: z.int().min(1).max(1000).default(100).describe('Most records in one page'),
   onBehalfOfHeader: z
     .string()
@@ -108,24 +127,51 @@ export const restSettings = (called: string) => ({
     .describe(`Tells the ${called} for whom a write is made, percent-encoded UTF-8; null: it is not told`),
 })
 
+export const envelope = z
+  .enum(['coded', 'success', 'none'])
+  .describe(
+    'What stands around the data: `{code, message, data}`, `{success, data, error}`, or nothing at all',
+  )
+
+export const paging = z
+  .enum(['after', 'page'])
+  .describe('`after`: by place in the order; `page`: by page number')
+
+/** Every query parameter that these kinds send. */
+const PARAMETERS = [
+  'after',
+  'category',
+  'customerIds',
+  'deliveryNos',
+  'externalRef',
+  'ids',
+  'invoiceIds',
+  'limit',
+  'orderNos',
+  'orderNumbers',
+  'page',
+  'search',
+  'skuIds',
+  'status',
+  'trackingNos',
+  'updatedSince',
+] as const
+
 /** How records are read where the contract leaves that open. @param called What the system is. */
 export const readingSettings = (called: string) => ({
-  envelope: z
-    .enum(['coded', 'success', 'none'])
-    .default('coded')
-    .describe(
-      'What stands around the data: `{code, message, data}`, `{success, data, error}`, or nothing at all',
-    ),
+  envelope: envelope.default('coded'),
+  paging: paging.default('after'),
+  listItems: name('items', 'Where a page has its records; `.`: the list stands there by itself'),
+  parameters: z
+    .partialRecord(z.enum(PARAMETERS), z.string().min(1))
+    .default({})
+    .describe('Query parameters that have another name here: `updatedSince: updated_since`'),
   batchLimit: z
     .int()
     .min(1)
     .max(1000)
     .default(100)
     .describe('Most keys in one parameter; 1: there is no parameter `ids`, each is read by its own path'),
-  paging: z
-    .enum(['after', 'page'])
-    .default('after')
-    .describe('`after`: by place in the order; `page`: by page number'),
   overlapSeconds: z
     .int()
     .min(0)

@@ -4,11 +4,7 @@ import { failureText, SourceError } from '../../failure.ts'
 import type { Notification, WebhookReceiver, WebhookRequest } from '../../port.ts'
 import { parseJson } from '../json.ts'
 import { type SignatureVerdict, verifySigned, verifySignedBody, verifyWebhook } from '../signature.ts'
-
-export type WebhookSettings =
-  | { readonly profile: 'body'; readonly secret: string }
-  | { readonly profile: 'standard'; readonly secret: string }
-  | { readonly profile: 'signature'; readonly apiKey: string; readonly secret: string }
+import type { WebhookSettings } from './settings.ts'
 
 /**
  * @param read Finds the notifications in a body, or explains why it cannot be read. `id` is what the signed headers
@@ -40,12 +36,12 @@ export function verifySignature(
   now: Date,
 ): SignatureVerdict {
   switch (settings.profile) {
-    case 'standard':
-      return verifyWebhook(settings.secret, request, now)
     case 'signature':
       return verifySigned(settings, request, now)
     case 'body':
       return verifySignedBody(settings.secret, request, now)
+    default:
+      return verifyWebhook(settings.secret, request, now)
   }
 }
 

@@ -13,7 +13,7 @@ import type {
 } from '../../port.ts'
 import type { Key, RecordType, RecordTypes } from '../../records.ts'
 import { isAddressable } from './batches.ts'
-import { broken, CODE_DUPLICATE_REFERENCE, type RestClient } from './client.ts'
+import { broken, CODE_DUPLICATE_REFERENCE, type RestClient, type RestWritten } from './client.ts'
 import { fieldOf } from './fields.ts'
 import type { Reading, Source } from './reading.ts'
 
@@ -52,10 +52,10 @@ export interface Change<Changes, T extends RecordType> {
   refuse?(changes: Changes): SourceFailure | undefined
   body(changes: Changes): Record<string, unknown>
   /**
-   * An object in a body replaces the one that is there, so that the rest of it must be sent along: it is read before.
-   * The preview shows only what is changed.
+   * What in a body replaces what is there, so that the rest of it must be sent along: it is read before. Its `objects`,
+   * or the body the `record`. The preview shows only what is changed.
    */
-  readonly whole?: boolean
+  readonly whole?: 'objects' | 'record' | undefined
   /** Where only the present record tells what speaks against the change: it is read before anything is sent. */
   refuseFor?(changes: Changes): ((record: RecordTypes[T]) => SourceFailure | undefined) | undefined
   /** The names of the changed fields that the record does not show; none: the change has taken effect. */
@@ -101,10 +101,23 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
     })
   }
 
-  /** The change is done, whatever the system shows of it. */
-  const changed = <T extends RecordType>(source: Source<T>, key: Key, data: unknown): WriteResult<T> => {
+  /**
+   * The record in an answer. One without its place in lists is a receipt: what it leaves out would be told as changed.
+   */
+  const shownIn = <T extends RecordType>(source: Source<T>, data: unknown): RecordTypes[T] | undefined => {
+    if (source.place.some((name) => (fieldOf(data, name) ?? null) === null)) return undefined
     const record = source.read(data)
-    return { key, reached: 'effective', ...(record.ok ? { record: record.value } : {}) }
+    return record.ok ? record.value : undefined
+  }
+
+  /** The change is done, whatever the system shows of it. */
+  const changed = <T extends RecordType>(
+    source: Source<T>,
+    key: Key,
+    { data }: RestWritten,
+  ): WriteResult<T> => {
+    const record = shownIn(source, data)
+    return { key, reached: 'effective', ...(record ? { record } : {}) }
   }
 
   const create = <Input, T extends RecordType>({
@@ -133,10 +146,10 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
         if (refused) return fail(refused)
         const sent = await outcomeOf(() => client.write(preview(input, write), context))
         if (sent.ok) {
-          const record = source.read(sent.value)
-          if (record.ok) return ok({ key: record.value.key, record: record.value, reached: 'effective' })
-          const key = source.keyOf(sent.value)
-          if (key !== undefined) return ok({ key, reached: 'effective' })
+          const { data, located } = sent.value
+          const record = shownIn(source, data)
+          const key = record?.key ?? source.keyOf(data) ?? located
+          if (key !== undefined) return ok({ key, reached: 'effective', ...(record ? { record } : {}) })
           // It was made, but we were not told its key: it can be found by its reference.
           return fail({ kind: 'unknown-outcome', detail: `POST ${path}: no key in the answer` })
         }
@@ -184,7 +197,7 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
     refuse,
     refuseFor,
     body,
-    whole = false,
+    whole,
     missing,
   }: Change<Changes, T>): WriteAction<UpdateOf<Changes>, T> => {
     const preview = (
@@ -203,7 +216,8 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
       context: CallContext,
     ): Promise<VendorRequest> => {
       const plain = preview(input, write)
-      const completed = whole && Object.values(body(input.changes)).some(isObject)
+      const changes = body(input.changes)
+      const completed = whole === 'record' || (whole === 'objects' && Object.values(changes).some(isObject))
       const refuseRecord = refuseFor?.(input.changes)
       if (!completed && !refuseRecord) return plain
       const present = await client.get(plain.path, {}, context)
@@ -213,11 +227,12 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
       if (refused) throw new SourceError(refused)
       if (!completed) return plain
       const there = present.verbatim()
-      const filled = Object.entries(body(input.changes)).map(([name, value]) => [
+      const filled = Object.entries(changes).map(([name, value]) => [
         name,
         mergedInto(isObject(there) ? there[name] : undefined, value),
       ])
-      return { ...plain, body: JSON.stringify(Object.fromEntries(filled)) }
+      const rest = whole === 'record' && isObject(there) ? there : {}
+      return { ...plain, body: JSON.stringify({ ...rest, ...Object.fromEntries(filled) }) }
     }
     return {
       preview,
