@@ -280,4 +280,29 @@ describe('a sparing Gateway', () => {
       expect(value((await adapter.ports.order?.readMany(['1'], call))?.[0])?.key).toBe('1')
     })
   }
+
+  // The vendor's pages know it of orders and not of their items; the refusal does not say which of the two it means.
+  test('what only the items lack is not left out of the order, whose amounts would have no currency', async () => {
+    const { adapter, asked } = await serve((path, request, body) => {
+      if (path === '/token') return token(request, body)
+      const selected = /\$select=([^&]*)/.exec(path)?.[1]?.split(',') ?? []
+      if (selected.includes('to_Item/TransactionCurrency')) {
+        const words = "Property TransactionCurrency not found in type 'A_SalesOrderItemType'"
+        return { status: 400, body: JSON.stringify({ error: { message: { lang: 'en', value: words } } }) }
+      }
+      const row = {
+        SalesOrder: '1',
+        TotalNetAmount: '1250.00',
+        ...(selected.includes('TransactionCurrency') ? { TransactionCurrency: 'EUR' } : {}),
+        to_Item: { results: [{ SalesOrderItem: '10', RequestedQuantity: '1', NetAmount: '1250.00' }] },
+      }
+      return { body: JSON.stringify({ d: { results: [row] } }) }
+    })
+    const [read] = (await adapter.ports.order?.readMany(['1'], call)) ?? []
+    const money = { amount: '1250.00', currency: 'EUR' }
+    expect(value(read)).toMatchObject({ totals: { net: money }, lines: [{ net: money }] })
+    const before = asked.length
+    await adapter.ports.order?.readMany(['1'], call)
+    expect(asked).toHaveLength(before + 1)
+  })
 })

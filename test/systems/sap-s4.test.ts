@@ -440,8 +440,8 @@ describe('reading', () => {
     expect(called(/A_SalesOrder/)).toHaveLength(before + 1)
     expect(warnings.flatMap((one) => (one as { unknown?: string[] }).unknown ?? []).sort()).toEqual([
       'DeliveryBlockReason',
-      'ProductionPlant',
       'SalesDocApprovalStatus',
+      'to_Item/ProductionPlant',
     ])
     const told = open({ absentFields: ['SalesDocApprovalStatus', 'DeliveryBlockReason', 'ProductionPlant'] })
     const asked = called(/A_SalesOrder/).length

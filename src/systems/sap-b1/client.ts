@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { type Outcome, outcomeOf, type Rejection, SourceError, type SourceFailure } from '../failure.ts'
+import { fail, type Outcome, outcomeOf, type Rejection, SourceError, type SourceFailure } from '../failure.ts'
+import { createAbsentFields } from '../kit/absent-fields.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest, retryAfterMs } from '../kit/http.ts'
 import { parseJson } from '../kit/json.ts'
 import { readBatch, writeBatch } from '../kit/multipart.ts'
@@ -210,40 +211,21 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
     }
   }
 
-  /** By entity: standard fields that this release or localization does not have. */
-  const absent = new Map<string, Set<string>>()
-  const fieldsThere = (query: Query): Query => {
-    const missing = absent.get(query.entity)
-    return missing ? { ...query, select: query.select.filter((field) => !missing.has(field)) } : query
-  }
+  const absent = createAbsentFields<Query>({
+    own: /^U_/,
+    nameOf: ({ entity }) => entity,
+    missing({ entity }, unknown) {
+      const what = { system: context.systemId, entity, unknown }
+      context.log.warn(what, 'fields that this release does not have')
+    },
+  })
 
   const manyRows: ServiceLayer['manyRows'] = async (queries, call) => {
-    const asked = queries.map(fieldsThere)
+    const asked = queries.map(absent.without)
     const outcomes = await askedRows(asked, call)
-    return Promise.all(outcomes.map((outcome, at) => withoutUnknown(asked[at] as Query, outcome, call)))
-  }
-
-  /** The vendor refuses a read that names a field which it does not know, and names it: asked again without. */
-  const withoutUnknown = async (
-    query: Query,
-    outcome: Outcome<unknown[]>,
-    call: CallContext,
-  ): Promise<Outcome<unknown[]>> => {
-    const unknown = outcome.ok ? [] : unknownFields(outcome.failure, query)
-    if (unknown.length === 0) return outcome
-    const { entity } = query
-    const missing = absent.get(entity) ?? new Set()
-    absent.set(entity, missing)
-    if (unknown.some((field) => !missing.has(field))) {
-      context.log.warn(
-        { system: context.systemId, entity, unknown },
-        'fields that this release does not have',
-      )
-    }
-    for (const field of unknown) missing.add(field)
-    const fewer = fieldsThere(query)
-    const [again] = await askedRows([fewer], call)
-    return again ? withoutUnknown(fewer, again, call) : outcome
+    const ask = async (query: Query) =>
+      (await askedRows([query], call))[0] ?? fail({ kind: 'invalid-response', detail: query.entity })
+    return Promise.all(outcomes.map((outcome, at) => absent.settle(asked[at] as Query, outcome, ask)))
   }
 
   const askedRows: ServiceLayer['manyRows'] = (queries, { signal }) => {
@@ -354,19 +336,6 @@ function readPage(answer: HttpAnswer, what: string): z.infer<typeof pageSchema> 
   const page = pageSchema.safeParse(parseJson(answer.text, what))
   if (page.success) return page.data
   throw new SourceError({ kind: 'invalid-response', detail: `${what}: ${z.prettifyError(page.error)}` })
-}
-
-/**
- * Which of the fields asked for a refusal names: `Property 'PaidToDate' of 'Document' is invalid`. Only standard ones
- * that nothing else in the query needs: a field that the configuration names and the company lacks is an error.
- */
-function unknownFields(failure: SourceFailure, query: Query): string[] {
-  if (failure.kind !== 'rejected') return []
-  const named = new Set([...failure.message.matchAll(/["'](\w+)["']/g)].map(([, name]) => name))
-  const needed = `${query.filter ?? ''} ${query.orderby}`
-  return query.select.filter(
-    (field) => named.has(field) && !field.startsWith('U_') && !new RegExp(`\\b${field}\\b`).test(needed),
-  )
 }
 
 /* ---- sessions ---- */

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { fail, type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
+import { createAbsentFields } from '../kit/absent-fields.ts'
 import { createHttpClient, type HttpAnswer } from '../kit/http.ts'
 import { parseJson } from '../kit/json.ts'
 import { type BatchPart, readWholeBatch, writeBatch } from '../kit/multipart.ts'
@@ -273,38 +274,14 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
     return below + search
   }
 
-  /** By service and set: standard fields and navigations that this release does not have. */
-  const absent = new Map<string, Set<string>>()
-  const there = (query: Query): Query => {
-    const missing = absent.get(`${query.service}/${query.set}`)
-    if (!missing) return query
-    return {
-      ...query,
-      select: query.select.filter((path) => !path.split('/').some((one) => missing.has(one))),
-    }
-  }
-
-  /** The vendor refuses a read that names a field which it does not know, and names it: asked again without. */
-  const withoutUnknown = async (
-    query: Query,
-    outcome: Outcome<unknown[]>,
-    signal: AbortSignal | undefined,
-  ): Promise<Outcome<unknown[]>> => {
-    const unknown = outcome.ok ? [] : unknownFields(outcome.failure, query)
-    if (unknown.length === 0) return outcome
-    const { service, set } = query
-    const missing = absent.get(`${service}/${set}`) ?? new Set()
-    absent.set(`${service}/${set}`, missing)
-    if (unknown.some((field) => !missing.has(field))) {
-      context.log.warn(
-        { system: context.systemId, service, set, unknown },
-        'fields that this release does not have',
-      )
-    }
-    for (const field of unknown) missing.add(field)
-    const fewer = there(query)
-    return withoutUnknown(fewer, await askedRows(fewer, signal), signal)
-  }
+  const absent = createAbsentFields<Query>({
+    own: /^YY1_/,
+    nameOf: ({ service, set }) => `${service}/${set}`,
+    missing({ service, set }, unknown) {
+      const what = { system: context.systemId, service, set, unknown }
+      context.log.warn(what, 'fields that this release does not have')
+    },
+  })
 
   const askedRows = (query: Query, signal: AbortSignal | undefined) =>
     outcomeOf(async () => {
@@ -317,16 +294,18 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
     })
 
   const rows: Gateway['rows'] = async (wanted, { signal }) => {
-    const query = there(wanted)
-    const read = await withoutUnknown(query, await askedRows(query, signal), signal)
+    const query = absent.without(wanted)
+    const ask = (one: Query) => askedRows(one, signal)
+    const read = await absent.settle(query, await ask(query), ask)
     if (!read.ok) throw new SourceError(read.failure)
     return read.value
   }
 
   const manyRows: Gateway['manyRows'] = async (wanted, { signal }) => {
-    const queries = wanted.map(there)
+    const queries = wanted.map(absent.without)
     const outcomes = await askedTogether(queries, signal)
-    return Promise.all(outcomes.map((one, at) => withoutUnknown(queries[at] as Query, one, signal)))
+    const ask = (one: Query) => askedRows(one, signal)
+    return Promise.all(outcomes.map((one, at) => absent.settle(queries[at] as Query, one, ask)))
   }
 
   const askedTogether = async (queries: readonly Query[], signal: AbortSignal | undefined) => {
@@ -399,22 +378,6 @@ export function createGateway(config: SapS4Config, context: AdapterContext): Gat
       login.close()
     },
   }
-}
-
-/**
- * Which of the names asked for a refusal names: `Property 'TaxAmount' is invalid`, `Resource not found for segment
- * 'to_Partner'`, `Property TaxAmount not found in type …`. Only standard ones that nothing else in the query needs: a
- * field that the configuration names and the company lacks is an error.
- */
-function unknownFields(failure: SourceFailure, query: Query): string[] {
-  if (failure.kind !== 'rejected' && failure.kind !== 'not-found') return []
-  const words = failure.message.matchAll(
-    /["'\u2018\u201c]([\w/]+)["'\u2019\u201d]|\b(?:property|field)\s+(\w+)/gi,
-  )
-  const named = new Set([...words].flatMap(([, quoted, bare]) => (quoted ?? bare ?? '').split('/')))
-  const needed = new Set(`${query.filter ?? ''} ${query.orderby}`.match(/\w+/g))
-  const asked = new Set(query.select.flatMap((path) => path.split('/')))
-  return [...asked].filter((name) => named.has(name) && !name.startsWith('YY1_') && !needed.has(name))
 }
 
 /* ---- cookies ---- */

@@ -78,9 +78,11 @@ export const sapS4Config = z.strictObject({
     .default('API_OUTBOUND_DELIVERY_SRV;v=0002')
     .describe('Service of outbound deliveries; older releases have API_OUTBOUND_DELIVERY_SRV'),
   absentFields: z
-    .array(z.string().regex(/^\w+$/))
+    .array(z.string().regex(/^\w+(\/\w+)*$/, 'is a property, or a path such as to_Item/TaxAmount'))
     .default([])
-    .describe('Properties that this release does not have yet, for example SalesDocApprovalStatus'),
+    .describe(
+      'Properties that this release does not have yet, for example SalesDocApprovalStatus, or to_Item/TaxAmount where it stands elsewhere too',
+    ),
   salesArea: z
     .strictObject({
       organization: code('Sales organisation', 4),

@@ -322,8 +322,9 @@ export function selectOf(config: SapS4Config, name: EntityName): string[] {
   for (const [prefix, part] of Object.entries(parts)) {
     const names = 'shape' in part ? Object.keys(part.shape) : part
     for (const field of names) {
-      if (field.startsWith('to_') || config.absentFields.includes(field)) continue
-      paths.push(prefix === '' ? field : `${prefix}/${field}`)
+      const path = prefix === '' ? field : `${prefix}/${field}`
+      const isAbsent = config.absentFields.some((one) => one === field || `${path}/`.startsWith(`${one}/`))
+      if (!field.startsWith('to_') && !isAbsent) paths.push(path)
     }
   }
   const own = Object.values(config.customFields[name])
