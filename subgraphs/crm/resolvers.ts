@@ -312,7 +312,10 @@ export function crmResolvers(rooms: Rooms) {
     Subscription: customerSubscriptions(rooms, customerOf),
 
     Customer: {
-      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findCustomer(context, id),
+      /** Documents name it: it is somebody, also where no system has anything to say about it. */
+      async __resolveReference({ id }: { id: string }, context: SubgraphContext): Promise<CustomerNode> {
+        return customerOf(context, await identityOf(systems, context, 'customer', id))
+      },
       id: (node: CustomerNode) => node.identity.id,
       externalIds: (node: CustomerNode) => node.identity.keys,
       ...Object.fromEntries(PROFILE_FIELDS.map((field) => [field, profileField(field)])),

@@ -209,7 +209,8 @@ export function erpResolvers(rooms: Rooms) {
 
   const chooseAccount = async (context: SubgraphContext, input: CreateOrderInput) => {
     const identity = await identityOf(systems, context, 'customer', input.customerId)
-    const able = accountsOf(identity).filter(({ system }) => portOf(system, 'order')?.create)
+    // Shops know buyers and keep no accounts of them: the key alone is who buys there.
+    const able = keysIn(systems, identity, 'order').filter(({ system }) => portOf(system, 'order')?.create)
     return chooseTarget(systems, able, {
       record: 'order',
       what: 'accounts of this customer',
@@ -397,7 +398,10 @@ export function erpResolvers(rooms: Rooms) {
     },
 
     Product: {
-      __resolveReference: ({ id }: { id: string }, context: SubgraphContext) => findProduct(context, id),
+      /** Documents name it: it is something, also where no system has anything to say about it. */
+      async __resolveReference({ id }: { id: string }, context: SubgraphContext): Promise<ProductNode> {
+        return productOf(context, await identityOf(systems, context, 'product', id))
+      },
       id: (node: ProductNode) => node.identity.id,
       externalIds: (node: ProductNode) => node.identity.keys,
       ...Object.fromEntries(PRODUCT_FIELDS.map((field) => [field, productField(field)])),

@@ -272,7 +272,9 @@ export function financeResolvers(rooms: Rooms) {
         return orderSystem ? record.orderNumbers.map((number) => ({ system: orderSystem, number })) : []
       },
       payments: ({ system, record }: Located<'invoice'>, _: unknown, context: SubgraphContext) =>
-        lookupAll(context, 'payment', 'byInvoice', [{ system, key: record.key }]),
+        portOf(system, 'payment')?.lookups?.byInvoice
+          ? lookupAll(context, 'payment', 'byInvoice', [{ system, key: record.key }])
+          : null,
     },
 
     Payment: {

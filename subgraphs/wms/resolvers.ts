@@ -5,7 +5,7 @@ import { portOf, type System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { badInput } from '../kit/errors.ts'
 import { type ListArguments, pageOver } from '../kit/lists.ts'
-import { deliveriesOf, orderRefs, placesNaming } from '../kit/numbers.ts'
+import { deliveriesOf, type NumberedOrder, orderRefs, placesNaming } from '../kit/numbers.ts'
 import {
   identityOf,
   idOf,
@@ -38,7 +38,8 @@ interface WarehouseNode {
 /** What the gateway brings along from the subgraph that owns it. */
 interface OrderNode {
   readonly id: string
-  readonly number: string
+  /** Asked for with `@requires`. Where another subgraph requires `deliveries`, planners ask for them without it. */
+  readonly number?: string
 }
 
 interface DeliveryLineNode {
@@ -96,6 +97,16 @@ export function wmsResolvers(rooms: Rooms) {
   const findWarehouse = async (context: SubgraphContext, id: string): Promise<WarehouseNode | null> => {
     const { system, key } = located(systems, 'warehouse', id)
     return (await loadByKey(context, system, 'warehouse', key)) ? { system, key } : null
+  }
+
+  /** With the order's number: what is found by it is asked for under the name that it has in its own system. */
+  const numbered = async (
+    context: SubgraphContext,
+    { id, number }: OrderNode,
+  ): Promise<NumberedOrder | null> => {
+    const { system, key } = located(systems, 'order', id)
+    const known = number ?? (await loadByKey(context, system, 'order', key))?.record.number
+    return known === undefined ? null : { system, key, number: known }
   }
 
   const chooseSystem = (
@@ -242,13 +253,14 @@ export function wmsResolvers(rooms: Rooms) {
     },
 
     Order: {
-      deliveries(order: OrderNode, _: unknown, context: SubgraphContext) {
-        const { system, key } = located(systems, 'order', order.id)
-        return deliveriesOf(systems, context, { system, key, number: order.number })
+      async deliveries(node: OrderNode, _: unknown, context: SubgraphContext) {
+        const order = await numbered(context, node)
+        return order && deliveriesOf(systems, context, order)
       },
-      reservations(order: OrderNode, _: unknown, context: SubgraphContext) {
-        const { system } = located(systems, 'order', order.id)
-        const named = { type: 'order', system: system.id, number: order.number } as const
+      async reservations(node: OrderNode, _: unknown, context: SubgraphContext) {
+        const order = await numbered(context, node)
+        if (!order) return null
+        const named = { type: 'order', system: order.system.id, number: order.number } as const
         const places = placesNaming(systems, 'reservation', 'byOrderNumber', named)
         return lookupAll(context, 'reservation', 'byOrderNumber', places)
       },

@@ -1,6 +1,16 @@
 /** A group of companies with a system of every kind, through one door. */
 import { readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import {
+  buildClientSchema,
+  type GraphQLOutputType,
+  getIntrospectionQuery,
+  getNamedType,
+  isInterfaceType,
+  isLeafType,
+  isObjectType,
+  isRequiredArgument,
+} from 'graphql'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { type App, openApp } from '../../src/app.ts'
 import { loadConfigFile } from '../../src/config/load.ts'
@@ -140,6 +150,24 @@ it('lists the orders of eight systems as one, each once', async () => {
   expect(seen.filter(({ system }) => system.id === 'wdt')).toEqual([])
 })
 
+it('shows every field of everything that it lists, without an error', async () => {
+  const { data } = await client.ask(getIntrospectionQuery())
+  const lists = Object.values(buildClientSchema(data).getQueryType()?.getFields() ?? {}).filter(
+    ({ name, args }) => name.endsWith('s') && !args.some(isRequiredArgument),
+  )
+  expect(lists.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['customers', 'orders', 'products', 'deliveries', 'invoices', 'systems']),
+  )
+  for (const { name, args, type } of lists) {
+    const named = getNamedType(type)
+    const nodes = isObjectType(named) && named.getFields().nodes?.type
+    const first = args.some((one) => one.name === 'first') ? '(first: 25)' : ''
+    const shown = nodes ? `{ nodes ${everyField(nodes, 2)} }` : everyField(type, 2)
+    const { errors } = await client.ask(`{ ${name}${first} ${shown} }`)
+    expect(errors, name).toBeUndefined()
+  }
+})
+
 it('tells of orders wherever they move', async () => {
   const { head, europe, suzhou, ningbo, chengdu, trading } = everything.worlds
   const polled = ['erp', 'k3', 'u8', 'nc']
@@ -244,3 +272,14 @@ it('moves by itself: shops sell, parcels arrive, and deals become orders', async
     return flowRun?.state === 'COMPLETED'
   }, 30_000)
 })
+
+/** All that can be selected without arguments, so many levels down; below, ids and what has none. */
+function everyField(type: GraphQLOutputType, levels: number): string {
+  const named = getNamedType(type)
+  if (!isObjectType(named) && !isInterfaceType(named)) return ''
+  const all = Object.values(named.getFields()).filter(({ args }) => !args.some(isRequiredArgument))
+  const leaves = all.filter((field) => isLeafType(getNamedType(field.type)))
+  const id = leaves.filter(({ name }) => name === 'id')
+  const shown = levels > 0 ? all : id.length > 0 ? id : leaves
+  return `{ __typename ${shown.map((field) => `${field.name} ${everyField(field.type, levels - 1)}`).join(' ')} }`
+}
