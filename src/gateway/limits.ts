@@ -118,17 +118,22 @@ export function depthRule(limits: Limits): (context: ValidationContext) => ASTVi
   }
 }
 
+/** Each time the schema is asked for costs the gateway itself: tools ask once. */
+const MAX_INTROSPECTIONS = 20
+
 /** A validation rule: fields of the root, through fragments. Aliases could otherwise keep a system busy all day. */
 export function rootFieldsRule(limits: Limits): (context: ValidationContext) => ASTVisitor {
   return (context) => ({
     OperationDefinition(node) {
       const questions = new Set<string>()
+      let introspections = 0
       const fragments = new Set<string>()
       const collect = (selections: SelectionSetNode): void => {
         for (const selection of selections.selections) {
-          if (selection.kind === Kind.FIELD)
+          if (selection.kind === Kind.FIELD) {
+            if (selection.name.value.startsWith('__') && selection.selectionSet) introspections++
             questions.add(print({ ...selection, alias: undefined, directives: [], selectionSet: undefined }))
-          else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet)
+          } else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet)
           else if (!fragments.has(selection.name.value)) {
             fragments.add(selection.name.value)
             const fragment = context.getFragment(selection.name.value)
@@ -141,6 +146,8 @@ export function rootFieldsRule(limits: Limits): (context: ValidationContext) => 
         context.reportError(
           tooLarge(`asks more than ${limits.maxRootFields} different questions at the root`),
         )
+      if (introspections > MAX_INTROSPECTIONS)
+        context.reportError(tooLarge(`asks for the schema more than ${MAX_INTROSPECTIONS} times`))
       return false
     },
   })

@@ -30,6 +30,12 @@ const TYPES = new Map(Object.entries(LETTERS).map(([type, letter]) => [letter, t
 /** The first character is the version of this encoding. */
 const VERSION = '1'
 
+/**
+ * More than any system's key has. Ids are text that anybody may make up: what is longer would only break the request
+ * to a system, and a few such in a row look like an outage.
+ */
+const MAX_KEY_LENGTH = 255
+
 export function encodeId(ref: RecordRef): string {
   const text = `${LETTERS[ref.type]}${ref.system}\n${ref.key}`
   return VERSION + Buffer.from(text, 'utf8').toString('base64url')
@@ -41,7 +47,7 @@ export function decodeId(id: string): RecordRef | null {
   const text = Buffer.from(id.slice(1), 'base64url').toString('utf8')
   const type = TYPES.get(text.charAt(0))
   const at = text.indexOf('\n')
-  if (!type || at < 2 || at === text.length - 1) return null
+  if (!type || at < 2 || at === text.length - 1 || text.length - at - 1 > MAX_KEY_LENGTH) return null
   const ref = { type, system: text.slice(1, at), key: text.slice(at + 1) }
   // Base64 ignores strange characters; only the one spelling that we made is accepted.
   return encodeId(ref) === id ? ref : null

@@ -7,7 +7,7 @@ import { type Outcome, ok, type SourceFailure } from '../../src/systems/failure.
 import type { RecordType, RecordTypes } from '../../src/systems/records.ts'
 import { portOf, type System, type Systems } from '../../src/systems/registry.ts'
 import type { SubgraphContext } from './context.ts'
-import { failureError, graphError } from './errors.ts'
+import { badInput, failureError, graphError } from './errors.ts'
 import {
   type Connection,
   decodeCursor,
@@ -30,6 +30,9 @@ export interface ListArguments {
 const ROUNDS = 5
 
 const STANDARD_SIZE = 20
+
+/** It travels in addresses and cursors; what is longer breaks requests, and a few such in a row look like an outage. */
+const MAX_SEARCH_LENGTH = 200
 
 /** A system's place in a list. A cursor writes it as text: `` not begun, `=position`, `.` at its end. */
 type Place = string
@@ -69,6 +72,8 @@ export async function pageOver<T extends RecordType>(
   args: ListArguments,
 ): Promise<Connection<Located<T>>> {
   const size = pageSize(args.first, STANDARD_SIZE)
+  if ((args.search?.length ?? 0) > MAX_SEARCH_LENGTH)
+    throw badInput(`"search" must not have more than ${MAX_SEARCH_LENGTH} characters.`, 'search')
   const list = `${type}/${args.system ?? ''}/${args.search ?? ''}`
   const holders =
     args.system == null

@@ -102,6 +102,18 @@ const OPERATIONS: readonly Case[] = [
     /between 1 and 100; got 101/,
     '{ invoices(first: 101) { nodes { id } } }',
   ],
+  [
+    'a search that no address has room for',
+    'BAD_USER_INPUT',
+    /"search" must not have more than 200 characters/,
+    `{ orders(search: "${'x'.repeat(201)}") { nodes { id } } }`,
+  ],
+  [
+    'an id with a key longer than any system has',
+    'BAD_USER_INPUT',
+    /not the id of a customer/,
+    `{ customer(id: "${idOf('customer', 'erp', '1'.repeat(256))}") { name } }`,
+  ],
   ['a cursor that is none', 'CURSOR_INVALID', /endCursor/, '{ orders(after: "xx") { nodes { id } } }'],
   ['two names for one customer', 'BAD_USER_INPUT', /either "id" or "externalId"/, '{ customer { id } }'],
   [
@@ -219,6 +231,10 @@ describe('an operation that is too large is refused before it costs anything:', 
     ],
     ['more than 10,000 words', `{ ${'a '.repeat(10_001)} }`],
     [
+      'the schema more than 20 times',
+      `{ ${Array.from({ length: 21 }, (_, i) => `a${i}: __schema { types { fields { name } } }`).join(' ')} }`,
+    ],
+    [
       'more than 100 different questions',
       `{ ...F ... { ${questions(0, 51)} } } fragment F on Query { ${questions(51, 101)} }`,
     ],
@@ -260,8 +276,9 @@ describe('an operation that is too large is refused before it costs anything:', 
   })
 
   it('but texts and comments with brackets are no nesting', async () => {
-    const query = `# ${'{'.repeat(5_000)}\n{ customers(search: "${'{'.repeat(1_000)}") { nodes { id } } }`
-    expect(await gateway.data(query)).toEqual({ customers: { nodes: [] } })
+    const found = `customers(search: "${'{'.repeat(200)}") { nodes { id } }`
+    const query = `# ${'{'.repeat(5_000)}\n{ a: ${found} b: ${found} }`
+    expect(await gateway.data(query)).toEqual({ a: { nodes: [] }, b: { nodes: [] } })
   })
 })
 
