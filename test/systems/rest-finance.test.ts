@@ -55,6 +55,16 @@ describe('what finance holds is read', () => {
     expect(given(yuan)).toEqual({
       externalReference: null,
       lines: expect.any(Array),
+      taxInvoices: [
+        {
+          kind: '增值税专用发票',
+          code: '3100224130',
+          number: '08123457',
+          issuedOn: '2026-05-22',
+          redLetterOf: null,
+          file: 'https://finance.example.com/tax-invoices/3100224130-08123457.ofd',
+        },
+      ],
       key: 'INV-000001',
       number: 'INV-000001',
       version: null,

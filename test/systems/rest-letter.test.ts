@@ -6,6 +6,10 @@ import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/observe/log.ts'
 import { createRestCrm } from '../../src/systems/rest-crm/adapter.ts'
 import { restCrmConfig } from '../../src/systems/rest-crm/config.ts'
+import { createRestFinance } from '../../src/systems/rest-finance/adapter.ts'
+import { restFinanceConfig } from '../../src/systems/rest-finance/config.ts'
+import { createRestTms } from '../../src/systems/rest-tms/adapter.ts'
+import { restTmsConfig } from '../../src/systems/rest-tms/config.ts'
 import { createRestWms } from '../../src/systems/rest-wms/adapter.ts'
 import { restWmsConfig } from '../../src/systems/rest-wms/config.ts'
 import { closing, context, failureOf, given, type Handle, must, serve, write } from './rest-kit.ts'
@@ -16,6 +20,11 @@ const crm = (baseUrl: string, settings: object) =>
   closing(createRestCrm(restCrmConfig.parse({ baseUrl, auth, ...settings }), options))
 const wms = (baseUrl: string, settings: object = {}) =>
   closing(createRestWms(restWmsConfig.parse({ baseUrl, auth, ...settings }), options))
+
+const finance = (baseUrl: string, settings: object) =>
+  closing(createRestFinance(restFinanceConfig.parse({ baseUrl, auth, ...settings }), options))
+const tms = (baseUrl: string, settings: object) =>
+  closing(createRestTms(restTmsConfig.parse({ baseUrl, auth, ...settings }), options))
 
 describe('the CRM of seed 000: no envelope, a PUT of the whole customer, an answer without a body', () => {
   const KEY = '900000000000000001'
@@ -173,4 +182,61 @@ test('a list that is not there is no empty list', async () => {
   const { url } = await serve(() => ({ status: 404, body: { message: 'Not Found' } }))
   const list = must(wms(url).ports.warehouse?.list)
   expect(failureOf(await list({ first: 1 }, context))?.kind).toBe('invalid-response')
+})
+
+describe('a finance system of seed 000', () => {
+  test('says in words that the payment is written back, which is known there by our reference', async () => {
+    const { url } = await serve(() => ({
+      raw: '付款结果回写成功',
+      headers: { 'content-type': 'text/plain' },
+    }))
+    const settings = { envelope: 'none', fields: { payment: { id: 'id', externalRef: 'id' } } }
+    const { send } = must(finance(url, settings).ports.payment?.create)
+    const amount = { amount: '5', currency: 'CNY' }
+    const input = { customer: 'F-1', date: '2026-06-30', amount, applications: [] }
+    expect(given(await send(input, write, context)).key).toBe(write.externalReference)
+  })
+
+  test('that answers with a page says nothing', async () => {
+    const { url } = await serve(() => ({ raw: '<html>ok</html>', headers: { 'content-type': 'text/html' } }))
+    const { send } = must(finance(url, { envelope: 'none' }).ports.payment?.create)
+    const amount = { amount: '5', currency: 'CNY' }
+    const input = { customer: 'F-1', date: '2026-06-30', amount, applications: [] }
+    expect(failureOf(await send(input, write, context))?.kind).toBe('unknown-outcome')
+  })
+
+  test('writes days and currencies in its own way', async () => {
+    // 2026-02-01 16:30 in Greenwich is the next day in Shanghai.
+    const invoice = {
+      invoiceId: 'I-1',
+      invoiceType: 'standard',
+      issueDate: 1_769_963_400_000,
+      dueDate: '2026/03/01',
+      grossAmount: 113,
+      status: 'Open',
+    }
+    const { url } = await serve(() => ({ body: { code: 0, data: invoice } }))
+    const settings = { batchLimit: 1, currency: 'CNY', timeZone: 'Asia/Shanghai' }
+    const [read] = await must(finance(url, settings).ports.invoice).readMany(['I-1'], context)
+    expect(given(read)).toMatchObject({
+      type: 'STANDARD',
+      status: 'OPEN',
+      issueDate: '2026-02-02',
+      dueDate: '2026-03-01',
+      totals: { gross: { amount: '113', currency: 'CNY' } },
+    })
+  })
+})
+
+test('a shipment is shown though its carrier noted a time and no word', async () => {
+  const tracks = [{ time: '2026-02-02 10:00', description: null, status: 'in_transit' }]
+  const shipment = { shipmentId: 501, trackingNo: 'SF1', status: 'in_transit', orderNos: 'SO-1', tracks }
+  const { url } = await serve(() => ({ body: { code: 0, data: shipment } }))
+  const [read] = await must(tms(url, { batchLimit: 1 }).ports.shipment).readMany(['501'], context)
+  expect(given(read)).toMatchObject({
+    key: '501',
+    status: 'IN_TRANSIT',
+    orderNumbers: ['SO-1'],
+    events: [{ time: '2026-02-02T10:00:00+00:00', text: '', status: 'IN_TRANSIT' }],
+  })
 })

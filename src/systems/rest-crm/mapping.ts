@@ -14,6 +14,7 @@ import {
   missingCustom,
   optionalDay,
   optionalDecimal,
+  optionalFlag,
   optionalText,
   optionalTime,
   readable,
@@ -64,7 +65,7 @@ const contactSchema = z.object({
   title: optionalText,
   phone: optionalText,
   email: optionalText,
-  primary: z.boolean().nullish(),
+  primary: optionalFlag,
 })
 
 const lineSchema = z.object({ product: z.string().min(1), quantity: decimal, unitPrice: optionalDecimal })
@@ -88,6 +89,7 @@ export interface Mapping {
 export function createMapping({ fields, timeZone, customFields }: RestCrmConfig): Mapping {
   const clock = createClock(timeZone)
   const time = optionalTime(clock.dateTime)
+  const day = optionalDay(clock.wall)
   const times = { createdAt: time, updatedAt: time }
   const customers = z.object({
     id: key,
@@ -108,7 +110,7 @@ export function createMapping({ fields, timeZone, customFields }: RestCrmConfig)
     amount: optionalDecimal,
     currency: optionalText,
     probability: optionalDecimal,
-    closeDate: optionalDay,
+    closeDate: day,
     owner: optionalText,
     orderNumber: optionalText,
     externalRef: optionalText,

@@ -12,6 +12,7 @@ import {
   meaningOfAnyCase,
   missingCustom,
   optionalDecimal,
+  optionalFlag,
   optionalText,
   readable,
   renamed,
@@ -46,7 +47,7 @@ const contactSchema = z.object({
   title: optionalText,
   phone: optionalText,
   email: optionalText,
-  isPrimary: z.boolean().nullish(),
+  isPrimary: optionalFlag,
 })
 
 const addressSchema = z.object({
@@ -56,7 +57,7 @@ const addressSchema = z.object({
   province: optionalText,
   postalCode: optionalText,
   country: optionalText,
-  isDefault: z.boolean().nullish(),
+  isDefault: optionalFlag,
 })
 
 export interface CustomerMapping {

@@ -82,6 +82,7 @@ export function createMapping(config: RestErpConfig): Mapping {
   const { fields } = namesOf(config)
   const clock = createClock(config.timeZone)
   const time = optionalTime(clock.dateTime)
+  const day = optionalDay(clock.wall)
   const times = { createdAt: time, updatedAt: time }
   const moneyIn =
     (currency: string | null) =>
@@ -101,9 +102,9 @@ export function createMapping(config: RestErpConfig): Mapping {
     customerName: optionalText,
     customerReference: optionalText,
     externalRef: optionalText,
-    orderDate: optionalDay,
-    dueDate: optionalDay,
-    deliveredOn: optionalDay,
+    orderDate: day,
+    dueDate: day,
+    deliveredOn: day,
     trackingNumber: texts,
     recipient: optionalText,
     recipientPhone: optionalText,
@@ -114,9 +115,9 @@ export function createMapping(config: RestErpConfig): Mapping {
     country: optionalText,
     paymentMethod: optionalText,
     paymentTerms: optionalText,
-    paymentDue: optionalDay,
+    paymentDue: day,
     paid: optionalDecimal,
-    paidOn: optionalDay,
+    paidOn: day,
     proposal: optionalText,
     quotation: optionalText,
     contract: optionalText,

@@ -37,6 +37,7 @@ const invoiceFields = z.strictObject({
   open: name('openAmount', 'What is still to be paid'),
   status: name('status', 'Status'),
   lines: name('lines', 'What is billed'),
+  taxInvoices: name('taxInvoices', 'Tax invoices (发票) that were issued for it'),
   comments: name('remark', 'Free text; sent only'),
   externalRef: name('externalRef', 'Receives the reference by which a lost answer is looked up'),
   revision: name('revision', 'Mark that changes with every change'),
@@ -54,6 +55,15 @@ const invoiceLineFields = z.strictObject({
   net: name('netAmount', 'Net total of the line'),
   tax: name('taxAmount', 'Tax of the line'),
   gross: name('grossAmount', 'Gross total of the line'),
+})
+
+const taxInvoiceFields = z.strictObject({
+  kind: name('kind', 'Kind, for example 增值税专用发票'),
+  code: name('code', 'Code (发票代码)'),
+  number: name('number', 'Number (发票号码)'),
+  issuedOn: name('issueDate', 'Day on which it was issued'),
+  redLetterOf: name('redLetterOf', 'Number of the one that it takes back'),
+  file: name('file', 'Where the document can be fetched'),
 })
 
 const paymentFields = z.strictObject({
@@ -95,6 +105,11 @@ const balanceFields = z.strictObject({
 export const restFinanceConfig = z.strictObject({
   ...restSettings('finance system'),
   ...readingSettings('system'),
+  currency: z
+    .string()
+    .regex(/^[A-Z]{3}$/, 'is no ISO 4217 code')
+    .optional()
+    .describe('Currency of amounts that come without one'),
   uniqueExternalRef: z
     .boolean()
     .default(true)
@@ -144,6 +159,7 @@ export const restFinanceConfig = z.strictObject({
       customer: customerFields.prefault({}).describe('Names in a customer'),
       invoice: invoiceFields.prefault({}).describe('Names in an invoice'),
       invoiceLine: invoiceLineFields.prefault({}).describe('Names in a line of an invoice'),
+      taxInvoice: taxInvoiceFields.prefault({}).describe('Names in a tax invoice'),
       payment: paymentFields.prefault({}).describe('Names in a payment'),
       application: applicationFields.prefault({}).describe('Names in what a payment settles'),
       receivable: receivableFields.prefault({}).describe('Names in a receivable'),

@@ -9,7 +9,7 @@ import {
   fieldText,
   given,
   key,
-  meaningOf,
+  meaningOfAnyCase,
   optionalDay,
   optionalDecimal,
   optionalText,
@@ -62,8 +62,15 @@ export function createMapping(config: RestFinanceConfig): Mapping {
   const { fields } = config
   const clock = createClock(config.timeZone)
   const time = optionalTime(clock.dateTime)
+  const day = optionalDay(clock.wall)
   const times = { createdAt: time, updatedAt: time }
-  const currency = z.string().regex(/^[A-Z]{3}$/, 'is no ISO 4217 code')
+  const currency = z
+    .string()
+    .nullish()
+    .transform((code) => code?.toUpperCase() || config.currency)
+    .pipe(
+      z.string({ error: 'is not there, and none is configured' }).regex(/^[A-Z]{3}$/, 'is no ISO 4217 code'),
+    )
 
   const customers = z.object({ id: key, name: z.string(), taxNumber: optionalText, ...times })
   const invoices = z.object({
@@ -72,8 +79,8 @@ export function createMapping(config: RestFinanceConfig): Mapping {
     type: optionalText,
     customer: optionalText,
     orderNumbers: texts,
-    issueDate: optionalDay,
-    dueDate: optionalDay,
+    issueDate: day,
+    dueDate: day,
     currency,
     net: optionalDecimal,
     tax: optionalDecimal,
@@ -82,6 +89,7 @@ export function createMapping(config: RestFinanceConfig): Mapping {
     open: optionalDecimal,
     status: optionalText,
     lines: z.array(z.unknown()).nullish(),
+    taxInvoices: z.array(z.unknown()).nullish(),
     externalRef: optionalText,
     revision: optionalText,
     ...times,
@@ -98,11 +106,19 @@ export function createMapping(config: RestFinanceConfig): Mapping {
     tax: optionalDecimal,
     gross: optionalDecimal,
   })
+  const taxInvoices = z.object({
+    kind: optionalText,
+    code: optionalText,
+    number: key,
+    issuedOn: day,
+    redLetterOf: optionalText,
+    file: optionalText,
+  })
   const payments = z.object({
     id: key,
     number: optionalText,
     customer: optionalText,
-    date: optionalDay,
+    date: day,
     amount: decimal,
     currency,
     method: optionalText,
@@ -117,7 +133,7 @@ export function createMapping(config: RestFinanceConfig): Mapping {
   const applications = z.object({ invoice: key, amount: decimal, discount: optionalDecimal })
   const receivables = z.object({
     customer: key,
-    asOf: z.string().regex(/^\d{4}-\d{2}-\d{2}$/, 'is no calendar day'),
+    asOf: day.pipe(z.string({ error: 'is no calendar day' })),
     balances: z.array(z.unknown()),
   })
   const balances = z.object({ currency, open: decimal, overdue: optionalDecimal })
@@ -143,12 +159,12 @@ export function createMapping(config: RestFinanceConfig): Mapping {
           key: one.id,
           number: one.number ?? one.id,
           version: one.revision,
-          type: meaningOf(one.type, INVOICE_TYPES),
+          type: meaningOfAnyCase(one.type, {}, INVOICE_TYPES),
           customer: one.customer,
           orderNumbers: one.orderNumbers ?? [],
           issueDate: one.issueDate,
           dueDate: one.dueDate,
-          status: meaningOf(one.status, config.invoiceStatuses, INVOICE_STATUSES),
+          status: meaningOfAnyCase(one.status, config.invoiceStatuses, INVOICE_STATUSES),
           vendorStatus: one.status,
           totals: { net: money(one.net), tax: money(one.tax), gross: money(one.gross) },
           paid: money(one.paid),
@@ -170,6 +186,8 @@ export function createMapping(config: RestFinanceConfig): Mapping {
                 gross: money(line.gross),
               }
             }) ?? null,
+          taxInvoices:
+            one.taxInvoices?.map((raw) => taxInvoices.parse(renamed(raw, fields.taxInvoice))) ?? null,
           externalReference: one.externalRef,
           createdAt: one.createdAt,
           updatedAt: one.updatedAt,
@@ -190,7 +208,7 @@ export function createMapping(config: RestFinanceConfig): Mapping {
           method: one.method === null ? null : (ourMethods.get(one.method) ?? one.method),
           reference: one.reference,
           externalReference: one.externalRef,
-          status: meaningOf(one.status, config.paymentStatuses, PAYMENT_STATUSES),
+          status: meaningOfAnyCase(one.status, config.paymentStatuses, PAYMENT_STATUSES),
           vendorStatus: one.status,
           applications: (one.applications ?? []).map((part) => {
             const { invoice, amount, discount } = applications.parse(renamed(part, fields.application))

@@ -110,6 +110,7 @@ const showInvoice = (one: FinanceInvoice): Shown => ({
     taxRate: line.taxPercent ?? null,
     netAmount: line.net,
   })),
+  taxInvoices: (one.taxInvoices ?? []).map(({ day, ...rest }) => ({ ...rest, issueDate: day })),
   remark: one.comments ?? null,
   externalRef: one.externalReference ?? null,
   attributes: one.attributes ?? {},

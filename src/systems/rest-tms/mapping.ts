@@ -6,7 +6,7 @@ import {
   customOf,
   fieldText,
   key,
-  meaningOf,
+  meaningOfAnyCase,
   optionalDay,
   optionalText,
   optionalTime,
@@ -34,6 +34,7 @@ export function createMapping(config: RestTmsConfig): Mapping {
   const { fields } = config
   const clock = createClock(config.timeZone)
   const time = optionalTime(clock.dateTime)
+  const day = optionalDay(clock.wall)
   const numbers = z
     .union([z.array(z.string()), z.string()])
     .nullish()
@@ -46,7 +47,7 @@ export function createMapping(config: RestTmsConfig): Mapping {
     carrierName: optionalText,
     status: optionalText,
     recipientRegion: optionalText,
-    expectedDelivery: optionalDay,
+    expectedDelivery: day,
     signedBy: optionalText,
     signedAt: time,
     orderNumbers: numbers,
@@ -61,10 +62,11 @@ export function createMapping(config: RestTmsConfig): Mapping {
       .transform((text) => toDateTime(text, clock.dateTime))
       .pipe(z.string({ error: 'is no date-time' })),
     place: optionalText,
-    text: z.string(),
+    // Some carriers note a time and a status, and no word.
+    text: optionalText.transform((text) => text ?? ''),
     status: optionalText,
   })
-  const statusOf = (word: string | null) => meaningOf(word, config.statuses, STATUSES)
+  const statusOf = (word: string | null) => meaningOfAnyCase(word, config.statuses, STATUSES)
 
   return {
     toDateTime: (text) => toDateTime(text, clock.dateTime),

@@ -9,9 +9,10 @@ import {
   fieldText,
   given,
   key,
-  meaningOf,
+  meaningOfAnyCase,
   optionalDay,
   optionalDecimal,
+  optionalFlag,
   optionalText,
   optionalTime,
   quantityIn,
@@ -79,6 +80,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
   const clock = createClock(config.timeZone)
 
   const time = optionalTime(clock.dateTime)
+  const day = optionalDay(clock.wall)
   const times = { createdAt: time, updatedAt: time }
   const warehouses = z.object({ id: key, name: optionalText })
   const products = z.object({
@@ -86,7 +88,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
     name: z.string(),
     barcode: optionalText,
     unit: optionalText,
-    active: z.boolean().nullish(),
+    active: optionalFlag,
     ...times,
   })
   const stock = z.object({
@@ -123,7 +125,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
     direction: optionalText,
     reservation: optionalText,
     warehouse: optionalText,
-    date: optionalDay,
+    date: day,
     trackingNumber: optionalText,
     recipient: z.unknown().optional(),
   })
@@ -219,7 +221,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
           version: revision,
           ...plain,
           externalReference: externalRef,
-          status: meaningOf(status, config.reservationStatuses, RESERVATION_STATUSES),
+          status: meaningOfAnyCase(status, config.reservationStatuses, RESERVATION_STATUSES),
           vendorStatus: status,
           lines: lines.map((one) => {
             const line = reservationLines.parse(renamed(one, fields.reservationLine))
@@ -243,7 +245,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
           key: id,
           number: id,
           version: revision,
-          direction: plain.direction === null ? null : (DIRECTIONS[plain.direction] ?? null),
+          direction: plain.direction === null ? null : (DIRECTIONS[plain.direction.toUpperCase()] ?? null),
           orders: [], // orders are kept elsewhere: only their numbers stand here
           orderNumbers: plain.orderNumber === null ? [] : [plain.orderNumber],
           reservation: plain.reservation,
@@ -251,7 +253,7 @@ export function createMapping(config: RestWmsConfig): Mapping {
           externalReference: plain.externalRef,
           shipTo: shipToOf(plain.recipient),
           date: plain.date,
-          status: meaningOf(status, config.deliveryStatuses, DELIVERY_STATUSES),
+          status: meaningOfAnyCase(status, config.deliveryStatuses, DELIVERY_STATUSES),
           vendorStatus: status,
           lines: lines.map((one) => {
             const line = deliveryLines.parse(renamed(one, fields.deliveryLine))

@@ -438,7 +438,9 @@ const timeOf = (text: string | null | undefined): { at?: number } => {
 function envelopeReader(style: EnvelopeStyle): (answer: HttpAnswer, writes: boolean) => Envelope | null {
   return (answer, writes) => {
     // Nothing more is to be said of a write that is done.
-    const silent = answer.status === 204 || (style === 'none' && answer.text.trim() === '')
+    const { 'content-type': type = '' } = answer.headers
+    const plain = answer.text.trim() === '' || /^text\/plain\b/i.test(String(type))
+    const silent = answer.status === 204 || (style === 'none' && plain)
     if (writes && silent && answer.status >= 200 && answer.status < 300) {
       return { success: true, code: '', data: undefined }
     }

@@ -102,6 +102,18 @@ export const optionalText = z
   .nullish()
   .transform((text) => text || null)
 
+/** Yes or no, as truth value, digit or word. */
+export const optionalFlag = z
+  .union([z.boolean(), z.string()])
+  .nullish()
+  .transform((given, context): boolean | null => {
+    if (typeof given === 'boolean') return given
+    if (!given) return null
+    if (/^(true|1|y|yes|是)$/i.test(given)) return true
+    if (!/^(false|0|n|no|否)$/i.test(given)) context.addIssue(`"${given.slice(0, 40)}" is neither yes nor no`)
+    return false
+  })
+
 export const key = z.string().min(1)
 
 /** A list of texts, where some systems write a single one as it is; empty ones say nothing. Null: there is no list. */
@@ -125,16 +137,22 @@ export const optionalDecimal = z
     return text
   })
 
-/** A calendar day, also where the system writes it as midnight. */
-export const optionalDay = z
-  .string()
-  .nullish()
-  .transform((text, context) => {
-    if (!text) return null
-    const day = /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(text)?.[1]
-    if (!day) context.addIssue(`"${text.slice(0, 40)}" is no calendar day`)
-    return day ?? null
-  })
+/**
+ * A calendar day, also where the system writes it as midnight, without dashes, or in milliseconds since 1970.
+ * @param wall What the clock over there shows at an instant, see `Clock.wall`.
+ */
+export const optionalDay = (wall: (instant: Date) => string) =>
+  z
+    .string()
+    .nullish()
+    .transform((text, context) => {
+      if (!text) return null
+      if (/^\d{12,14}$/.test(text)) return wall(new Date(Number(text))).slice(0, 10)
+      const [, year, month, day] =
+        /^(\d{4})([-/]?)(\d{2})\2(\d{2})(?:$|[T ])/.exec(text)?.toSpliced(2, 1) ?? []
+      if (!day) context.addIssue(`"${text.slice(0, 40)}" is no calendar day`)
+      return day ? `${year}-${month}-${day}` : null
+    })
 
 /**
  * Reads date-times with an offset, without one, and milliseconds since 1970.

@@ -131,11 +131,12 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
     refuse,
     body,
   }: Creation<Input, T>): WriteAction<Input, T> => {
+    const sentBody = (input: Input, write: WriteContext) => body(input, write.externalReference, write)
     const preview = (input: Input, write: WriteContext): VendorRequest => ({
       method: 'POST',
       path,
       headers: headers(write),
-      body: JSON.stringify(body(input, write.externalReference, write)),
+      body: JSON.stringify(sentBody(input, write)),
     })
     return {
       preview,
@@ -148,7 +149,8 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
         if (sent.ok) {
           const { data, located } = sent.value
           const record = shownIn(source, data)
-          const key = record?.key ?? source.keyOf(data) ?? located
+          // Where our reference is the key, nobody needs to tell it.
+          const key = record?.key ?? source.keyOf(data) ?? located ?? source.keyOf(sentBody(input, write))
           if (key !== undefined) return ok({ key, reached: 'effective', ...(record ? { record } : {}) })
           // It was made, but we were not told its key: it can be found by its reference.
           return fail({ kind: 'unknown-outcome', detail: `POST ${path}: no key in the answer` })
