@@ -50,6 +50,10 @@ export function createAuthenticate(config: Pick<Config, 'callers' | 'demo'>): Au
   }
 }
 
+/** Whether anything was said of who is asking, true or not. */
+export const saysWho = (credentials: Readonly<Record<string, unknown>>): boolean =>
+  keyIn(credentials) !== null
+
 function keyIn(credentials: Readonly<Record<string, unknown>>): string | null {
   let key: string | null = null
   for (const [name, value] of Object.entries(credentials)) {

@@ -23,6 +23,8 @@ export interface EventStreamOptions {
   /** Answers for those it does not know, and says who the others are. */
   guard(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
   callerOf(request: FastifyRequest): Caller
+  /** Whether the request says who is asking: a browser's EventSource cannot. */
+  saysWho(request: FastifyRequest): boolean
   /** A reservation that no client takes for this long is dropped, with all that waits in it. */
   readonly reservationMs?: number
   /** A client that takes nothing of what waits for this long is disconnected. */
@@ -30,6 +32,8 @@ export interface EventStreamOptions {
 }
 
 const RESERVATION_MS = 30_000
+/** Of one caller, at a time, that no client has taken yet. */
+const MAX_RESERVATIONS = 1_000
 const HEARTBEAT_MS = 12_000
 /** Of one reservation, at a time: each may hold an answer that waits for the client, and counts until that is sent. */
 const MAX_OPERATIONS = 1_000
@@ -81,9 +85,15 @@ export function serveEventStreams(
   }
 
   function reserve(request: FastifyRequest, reply: FastifyReply): unknown {
+    const caller = callerOf(request)
+    const waiting = [...reservations.values()].filter((one) => one.expiry && isSame(one.caller, caller))
+    if (waiting.length >= MAX_RESERVATIONS) {
+      const message = `${MAX_RESERVATIONS} streams are reserved and not taken. Open those, or wait until they expire.`
+      return refuse(reply, 429, 'TOO_MANY_REQUESTS', message)
+    }
     const token = randomUUID()
     reservations.set(token, {
-      caller: callerOf(request),
+      caller,
       operations: new Map(),
       outbox: Promise.withResolvers(),
       expiry: setTimeout(() => drop(token), reservationMs).unref(),
@@ -101,9 +111,21 @@ export function serveEventStreams(
 
   function reserved(request: FastifyRequest): Reservation | undefined {
     const reservation = reservations.get(tokenIn(request) ?? '')
-    // Who has the token gets the results, so it is worth nothing to anybody else.
+    if (isTicket(request)) return reservation
+    // Who says who it is must be the one who reserved.
     return reservation && isSame(reservation.caller, callerOf(request)) ? reservation : undefined
   }
+
+  /**
+   * A browser's EventSource cannot send credentials. So the reservation is made with them, and its token lets one
+   * connection in, once and soon; operations are begun and ended with credentials again.
+   * @see PROTOCOL.md, "Making reservations"
+   */
+  const isTicket = (request: FastifyRequest): boolean =>
+    request.method === 'GET' &&
+    wantsEvents(request) &&
+    tokenIn(request) !== undefined &&
+    !options.saysWho(request)
 
   function take(reservation: Reservation, token: string, reply: FastifyReply): unknown {
     if (!reservation.expiry) return refuse(reply, 409, 'CONFLICT', 'The stream is open already.')
@@ -161,7 +183,7 @@ export function serveEventStreams(
   server.route({
     url: `${options.path}/stream`,
     method: ['GET', 'POST', 'PUT', 'DELETE'],
-    preHandler: options.guard,
+    preHandler: async (request, reply) => (isTicket(request) ? undefined : options.guard(request, reply)),
     async handler(request, reply) {
       if (request.method === 'PUT') return reserve(request, reply)
       const token = tokenIn(request)

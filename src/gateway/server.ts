@@ -15,7 +15,7 @@ import type { Engine } from '../federation/engine.ts'
 import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
 import { cacheControlHeader, demandedAgeMs, demandedOf } from './cache-control.ts'
-import type { Authenticate } from './callers.ts'
+import { type Authenticate, saysWho } from './callers.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting, sizeError } from './limits.ts'
 import { answerInParts } from './multipart.ts'
@@ -154,7 +154,13 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
       return context
     },
   })
-  const answerWithEvents = serveEventStreams(server, { path: PATH, operations, guard, callerOf })
+  const answerWithEvents = serveEventStreams(server, {
+    path: PATH,
+    operations,
+    guard,
+    callerOf,
+    saysWho: ({ headers }) => saysWho(headers),
+  })
   server.route({
     url: PATH,
     method: ['GET', 'POST'],

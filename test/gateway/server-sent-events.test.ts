@@ -21,6 +21,7 @@ beforeAll(async () => {
     operations: feed.operations,
     guard: async () => {},
     callerOf: ({ headers }) => ({ ...gatewayCaller, subject: String(headers['x-as'] ?? 'somebody') }),
+    saysWho: ({ headers }) => headers['x-as'] !== undefined,
     patienceMs: 5_000,
   })
   url = `${await server.listen({ host: '127.0.0.1', port: 0 })}/graphql/stream`
@@ -226,6 +227,7 @@ describe('a connection for each operation', () => {
       operations: feed.operations,
       guard: async () => {},
       callerOf: () => gatewayCaller,
+      saysWho: () => true,
       patienceMs: PATIENCE_MS,
     })
     const address = await impatient.listen({ host: '127.0.0.1', port: 0 })
@@ -308,6 +310,57 @@ describe('one connection for all', () => {
     expect((await begin({ token, id: '2' })).status).toBe(404)
   })
 
+  it('is reserved so often and no more before one is taken', async () => {
+    const put = (as: string) =>
+      server.inject({ method: 'PUT', url: '/graphql/stream', headers: { 'x-as': as } })
+    for (let at = 0; at < 1_000; at++) expect((await put('greedy')).statusCode).toBe(201)
+    expect((await put('greedy')).statusCode).toBe(429)
+    expect((await put('somebody else')).statusCode).toBe(201)
+  })
+
+  it('lets in who has nothing but its token, as an EventSource does; for all else it must be said who asks', async () => {
+    await using keyed = fastify()
+    serveEventStreams(keyed, {
+      path: '/graphql',
+      operations: feed.operations,
+      guard: async ({ headers }, reply) =>
+        headers['x-as'] === undefined ? reply.status(401).send({ errors: [] }) : undefined,
+      callerOf: ({ headers }) => ({ ...gatewayCaller, subject: String(headers['x-as']) }),
+      saysWho: ({ headers }) => headers['x-as'] !== undefined,
+    })
+    const at = `${await keyed.listen({ host: '127.0.0.1', port: 0 })}/graphql/stream`
+    const ask = (method: string, query: string, headers: Record<string, string>, body?: object) =>
+      fetch(`${at}${query}`, {
+        method,
+        headers: {
+          accept: 'text/event-stream',
+          ...headers,
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      })
+    const mine = { 'x-as': 'portal' }
+    expect((await ask('PUT', '', {})).status).toBe(401)
+    const token = await (await ask('PUT', '', mine)).text()
+    const operation = { query: SUBSCRIPTION, extensions: { operationId: '1' } }
+    expect((await ask('POST', `?token=${token}`, { accept: '*/*' }, operation)).status).toBe(401)
+    expect((await ask('DELETE', `?token=${token}&operationId=1`, {})).status).toBe(401)
+    expect((await ask('GET', `?query=${encodeURIComponent(SUBSCRIPTION)}`, {})).status).toBe(401)
+    expect((await ask('GET', '?token=guessed', {})).status).toBe(404)
+    expect((await ask('GET', `?token=${token}`, { 'x-as': 'somebody else' })).status).toBe(404)
+
+    feed.results = [{ data: { text: 'for the ticket' } }]
+    const open = await ask('GET', `?token=${token}`, {})
+    expect(open.status).toBe(200)
+    expect((await ask('GET', `?token=${token}`, {})).status).toBe(409)
+    expect((await ask('POST', `?token=${token}`, { ...mine, accept: '*/*' }, operation)).status).toBe(202)
+    const reader = open.body?.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    while (!text.includes('event: complete')) text += (await reader?.read())?.value
+    expect(text).toContain('{"id":"1","payload":{"data":{"text":"for the ticket"}}}')
+    await reader?.cancel()
+  })
+
   it('carries so many operations and no more', async () => {
     feed.results = [{ data: { text: 'never read' } }]
     const token = await reserve()
@@ -333,6 +386,7 @@ describe('one connection for all', () => {
       operations: feed.operations,
       guard: async () => {},
       callerOf: () => gatewayCaller,
+      saysWho: () => true,
       reservationMs: 50,
     })
     const at = '/graphql/stream'
