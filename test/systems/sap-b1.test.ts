@@ -1008,7 +1008,7 @@ describe('bad days', () => {
     })
   })
 
-  test('a sick node is left for another', async () => {
+  test('a sick node is left for another, and its session logged out', async () => {
     const { order, simulator, called } = await setUp({ config: { maxSessions: 1 } })
     await order.readMany(['1'], call)
     simulator.setFaults([
@@ -1022,6 +1022,7 @@ describe('bad days', () => {
     ])
     expect(value((await order.readMany(['1'], call))[0])?.key).toBe('1')
     expect(called(/Login/)).toHaveLength(2)
+    await vi.waitFor(() => expect(called(/Logout/)).toHaveLength(1))
   })
 
   test('a missing user-defined field is named', async () => {

@@ -78,6 +78,18 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
   const tidy = createTidy(words)
 
   const remembered = createLeft(config, context)
+  const logout = async (session: Session) => {
+    const request: HttpRequest = {
+      method: 'POST',
+      path: `${SERVICE_ROOT}/Logout`,
+      headers: { cookie: session.cookie },
+      writes: false,
+    }
+    await logoutHttp.request(request).catch(() => {
+      context.log.debug({ system: context.systemId }, 'no logout: the session ends by its timeout')
+    })
+    await remembered.forget(session)
+  }
   const sessions = new SessionPool({
     max: config.maxSessions,
     waitMs: context.timeoutMs,
@@ -108,18 +120,7 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
       for (const { cookie } of found) words.hideCookies(cookie)
       return found
     },
-    async logout(session) {
-      const request: HttpRequest = {
-        method: 'POST',
-        path: `${SERVICE_ROOT}/Logout`,
-        headers: { cookie: session.cookie },
-        writes: false,
-      }
-      await logoutHttp.request(request).catch(() => {
-        context.log.debug({ system: context.systemId }, 'no logout: the session ends by its timeout')
-      })
-      await remembered.forget(session)
-    },
+    logout,
   })
 
   /** One exchange in a session; a session that turns out to be gone is replaced. */
@@ -145,9 +146,9 @@ export function createServiceLayer(config: SapB1Config, context: AdapterContext)
         throw new SourceError({ kind: 'unauthorized', detail: `a new session was refused: ${tidy(answer)}` })
       }
       if (isSickNode(answer)) {
-        // The cookie ties the session to that node: the next login may be led to another.
+        // The cookie ties the session to that node: the next login may be led to another. This one costs a licence.
         sessions.discard()
-        void remembered.forget(session)
+        void logout(session)
         if (session.proven && left > 0 && !request.writes) continue
         return answer
       }

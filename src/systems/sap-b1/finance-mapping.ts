@@ -246,7 +246,7 @@ export function paymentBody(config: SapB1Config, input: PaymentCreate, write: Wr
           }),
       [config.paymentReferenceField]: write.externalReference,
       PaymentInvoices: input.applications.map((part) => ({
-        DocEntry: part.invoice,
+        DocEntry: Number(part.invoice),
         InvoiceType: 'it_Invoice',
         [isLocal ? 'SumApplied' : 'AppliedFC']: part.amount,
         [isLocal ? 'TotalDiscount' : 'TotalDiscountFC']: part.discount,
