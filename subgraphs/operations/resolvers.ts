@@ -328,7 +328,8 @@ export function operationsResolvers(rooms: Rooms) {
       reached: ({ state }: Writeback) => ('reached' in state ? state.reached : null),
       preview: ({ state }: Writeback) => (state.name === 'dry-run' ? state.preview : null),
       problem: ({ state }: Writeback) => ('problem' in state ? state.problem : null),
-      note: ({ state }: Writeback) => ('note' in state ? (state.note ?? null) : null),
+      note: ({ state }: Writeback) =>
+        state.name === 'awaiting-approval' ? state.message : 'note' in state ? (state.note ?? null) : null,
       undoneBy: ({ state }: Writeback) => (state.name === 'compensated' ? journal.get(state.by) : null),
       evidence: ({ state }: Writeback) =>
         state.name === 'needs-attention' ? (state.evidence ?? null) : null,

@@ -642,9 +642,12 @@ describe('a write whose answer is lost', () => {
 
   it('that waits for approval over there is said to wait, even when the answer was lost', async () => {
     await using own = await openTestGateway({ erp: { approvalAbove: '1000' } })
-    const direct = await own.data(CREATE_ORDER, { input: order('approve') })
+    const direct = await own.data(CREATE_ORDER.replace('attempts', 'attempts note'), {
+      input: order('approve'),
+    })
     expect(direct.createOrder).toMatchObject({
-      writeback: { state: 'AWAITING_APPROVAL', attempts: 1 },
+      // What it waits for, in the system's words.
+      writeback: { state: 'AWAITING_APPROVAL', attempts: 1, note: expect.stringMatching(/\S/) },
       order: null,
     })
     own.demo.simulators.erp.setFaults([{ kind: 'drop-after', match: 'POST /b1s/v2/Orders', times: 1 }])

@@ -1,6 +1,6 @@
 /** The ports of one organisation in a K/3 Cloud data centre. */
 
-import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
+import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
 import { chunks } from '../kit/keyset.ts'
 import type { Adapter, CreateAdapter, Lookup, RecordPort } from '../port.ts'
@@ -57,7 +57,13 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
     lacking: (of, field) =>
       context.log.warn({ system: context.systemId, form: of, field }, 'this data centre has no such field'),
   }
-  const form = (name: FormName) => createForm(config, name)
+  // One of each: what one port learns that the data centre lacks, no other asks for again.
+  const forms = new Map<FormName, Form>()
+  const form = (name: FormName): Form => {
+    const known = forms.get(name) ?? createForm(config, name)
+    forms.set(name, known)
+    return known
+  }
 
   const customers = createReader<Customer>(source, form('customer'), map.customer)
   const products = createReader<Product>(
@@ -159,18 +165,29 @@ export const createKingdeeK3: CreateAdapter<KingdeeK3Config> = (config, context)
           ? config.taxInvoiceForms.length > 0
           : name !== 'price' || config.priceList !== null
       for (const name of (Object.keys(FORMS) as FormName[]).filter(isUsed)) {
-        const { form: id, columns } = form(name)
+        const of = createForm(config, name)
+        const spared: string[] = []
         // The vendor names one field at a time: asked again without it, it names the next.
-        for (let fields = columns.map((column) => column.field); fields.length > 0; ) {
-          const asked = { form: id, fields, filter: '', order: `${fields[0]} ASC`, limit: 1 }
+        for (let fields = of.columns.map((column) => column.field); fields.length > 0; ) {
+          const asked = { form: of.form, fields, filter: '', order: `${fields[0]} ASC`, limit: 1 }
           const outcome = await outcomeOf(() => client.query(asked, call))
           if (outcome.ok) break
           if (outcome.failure.kind === 'unavailable') return outcome
-          sentences.push(`${id}: ${failureText(outcome.failure)}`)
-          const unknown = unknownField(outcome.failure)?.toLowerCase()
-          const rest = fields.filter((field) => !`${field.toLowerCase()}.`.startsWith(`${unknown}.`))
-          if (unknown === undefined || rest.length === fields.length) break
+          const unknown = unknownField(outcome.failure)
+          const isSpared = unknown !== undefined && of.lacks(unknown)
+          if (isSpared) spared.push(unknown)
+          else sentences.push(`${of.form}: ${failureText(outcome.failure)}`)
+          const left = new Set(of.columns.map((column) => column.field))
+          const rest = fields.filter((field) =>
+            isSpared ? left.has(field) : !`${field}.`.toLowerCase().startsWith(`${unknown?.toLowerCase()}.`),
+          )
+          if (rest.length === fields.length) break
           fields = rest
+        }
+        if (spared.length > 0) {
+          sentences.push(
+            `${of.form}: read without ${spared.join(', ')}, which this data centre does not have; under fields.${name} they can be renamed, or set to null`,
+          )
         }
       }
       return ok(sentences)
@@ -349,13 +366,17 @@ function deliveriesByOrder(source: Source, form: Form, deliveries: Reader<Delive
     async read(keys, context) {
       const found = new Map<Key, Outcome<readonly Delivery[]>>()
       const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
-      const orderField = form.of('order')
-      for (const batch of orderField ? chunks(wanted, config.batchLimit) : []) {
+      for (const batch of chunks(wanted, config.batchLimit)) {
         const links = await outcomeOf(async () => {
-          const filter = allOf([
-            isOf(form, 'organization', [config.organization]),
-            oneOf(orderField ?? '', batch),
-          ])
+          const filter = () => {
+            const orderField = form.of('order')
+            if (orderField !== undefined) {
+              return allOf([isOf(form, 'organization', [config.organization]), oneOf(orderField, batch)])
+            }
+            // None would be an answer, too, and a wrong one.
+            const message = `${form.form} does not tell the order here: deliveries are not found by it.`
+            throw new SourceError({ kind: 'unsupported', message })
+          }
           const documents = await readAll(source, form, columns, filter, context)
           return documents.flatMap((document) => document.rows)
         })
@@ -401,11 +422,8 @@ function receivablePort(
     const field = form.of(name)
     return field && `${field} ${comparison}`
   }
-  const open = allOf([
-    term('documentStatus', "= 'C'"),
-    term('cancelStatus', "= 'A'"),
-    term('writtenOff', "<> 'C'"),
-  ])
+  const open = () =>
+    allOf([term('documentStatus', "= 'C'"), term('cancelStatus', "= 'A'"), term('writtenOff', "<> 'C'")])
   const owed = invoices.lookup('customer', open)
   return {
     batchLimit: config.batchLimit,
@@ -417,6 +435,10 @@ function receivablePort(
         if (!customer.ok) return customer
         if (customer.value === null) return ok(null)
         const list = lists[at] ?? ok([])
+        if (list.ok && form.of('open') === undefined) {
+          const message = `${form.form} does not tell what is open here: nobody's debts can be added up.`
+          return fail({ kind: 'unsupported', message })
+        }
         return list.ok ? ok(receivableOf(key, list.value, today())) : list
       })
     },

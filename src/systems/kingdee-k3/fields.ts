@@ -252,15 +252,15 @@ export const ENTRY_FIELDS: Readonly<Partial<Record<FormName, ReadonlySet<string>
   price: new Set('product price fromQuantity effective expires forbidden'.split(' ')),
 }
 
-/** Without these a record could not be told from another, would be another's, or would be missed when it changes. */
+/** Without these a record could not be told from another, or would be another's. */
 export const KEPT: ReadonlySet<string> = new Set(
-  'id number entry quantity organization customer order modified product source'.split(' '),
+  'id number entry quantity customer order product source'.split(' '),
 )
 /** What a form can do without all the same. */
 export const SPARED: Readonly<Partial<Record<FormName, ReadonlySet<string>>>> = {
   inventoryLevel: new Set(['id']),
   order: new Set(['product', 'source']),
-  delivery: new Set(['product', 'order']),
+  delivery: new Set(['entry', 'product', 'order']),
   invoice: new Set(['entry']),
   invoiceLine: new Set(['product', 'order']),
 }

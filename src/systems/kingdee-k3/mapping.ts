@@ -110,10 +110,13 @@ export function createForm(config: KingdeeK3Config, name: FormName, id: string =
           !absent.has(column) &&
           isSpared(column),
       )
-      for (const column of found) absent.add(column)
+      if (found.length === 0) return false
+      // Of several values that follow one reference, what can be missed most easily goes first.
+      const lesser = found.filter((column) => !KEPT.has(column.name))
+      for (const column of lesser.length > 0 ? lesser : found) absent.add(column)
       head = head.filter((column) => !absent.has(column))
       columns = columns.filter((column) => !absent.has(column))
-      return found.length > 0
+      return true
     },
   }
 }
@@ -157,12 +160,12 @@ export function keyOf(document: Document): string | undefined {
 
 export function stampOf(document: Document): string | null {
   const stamp = document.rows[0]?.modified ?? document.rows[0]?.created
-  return typeof stamp === 'string' && LOCAL.test(stamp) ? stamp : null
+  return typeof stamp === 'string' && LOCAL.test(stamp) ? stamp.replace(' ', 'T') : null
 }
 
 /* ---- what is read ---- */
 
-const LOCAL = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?$/
+const LOCAL = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?$/
 /** A number that nobody has filled in is 0 in this vendor's tables. */
 const isFilled = (value: string | null): value is string => value !== null && !new Big(value).eq(0)
 
@@ -172,10 +175,14 @@ const text = z
   .transform((value) => value ?? null)
 const decimal = z.string().refine(isDecimal, 'is no number')
 const amount = decimal.nullish().transform((value) => value ?? null)
-const stamp = z.string().regex(LOCAL, 'is no time').nullish()
+const stamp = z
+  .string()
+  .regex(LOCAL, 'is no time')
+  .transform((value) => value.replace(' ', 'T'))
+  .nullish()
 const day = z
   .string()
-  .regex(/^\d{4}-\d{2}-\d{2}(T|$)/, 'is no date')
+  .regex(/^\d{4}-\d{2}-\d{2}([T ]|$)/, 'is no date')
   .nullish()
   .transform((value) => value?.slice(0, 10) ?? null)
 /** Check boxes come as booleans, in some releases as `1` and `0`. */
@@ -399,6 +406,9 @@ export interface Mapping {
 
 export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
   const currencyOf = (code: string | null) => (code === null ? null : (config.currencyCodes[code] ?? code))
+  /** Who says that documents have no currency says that they are kept in the company's; who has not said it may err. */
+  const documentCurrency = (form: 'order' | 'invoice', code: string | null) =>
+    config.fields[form].currency === null ? config.companyCurrency : currencyOf(code)
   const money = (value: string | null, currency: string | null): Money | null =>
     value === null || currency === null ? null : { amount: value, currency }
   const quantity = (value: string, unit: string | null): Quantity => ({
@@ -569,7 +579,7 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
       const entries = z.array(orderEntrySchema).safeParse(rows)
       if (!entries.success) return broken('order', document, entries.error)
       const lines = entries.data
-      const currency = currencyOf(head.currency)
+      const currency = documentCurrency('order', head.currency)
       const fulfilmentStatus = head.cancelStatus === 'B' ? 'NOT_RELEVANT' : progressOf(lines, 'delivered')
       const status = orderStatus(config, head, fulfilmentStatus)
       const totals: Totals = {
@@ -627,7 +637,11 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
       const parsed = deliverySchema.safeParse(document.rows[0])
       if (!parsed.success) return broken('delivery', document, parsed.error)
       const head = parsed.data
-      const entries = z.array(deliveryEntrySchema).safeParse(document.rows.filter(hasEntry))
+      // Where the data centre tells no ids of entries, their places stand for them.
+      const rows = document.rows.map((row, at) =>
+        row.entry === undefined && row.quantity !== undefined ? { ...row, entry: String(at + 1) } : row,
+      )
+      const entries = z.array(deliveryEntrySchema).safeParse(rows.filter(hasEntry))
       if (!entries.success) return broken('delivery', document, entries.error)
       const orders = new Set(entries.data.flatMap(({ order }) => (order === null ? [] : [order])))
       return ok({
@@ -664,7 +678,7 @@ export function createMapping(config: KingdeeK3Config, clock: Clock): Mapping {
       if (!lines.success) return broken('receivable', document, lines.error)
       const slips = z.array(taxInvoiceSchema).safeParse(document.related?.taxInvoices ?? [])
       if (!slips.success) return broken('receivable', document, slips.error)
-      const currency = currencyOf(head.currency)
+      const currency = documentCurrency('invoice', head.currency)
       const open = plan.data.reduce<Big | null>(
         (sum, row) => (row.open === null ? sum : (sum ?? new Big(0)).plus(row.open)),
         null,

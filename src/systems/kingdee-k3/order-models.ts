@@ -201,10 +201,11 @@ export function changesModel(config: KingdeeK3Config, changes: OrderChanges, cur
     ...receiverModel(changes),
     ...customModel(config.customFields.order, changes.customFields),
   }
-  const { dueDate } = changes
+  const { dueDate, paymentTerms } = changes
   return {
     NeedUpDateFields: [
       ...Object.keys(head),
+      ...(paymentTerms === undefined ? [] : ['FSaleOrderFinance', 'FRecConditionId']),
       ...(dueDate === undefined ? [] : ['FSaleOrderEntry', 'FEntryID', 'FDeliveryDate']),
     ],
     NeedReturnFields: ['FBillNo'],
@@ -213,6 +214,9 @@ export function changesModel(config: KingdeeK3Config, changes: OrderChanges, cur
     Model: {
       FID: number(current.id),
       ...head,
+      ...(paymentTerms === undefined
+        ? {}
+        : { FSaleOrderFinance: { FRecConditionId: byNumber(paymentTerms) } }),
       ...(dueDate === undefined
         ? {}
         : {
@@ -233,6 +237,7 @@ export function missingChanges(order: Order, changes: OrderChanges): string[] {
     ['shipTo.phone', shipTo?.phone, order.shipTo?.phone],
     ['shipTo.address', shipTo && addressLine(shipTo.address), order.shipTo?.address?.street],
     ['dueDate', changes.dueDate, order.dueDate],
+    ['paymentTerms', changes.paymentTerms, order.payment?.terms],
     ['customerReference', changes.customerReference, order.customerReference],
     ['comments', changes.comments, order.comments],
     ...custom,

@@ -151,8 +151,15 @@ function createAction(
       const number = await outcomeOf(() => numberOf(write, context))
       if (!number.ok) return number
       if (number.value !== null) {
-        const result = await resultOf(number.value, targetOf(write), context)
-        return result.ok ? ok({ effect: 'done', result: result.value }) : result
+        const target = targetOf(write)
+        const result = await resultOf(number.value, target, context)
+        if (!result.ok) return result
+        // Looking is no reason to go on with it: whoever asked decides, and has to know that there is something to do.
+        const note = `Its answer was lost: it was found ${result.value.reached}, not ${target}. Confirm the order to go on.`
+        return ok({
+          effect: 'done',
+          result: isAtLeast(result.value.reached, target) ? result.value : { ...result.value, note },
+        })
       }
       // As the number, the reference is unique: a second Save could not make a second order.
       const where = byNumber ? 'FBillNo' : config.externalReferenceField
@@ -185,7 +192,8 @@ function updateAction(
     data: changesModel(config, input.changes, current),
   })
   return {
-    takes: ['shipTo'],
+    // Where the tenant's terms stand elsewhere, a change of them could not be seen.
+    takes: form.of('paymentTerms') === undefined ? ['shipTo'] : ['shipTo', 'paymentTerms'],
     // Which lines there are is only known when it is sent.
     preview: (input) =>
       client.preview(save(input, { id: '0', documentStatus: null, version: null, entries: [] })),
@@ -383,7 +391,7 @@ function createSteps({ source, form, reread, log }: OrderWritesOptions): Steps {
           kind: 'not-found',
           message: `There is no order with the number ${input.key}.`,
         })
-        const filter = `${form.of('number')} = ${literal(input.key)}`
+        const filter = () => `${form.of('number')} = ${literal(input.key)}`
         const columns = () =>
           ['id', 'number', 'modified', 'created', 'documentStatus', 'entry'].flatMap((name) =>
             form.columns.filter((column) => column.name === name),

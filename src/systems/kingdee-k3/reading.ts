@@ -27,11 +27,14 @@ export interface Related {
   filter?(form: Form): string | undefined
 }
 
+/** Read anew whenever it is sent: what the data centre turns out not to have leaves the filters, too. */
+export type Filter = () => string
+
 export interface Reader<R> extends KeysetReader<R> {
   /** Records that have one of these texts in a value of their head; newest first. */
   lookup(
     name: string,
-    also?: string,
+    also?: Filter,
   ): {
     batchLimit: number
     read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly R[]>[]>
@@ -50,16 +53,17 @@ export function createReader<R extends { key: Key; version?: string | null }>(
   const { client, config, skip } = source
   const idField = form.of('id') as string
   const numberField = form.of('number') as string
-  const modifiedField = form.of('modified')
-  const inOrganization = isOf(form, 'organization', [config.organization])
-  const where = (...terms: (string | undefined)[]) => allOf([inOrganization, ...terms])
+  const where =
+    (terms: () => readonly (string | undefined)[] = () => []): Filter =>
+    () =>
+      allOf([isOf(form, 'organization', [config.organization]), ...terms()])
   const lightColumns = () =>
     ['id', 'number', 'modified', 'created'].flatMap((name) =>
       form.columns.filter((column) => column.name === name),
     )
 
   /** Documents that meet a filter; without entries each is one row. @throws SourceError */
-  const documents = async (filter: string, context: CallContext): Promise<readonly Document[]> => {
+  const documents = async (filter: Filter, context: CallContext): Promise<readonly Document[]> => {
     const columns = () => (context.without?.has(ENTRIES) ? form.head : form.columns)
     return withRelated(await readAll(source, form, columns, filter, context), context)
   }
@@ -79,7 +83,7 @@ export function createReader<R extends { key: Key; version?: string | null }>(
         const read: Row[] = []
         for (const other of one.forms) {
           for (const batch of chunks(numbers, config.batchLimit)) {
-            const filter = allOf([one.filter?.(other), oneOf(other.of(one.by) ?? '', batch)])
+            const filter = () => allOf([one.filter?.(other), oneOf(other.of(one.by) ?? '', batch)])
             const all = await readAll(source, other, () => other.columns, filter, context)
             read.push(
               ...all.flatMap((document) => document.rows.map((row) => ({ ...row, form: other.form }))),
@@ -108,9 +112,10 @@ export function createReader<R extends { key: Key; version?: string | null }>(
 
   const readMany: Reader<R>['readMany'] = async (keys, context) => {
     const found = new Map<Key, Outcome<R | null>>()
-    const wanted = [...new Set(keys)].filter((key) => key.trim() !== '')
-    for (const batch of chunks(wanted, config.batchLimit)) {
-      const answer = await outcomeOf(() => documents(where(oneOf(numberField, batch)), context))
+    const asked = [...new Set(keys)].filter((key) => key.trim() !== '')
+    for (const batch of chunks(asked, config.batchLimit)) {
+      const wanted = where(() => [oneOf(numberField, batch)])
+      const answer = await outcomeOf(() => documents(wanted, context))
       for (const key of batch) found.set(key, answer.ok ? ok(null) : answer)
       if (!answer.ok) continue
       for (const document of answer.value) {
@@ -131,9 +136,15 @@ export function createReader<R extends { key: Key; version?: string | null }>(
     return keys.map((key) => found.get(key) ?? ok(null))
   }
 
+  /** @throws SourceError Nothing tells here what has changed. */
+  const modified = (): string => {
+    const field = form.of('modified')
+    if (field !== undefined) return field
+    const message = `${form.form} has no time of change here: its changes cannot be followed.`
+    throw new SourceError({ kind: 'unsupported', message })
+  }
   const newest = async (context: CallContext): Promise<string> => {
-    if (!modifiedField) return '1900-01-01T00:00:00'
-    const [document] = await lightRows(where(), `${modifiedField} DESC`, 1, context)
+    const [document] = await lightRows(where(), () => `${modified()} DESC`, 1, context)
     return (document && stampOf(document)) ?? '1900-01-01T00:00:00'
   }
 
@@ -153,15 +164,15 @@ export function createReader<R extends { key: Key; version?: string | null }>(
     return records
   }
 
-  const lightRows = (filter: string, order: string, limit: number, context: CallContext) =>
+  const lightRows = (filter: Filter, order: () => string, limit: number, context: CallContext) =>
     known(source, form, async () => {
       const light = lightColumns()
       const fields = light.map((column) => column.field)
-      const rows = await client.query({ form: form.form, fields, filter, order, limit }, context)
-      return documentsOf(light, rows)
+      const asked = { form: form.form, fields, filter: filter(), order: order(), limit }
+      return documentsOf(light, await client.query(asked, context))
     })
-  const lightPage = (filter: string, direction: 'ASC' | 'DESC', limit: number, context: CallContext) =>
-    lightRows(filter, `${idField} ${direction}`, limit, context)
+  const lightPage = (filter: Filter, direction: 'ASC' | 'DESC', limit: number, context: CallContext) =>
+    lightRows(filter, () => `${idField} ${direction}`, limit, context)
 
   return {
     batchLimit: config.batchLimit,
@@ -183,19 +194,21 @@ export function createReader<R extends { key: Key; version?: string | null }>(
             message: `${form.form} does not belong to customers.`,
           })
         }
-        const searched = ['number', 'name', 'customerName'].flatMap((name) => form.of(name) ?? [])
+        const searched = () => ['number', 'name', 'customerName'].flatMap((name) => form.of(name) ?? [])
         return listByKey(
           { first, after },
           {
             placeOf: idOf,
             rows(from, limit) {
-              const terms = where(
+              const terms = where(() => [
                 customer === undefined ? undefined : `${customerField} = ${literal(customer)}`,
                 search === undefined
                   ? undefined
-                  : `(${searched.map((field) => contains(field, search)).join(' or ')})`,
+                  : `(${searched()
+                      .map((field) => contains(field, search))
+                      .join(' or ')})`,
                 from === undefined ? undefined : `${idField} < ${from}`,
-              )
+              ])
               return lightPage(terms, 'DESC', limit, context)
             },
             async items(page) {
@@ -219,10 +232,10 @@ export function createReader<R extends { key: Key; version?: string | null }>(
           placeOf: idOf,
           rows(since, after, limit) {
             const from = minus(since, config.overlapSeconds)
-            const terms = where(
-              modifiedField && `${modifiedField} >= ${literal(from.replace('T', ' '))}`,
+            const terms = where(() => [
+              `${modified()} >= ${literal(from.replace('T', ' '))}`,
               after === undefined || !isId(after) ? undefined : `${idField} > ${after}`,
-            )
+            ])
             return lightPage(terms, 'ASC', limit, context)
           },
           stampOf,
@@ -235,13 +248,17 @@ export function createReader<R extends { key: Key; version?: string | null }>(
     },
 
     lookup(name, also) {
-      const field = form.of(name)
       return {
         batchLimit: config.batchLimit,
         async read(keys, context) {
+          const field = form.of(name)
+          if (field === undefined) {
+            const message = `${form.form} cannot be looked up by ${name}: no field is configured for it.`
+            return keys.map(() => fail({ kind: 'unsupported', message }))
+          }
           const found = new Map<Key, Outcome<R[]>>()
           for (const batch of chunks([...new Set(keys)], config.batchLimit)) {
-            const terms = where(also, field && oneOf(field, batch))
+            const terms = where(() => [also?.(), oneOf(field, batch)])
             const answer = await outcomeOf(() => documents(terms, context))
             for (const key of batch) found.set(key, answer.ok ? ok([]) : answer)
             if (!answer.ok) continue
@@ -270,14 +287,11 @@ export function readAll(
   source: Source,
   form: Form,
   columns: () => readonly Column[],
-  filter: string | (() => string),
+  filter: Filter,
   context: CallContext,
 ): Promise<Document[]> {
   const { client, config } = source
-  return known(source, form, () => {
-    const terms = typeof filter === 'string' ? filter : filter()
-    return readPages(client, form, columns(), terms, config.pageLimit, context)
-  })
+  return known(source, form, () => readPages(client, form, columns(), filter(), config.pageLimit, context))
 }
 
 /**
@@ -287,11 +301,15 @@ export function readAll(
  */
 export async function known<T>(source: Source, form: Form, ask: () => Promise<T>): Promise<T> {
   for (;;) {
+    const asked = form.columns
     try {
       return await ask()
     } catch (error) {
       const field = error instanceof SourceError ? unknownField(error.failure) : undefined
-      if (field === undefined || !form.lacks(field)) throw error
+      if (field === undefined) throw error
+      // Another question may have learnt the same while this one was on its way.
+      if (form.columns !== asked) continue
+      if (!form.lacks(field)) throw error
       source.lacking(form.form, field)
     }
   }

@@ -425,6 +425,14 @@ function createCompany(world: World, options: KingdeeK3SimulatorOptions) {
     for (const name of ['FNetOrderBillNo', ...RECEIVER_FIELDS, ...ownFields]) {
       if (touches(name)) userFields[name] = textIn(model[name])
     }
+    if (model.FSaleOrderFinance !== undefined) {
+      const finance = objectIn(model.FSaleOrderFinance, 'FSaleOrderFinance')
+      for (const name of Object.keys(finance)) checkName(name, FINANCE_FIELDS)
+      // A field below is updated where the list names it and what it stands in.
+      if (touches('FSaleOrderFinance') && touches('FRecConditionId')) {
+        userFields.FRecConditionId = termsIn(world, finance)
+      }
+    }
     const entries = Array.isArray(model.FSaleOrderEntry) ? (model.FSaleOrderEntry as Body[]) : undefined
     const sent = new Map((entries ?? []).map((entry) => [Number(entry.FEntryID ?? 0), entry]))
     if (entries) {
@@ -539,6 +547,15 @@ function viewOf(order: ErpOrder): unknown {
   }
 }
 
+/** Terms of payment, by number. */
+function termsIn(world: World, finance: Body): string | null {
+  const terms = reference(finance.FRecConditionId)
+  if (terms && !world.all('erpAccounts').some((one) => termsNumber(one) === terms)) {
+    throw new Refusal(9, `收款条件${terms}不存在`, 'FRecConditionId')
+  }
+  return terms || null
+}
+
 /* ---- new orders ---- */
 
 const RECEIVER_FIELDS = ['FReceiveAddress', 'FLinkMan', 'FLinkPhone']
@@ -574,10 +591,7 @@ function readModel(
       ? account.currency
       : Object.entries(CURRENCIES).find(([, number]) => number === reference(finance.FSettleCurrId))?.[0]
   if (!currency) throw new Refusal(9, '结算币别是必填项', 'FSettleCurrId')
-  const terms = reference(finance.FRecConditionId)
-  if (terms && !world.all('erpAccounts').some((one) => termsNumber(one) === terms)) {
-    throw new Refusal(9, `收款条件${terms}不存在`, 'FRecConditionId')
-  }
+  const terms = termsIn(world, finance)
   const mode = reference(finance.FSettleModeId)
   if (mode && !SETTLE_MODES.includes(mode)) throw new Refusal(9, `结算方式${mode}不存在`, 'FSettleModeId')
   const entries = Array.isArray(model.FSaleOrderEntry) ? (model.FSaleOrderEntry as Body[]) : []
