@@ -89,7 +89,7 @@ const isBelow = (path: string, places: ReadonlySet<string>): boolean => {
  * What a refusal names: `Property 'TaxAmount' is invalid`, `Resource not found for segment 'to_Partner'`, `Property
  * TaxAmount not found in type …`.
  */
-function namesIn(failure: SourceFailure): ReadonlySet<string> {
+export function namesIn(failure: SourceFailure): ReadonlySet<string> {
   if (failure.kind !== 'rejected' && failure.kind !== 'not-found') return new Set()
   const words = failure.message.matchAll(
     /["'\u2018\u201c]([\w/]+)["'\u2019\u201d]|\b(?:property|field)\s+(\w+)/gi,

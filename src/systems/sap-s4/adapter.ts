@@ -9,7 +9,9 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
+import { namesIn } from '../kit/absent-fields.ts'
 import { createClock } from '../kit/clock.ts'
+import type { Reader as KeysetReader } from '../kit/keyset.ts'
 import { readXml, type XmlElement } from '../kit/xml.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
 import {
@@ -38,7 +40,8 @@ const BILLING_SERVICE = 'API_BILLING_DOCUMENT_SRV'
 
 export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapter => {
   const client = createGateway(config, context)
-  const map = createMapping(config, createClock(config.timeZone))
+  const clock = createClock(config.timeZone)
+  const map = createMapping(config, clock)
   const source: Source = {
     client,
     config,
@@ -46,19 +49,35 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
       context.log.warn({ system: context.systemId, failure }, 'left out a record that cannot be read'),
   }
 
-  const customers = createReader<Customer>(source, {
-    service: 'API_BUSINESS_PARTNER',
-    set: 'A_BusinessPartner',
-    // Orders name the customer, whose number may differ from the partner's. Partners without one are none.
-    key: config.customerKey,
-    ...(config.customerKey === 'Customer' ? { where: `Customer ne ''` } : {}),
-    isRecord: isCustomer,
-    select: selectOf(config, 'customer'),
-    direction: 'asc',
-    searched: ['BusinessPartnerFullName', config.customerKey],
-    changed: 'day',
-    read: map.customer,
-  })
+  const partnersBy = (customerKey: SapS4Config['customerKey']) => {
+    const own = { ...config, customerKey }
+    return createReader<Customer>(source, {
+      service: 'API_BUSINESS_PARTNER',
+      set: 'A_BusinessPartner',
+      // Orders name the customer, whose number may differ from the partner's. Partners without one are none.
+      key: customerKey,
+      ...(customerKey === 'Customer' ? { where: `Customer ne ''` } : {}),
+      isRecord: isCustomer,
+      select: selectOf(own, 'customer'),
+      direction: 'asc',
+      searched: ['BusinessPartnerFullName', customerKey],
+      changed: 'day',
+      read: createMapping(own, clock).customer,
+    })
+  }
+  const customers =
+    config.customerKey === 'BusinessPartner'
+      ? partnersBy('BusinessPartner')
+      : orElse(
+          partnersBy('Customer'),
+          partnersBy('BusinessPartner'),
+          (failure) => namesIn(failure).has('Customer'),
+          () =>
+            context.log.warn(
+              { system: context.systemId },
+              'business partners cannot be asked for by Customer: by BusinessPartner from now on, as with customerKey',
+            ),
+        )
   const products = createReader<Product>(source, {
     service: 'API_PRODUCT_SRV',
     set: 'A_Product',
@@ -172,7 +191,39 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
   }
 }
 
-function readable<T extends RecordType>(of: Reader<RecordTypes[T]>) {
+/** As the first reads, until it is refused so that the second has to do it all. */
+function orElse<R>(
+  first: KeysetReader<R>,
+  second: KeysetReader<R>,
+  isRefused: (failure: SourceFailure) => boolean,
+  gaveUp: () => void,
+): KeysetReader<R> {
+  let reader = first
+  const ask = async <Answer>(
+    asked: (reader: KeysetReader<R>) => Promise<Answer>,
+    outcomesOf: (answer: Answer) => readonly Outcome<unknown>[],
+  ): Promise<Answer> => {
+    const answer = await asked(reader)
+    if (!outcomesOf(answer).some((one) => !one.ok && isRefused(one.failure))) return answer
+    if (reader === first) gaveUp()
+    reader = second
+    return asked(second)
+  }
+  const alone = <T>(outcome: Outcome<T>) => [outcome]
+  return {
+    batchLimit: first.batchLimit,
+    readMany: (keys, call) =>
+      ask(
+        (of) => of.readMany(keys, call),
+        (answer) => answer,
+      ),
+    readOne: (key, call) => ask((of) => of.readOne(key, call), alone),
+    list: (query, call) => ask((of) => of.list(query, call), alone),
+    changes: (checkpoint, call) => ask((of) => of.changes(checkpoint, call), alone),
+  }
+}
+
+function readable<T extends RecordType>(of: KeysetReader<RecordTypes[T]>) {
   return {
     batchLimit: of.batchLimit,
     readMany: of.readMany,

@@ -98,7 +98,11 @@ const partnerSchema = z.object({
   to_BusinessPartnerTax: many(z.object({ BPTaxType: text, BPTaxNumber: text, BPTaxLongNumber: text })),
   to_BusinessPartnerAddress: many(addressSchema),
   to_Customer: one(
-    z.object({ OrderIsBlockedForCustomer: text, to_CustomerSalesArea: many(salesAreaSchema) }),
+    z.object({
+      Customer: text,
+      OrderIsBlockedForCustomer: text,
+      to_CustomerSalesArea: many(salesAreaSchema),
+    }),
   ),
 })
 
@@ -328,6 +332,8 @@ export function selectOf(config: SapS4Config, name: EntityName): string[] {
     }
   }
   const own = Object.values(config.customFields[name])
+  // Held against the partner's own number, by which orders would name somebody else where the two differ.
+  if (name === 'customer' && config.customerKey === 'BusinessPartner') own.push('to_Customer/Customer')
   if (name === 'order') {
     own.push(...[config.externalReferenceField, config.onBehalfOfField].filter((field) => field !== null))
     own.push(...Object.values(config.customFields.orderLine).map((field) => `to_Item/${field}`))
@@ -387,6 +393,11 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
           one.Division === division,
       )
       const key = external(partner[config.customerKey] || partner.BusinessPartner)
+      const number = external(partner.to_Customer?.Customer || key)
+      if (number !== key) {
+        const detail = `Customer ${number} is the partner ${key}: asked for by customerKey ${config.customerKey}, it is not found`
+        return fail({ kind: 'invalid-response', detail })
+      }
       const level = area?.CustomerABCClassification || null
       const [main] = partner.to_BusinessPartnerAddress
       const email = main?.to_EmailAddress.find((one) => one.IsDefaultEmailAddress) ?? main?.to_EmailAddress[0]
