@@ -7,30 +7,20 @@ import {
   print,
   stripIgnoredCharacters,
 } from 'graphql'
+import { type Collect, compileCollect, type Gathered, type Group, Places } from './collect.ts'
 import type { Path } from './complete.ts'
 import { anyItem, type Explanations, type FormatSubgraphError, subgraphError, unavailable } from './errors.ts'
 import { compileMerge, type Merge, type Shape } from './merge.ts'
 import { answerShape, questionOf } from './plan.ts'
 import { isObject, type Json } from './property.ts'
 import { answerReader, type Read } from './read.ts'
-import {
-  compileCollect,
-  compileRepresenter,
-  type Group,
-  objectsAt,
-  placesOf,
-  positionOf,
-  type Representer,
-  requirements,
-} from './representations.ts'
+import { compileRepresenter, objectsAt, placesOf, type Representer, requirements } from './representations.ts'
 import { applyRewrites, originalKeys, type TypeMatch } from './rewrites.ts'
 import { type CallSignal, SubgraphFailure, type SubgraphRequest, type SubgraphResponse } from './transport.ts'
 import type { OutgoingRequest } from './upstream.ts'
 
 /** What one request knows while its plan runs. */
-export interface Run<TContext> {
-  /** Everything the subgraphs have given so far, merged; read by later fetches. */
-  readonly data: Json
+export interface Run<TContext> extends Gathered {
   readonly errors: GraphQLError[]
   readonly explanations: Explanations
   /** Coerced; defaults applied. */
@@ -52,54 +42,38 @@ export interface Surroundings<TContext> {
   realName(standIn: string): string
 }
 
-/** The positions whose objects a plan's entity fetches are about, within lists: there equal objects become one. */
-export function sharedPositions(
-  node: PlanNode,
-  path: Path = [],
-  found: Set<string> = new Set(),
-): Set<string> {
-  if (node.kind === 'Flatten') sharedPositions(node.node, [...path, ...node.path], found)
-  else if (node.kind === 'Fetch') {
-    if (node.requires && path.includes(anyItem)) found.add(positionOf(path))
-  } else if (node.kind === 'Sequence' || node.kind === 'Parallel') {
-    for (const child of node.nodes) sharedPositions(child, path, found)
-  } else if (node.kind === 'Condition') {
-    if (node.ifClause) sharedPositions(node.ifClause, path, found)
-    if (node.elseClause) sharedPositions(node.elseClause, path, found)
-  }
-  return found
-}
-
 export function compilePlan<TContext>(
   node: PlanNode,
   surroundings: Surroundings<TContext>,
   path: Path = [],
-  shared: ReadonlySet<string> = sharedPositions(node),
+  places: Places = new Places(node, path),
 ): Step<TContext> {
   switch (node.kind) {
     case 'Sequence': {
-      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path, shared))
+      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path, places))
       return async (run) => {
         for (const step of steps) await step(run)
       }
     }
     case 'Parallel': {
-      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path, shared))
+      const steps = node.nodes.map((child) => compilePlan(child, surroundings, path, places))
       return async (run) => {
         await Promise.all(steps.map((step) => step(run)))
       }
     }
     case 'Flatten':
-      return compilePlan(node.node, surroundings, [...path, ...node.path], shared)
+      return compilePlan(node.node, surroundings, [...path, ...node.path], places)
     case 'Fetch': {
-      const fetch = compileFetch(node, path, surroundings)
-      return fetch.representer ? entityFetch(fetch, fetch.representer, shared) : rootFetch(fetch)
+      const fetch = compileFetch(node, path, surroundings, places)
+      return fetch.representer
+        ? entityFetch(fetch, compileCollect(path, fetch.representer, places))
+        : rootFetch(fetch)
     }
     case 'Condition': {
       // Conditions are decided before planning; a planner may still make its own.
       const { condition, ifClause, elseClause } = node
       const [yes, no] = [ifClause, elseClause].map(
-        (clause) => clause && compilePlan(clause, surroundings, path, shared),
+        (clause) => clause && compilePlan(clause, surroundings, path, places),
       )
       return async (run) => {
         await (run.variables[condition] === true ? yes : no)?.(run)
@@ -126,6 +100,8 @@ export interface Fetch<TContext> {
   readonly shape: Shape
   readonly merge: Merge
   readonly read: Read
+  /** Where its answer can bring objects that were not there when another fetch looked. */
+  readonly changes: readonly number[]
   readonly matches: TypeMatch
   readonly surroundings: Surroundings<TContext>
 }
@@ -134,6 +110,7 @@ export function compileFetch<TContext>(
   node: FetchNode,
   path: Path,
   surroundings: Surroundings<TContext>,
+  places?: Places,
 ): Fetch<TContext> {
   const { document, definition } = questionOf(node)
   if (node.contextRewrites?.length) throw new Error('@fromContext is not supported')
@@ -156,6 +133,7 @@ export function compileFetch<TContext>(
     shape,
     merge: compileMerge(shape, surroundings.isObject),
     read: answerReader(definition.selectionSet),
+    changes: places?.changedBy(path, shape) ?? [],
     matches,
     surroundings,
   }
@@ -230,8 +208,13 @@ function rootFetch<TContext>(fetch: Fetch<TContext>): Step<TContext> {
   return async (run) => {
     const targets = fetch.path.length === 0 ? [run.data] : objectsAt(run.data, fetch.path)
     if (targets.length === 0) return
-    const response = await ask(fetch, run, requestOf(fetch, run), () => targets)
-    if (response) takeRoot(fetch, run, response, targets)
+    await ask(
+      fetch,
+      run,
+      requestOf(fetch, run),
+      () => targets,
+      (response) => takeRoot(fetch, run, response, targets),
+    )
   }
 }
 
@@ -255,6 +238,7 @@ export function takeRoot<TContext>(
   const { data } = response
   if (isObject(data)) {
     applyRewrites(fetch.node.outputRewrites, data, fetch.matches)
+    forgetChanged(fetch, run)
     for (const target of targets) fetch.merge(target, data)
   } else if (response.errors?.length) {
     // One of them took with it what the others were to stand beside.
@@ -264,17 +248,21 @@ export function takeRoot<TContext>(
   }
 }
 
-function entityFetch<TContext>(
-  fetch: Fetch<TContext>,
-  representer: Representer,
-  shared: ReadonlySet<string>,
-): Step<TContext> {
+/** Another fetch may have looked for objects where this one now brings some. */
+function forgetChanged<TContext>(fetch: Fetch<TContext>, run: Run<TContext>): void {
+  const { found } = run
+  if (found) for (const place of fetch.changes) found[place] = undefined
+}
+
+function entityFetch<TContext>(fetch: Fetch<TContext>, collect: Collect): Step<TContext> {
   const limit = fetch.surroundings.maxRepresentations(fetch.subgraph)
-  const collect = compileCollect(fetch.path, representer, shared)
   return async (run) => {
-    const groups = collect(run.data)
+    const groups = collect(run)
     if (groups.length === 0) return
-    if (groups.length <= limit) return fetchBatch(fetch, run, groups)
+    if (groups.length <= limit) {
+      await fetchBatch(fetch, run, groups)
+      return
+    }
     const batches: Promise<void>[] = []
     for (let start = 0; start < groups.length; start += limit) {
       batches.push(fetchBatch(fetch, run, groups.slice(start, start + limit)))
@@ -283,23 +271,36 @@ function entityFetch<TContext>(
   }
 }
 
-async function fetchBatch<TContext>(
+function fetchBatch<TContext>(
   fetch: Fetch<TContext>,
   run: Run<TContext>,
   batch: readonly Group[],
 ): Promise<void> {
+  return ask(
+    fetch,
+    run,
+    requestOf(fetch, run, batch),
+    () => targetsOf(batch),
+    (response) => takeEntities(fetch, run, response, batch),
+  )
+}
+
+const targetsOf = (batch: readonly Group[]): Json[] => batch.flatMap((group) => group.targets)
+
+function takeEntities<TContext>(
+  fetch: Fetch<TContext>,
+  run: Run<TContext>,
+  response: SubgraphResponse,
+  batch: readonly Group[],
+): void {
   const { node, matches, merge } = fetch
-  const targets = (): Json[] => batch.flatMap((group) => group.targets)
-  const request = requestOf(fetch, run, batch)
-  const response = await ask(fetch, run, request, targets)
-  if (!response) return
   const entities = response.data?._entities
   const isWhole = Array.isArray(entities) && entities.length === batch.length
   for (const error of response.errors ?? []) {
     const [field, index, ...inside] = error.path ?? []
     const group = field === '_entities' && typeof index === 'number' ? batch[index] : undefined
     if (!group || typeof index !== 'number') {
-      addError(fetch, run, error, commonPath(fetch, run, targets()), undefined)
+      addError(fetch, run, error, commonPath(fetch, run, targetsOf(batch)), undefined)
       continue
     }
     const rest = originalKeys(inside, node.outputRewrites)
@@ -310,9 +311,10 @@ async function fetchBatch<TContext>(
   }
   if (!isWhole) {
     if (response.errors?.length) explainShape(fetch, run)
-    else failFetch(fetch, run, new SubgraphFailure('malformed'), targets())
+    else failFetch(fetch, run, new SubgraphFailure('malformed'), targetsOf(batch))
     return
   }
+  forgetChanged(fetch, run)
   for (let i = 0; i < entities.length; i++) {
     const entity: unknown = entities[i]
     if (!isObject(entity)) continue
@@ -326,21 +328,19 @@ async function fetchBatch<TContext>(
   }
 }
 
-/** @returns undefined when there is no answer; the client has been told then. */
-async function ask<TContext>(
+/** Where there is no answer, the client is told. */
+function ask<TContext>(
   fetch: Fetch<TContext>,
   run: Run<TContext>,
   request: OutgoingRequest<TContext>,
   targets: () => readonly Json[],
-): Promise<SubgraphResponse | undefined> {
-  run.signal?.throwIfCancelled()
-  try {
-    return await fetch.surroundings.send(fetch.subgraph, request)
-  } catch (error) {
+  take: (response: SubgraphResponse) => void,
+): Promise<void> {
+  if (run.signal?.cancelled) return Promise.reject(run.signal.reason)
+  return fetch.surroundings.send(fetch.subgraph, request).then(take, (error) => {
     run.signal?.throwIfCancelled()
     failFetch(fetch, run, error, targets())
-    return undefined
-  }
+  })
 }
 
 export function failFetch<TContext>(

@@ -19,18 +19,10 @@ import {
   visit,
 } from 'graphql'
 import { DataText } from './answer.ts'
-import {
-  compileFetch,
-  compilePlan,
-  type Fetch,
-  type Run,
-  type Step,
-  type Surroundings,
-  sharedPositions,
-} from './compile.ts'
+import { Places } from './collect.ts'
+import { compileFetch, compilePlan, type Fetch, type Run, type Step, type Surroundings } from './compile.ts'
 import { complete } from './complete.ts'
 import { askEachType } from './each-type.ts'
-import { anyItem } from './errors.ts'
 import { type ConcreteOperation, documentOf } from './operation.ts'
 import { documentOf as documentOfFetch } from './plan.ts'
 import { get, isObject, type Json, set } from './property.ts'
@@ -164,11 +156,11 @@ function fetchesOf(node: PlanNode): PlannedFetch[] {
   }
 }
 
-/** Selections of the objects that `Collect` makes one. */
+/** Selections of the objects that walks make one. */
 function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Selection> {
   const repeated = new Set<Selection>()
   if (!plan) return repeated
-  const find = (selection: Selection, keys: readonly string[]): void => {
+  const find = (selection: Selection, keys: readonly (string | number)[]): void => {
     const [key, ...rest] = keys
     if (key === undefined) {
       repeated.add(selection)
@@ -180,12 +172,7 @@ function repeatedSelections(root: Selection, plan: PlanNode | undefined): Set<Se
       }
     }
   }
-  for (const position of sharedPositions(plan)) {
-    find(
-      root,
-      position.split('\n').filter((element) => element !== anyItem),
-    )
-  }
+  for (const keys of new Places(plan).keys()) find(root, keys)
   return repeated
 }
 

@@ -39,18 +39,15 @@ export function httpTransport<TContext>(
   const underWay = new Map<string, SharedCall>()
 
   return {
-    async execute(request) {
-      const headers: Record<string, string> = {
-        ...options.headers?.(request.context),
-        'content-type': 'application/json',
-        accept: 'application/graphql-response+json, application/json;q=0.9',
-      }
+    execute(request) {
+      const headers = options.headers ? { ...options.headers(request.context), ...ownHeaders } : ownHeaders
       const body = bodyOf(request)
       const { signal } = request
-      if (!deduplicate || request.operationKind !== 'query')
-        return responseOf(request, await client.post(headers, body, signal))
+      const take = (answer: HttpAnswer): SubgraphResponse => responseOf(request, answer)
+      const alone = (): Promise<SubgraphResponse> => client.post(headers, body, signal).then(take)
+      if (!deduplicate || request.operationKind !== 'query') return alone()
       const caller = deduplicate === true ? JSON.stringify(headers) : deduplicate(request.context)
-      if (caller === undefined) return responseOf(request, await client.post(headers, body, signal))
+      if (caller === undefined) return alone()
       const key = `${caller}\n${body}`
       let call = underWay.get(key)
       if (!call) {
@@ -61,7 +58,7 @@ export function httpTransport<TContext>(
         underWay.set(key, call)
       }
       // Each parses for itself: the engine writes into what it gets.
-      return responseOf(request, await call.join(signal))
+      return call.join(signal).then(take)
     },
     async subscribe(request) {
       subscriptions ??= subscriptionClient(options.subscriptionUrl ?? options.url)
@@ -77,6 +74,11 @@ export function httpTransport<TContext>(
       await client.close()
     },
   }
+}
+
+const ownHeaders = {
+  'content-type': 'application/json',
+  accept: 'application/graphql-response+json, application/json;q=0.9',
 }
 
 function bodyOf(request: SubgraphRequest): string {

@@ -25,29 +25,32 @@ export function shapeOf(selectionSet: SelectionSetNode, shape: Shape = new Map()
 export type Merge = (target: Json, source: Json) => void
 
 export function compileMerge(shape: Shape, isObjectTypeName: (name: string) => boolean): Merge {
-  const parts = [...shape].map(([key, nested]) => ({
-    key,
-    merge: nested ? compileMerge(nested, isObjectTypeName) : undefined,
-    keepExact: key === '__typename',
-    // `constructor` is a fine alias, and every object seems to have one.
-    inherited: key in Object.prototype,
-  }))
-  return (target, source) => {
-    for (const { key, merge, keepExact, inherited } of parts) {
-      const value = inherited ? get(source, key) : source[key]
-      if (value === undefined) continue
-      const present = inherited ? get(target, key) : target[key]
-      if (present === undefined || present === null) {
-        if (inherited) set(target, key, value)
-        else target[key] = value
-      } else if (value === null || value === present) {
-        // keep what is there
-      } else if (merge) mergeValue(present, value, merge)
-      else if (keepExact && !isObjectTypeName(value as string)) {
-        // keep the more exact name
-      } else set(target, key, value)
-    }
+  const keys = [...shape.keys()]
+  // What both have is seldom, and seldom much: it is compiled when it comes.
+  const nested: (Merge | undefined)[] = []
+  const mergePresent = (index: number, target: Json, present: unknown, value: unknown): void => {
+    const key = keys[index] as string
+    const inner = shape.get(key)
+    if (inner) {
+      nested[index] ??= compileMerge(inner, isObjectTypeName)
+      mergeValue(present, value, nested[index])
+    } else if (key !== '__typename' || isObjectTypeName(value as string)) set(target, key, value)
   }
+  const code = keys.map((key, i) => {
+    // `constructor` is a fine alias, and every object seems to have one.
+    const inherited = key in Object.prototype
+    const read = (object: string): string => (inherited ? `get(${object}, "${key}")` : `${object}.${key}`)
+    const write = inherited ? `set(target, "${key}", v)` : `target.${key} = v`
+    return `v = ${read('source')}; if (v !== undefined) { const present = ${read('target')};
+      if (present === undefined || present === null) ${write};
+      else if (v !== null && v !== present) mergePresent(${i}, target, present, v); }`
+  })
+  return new Function(
+    'get',
+    'set',
+    'mergePresent',
+    `"use strict"; return (target, source) => { let v; ${code.join('\n')} }`,
+  )(get, set, mergePresent) as Merge
 }
 
 function mergeValue(target: unknown, source: unknown, merge: Merge): void {

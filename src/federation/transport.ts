@@ -32,22 +32,33 @@ export interface Cancellable {
 export class CallSignal {
   cancelled = false
   reason: unknown
-  readonly #told = new Set<Cancellable>()
+  // Mostly it is one who waits.
+  #first: Cancellable | undefined
+  #others: Set<Cancellable> | undefined
 
   cancel(reason: unknown): void {
     if (this.cancelled) return
     this.cancelled = true
     this.reason = reason
-    for (const one of this.#told) one.onCancel(reason)
-    this.#told.clear()
+    const first = this.#first
+    const others = this.#others
+    this.#first = undefined
+    this.#others = undefined
+    first?.onCancel(reason)
+    for (const one of others ?? []) one.onCancel(reason)
   }
 
   on(one: Cancellable): void {
-    this.#told.add(one)
+    if (this.#first === undefined) this.#first = one
+    else {
+      this.#others ??= new Set()
+      this.#others.add(one)
+    }
   }
 
   off(one: Cancellable): void {
-    this.#told.delete(one)
+    if (this.#first === one) this.#first = undefined
+    else this.#others?.delete(one)
   }
 
   throwIfCancelled(): void {

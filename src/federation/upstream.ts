@@ -44,16 +44,8 @@ export function upstream<TContext>(
   const retries = forSubgraph(options.retries, subgraph) ?? 1
   const { onFetch } = options
 
-  const attempt = (request: OutgoingRequest<TContext>, left: number): Promise<SubgraphResponse> => {
-    const response = transport.execute(request)
-    if (left === 0) return response
-    return response.catch((error) => {
-      if (request.signal?.cancelled || !mayRetry(error)) throw error
-      return attempt(request, left - 1)
-    })
-  }
   const send: Send<TContext> = (request) =>
-    withDeadline(request, timeoutMs, () => attempt(request, request.operationKind === 'query' ? retries : 0))
+    call(request, transport, request.operationKind === 'query' ? retries : 0, timeoutMs)
   if (!onFetch) return send
 
   return async (request) => {
@@ -95,13 +87,16 @@ function forSubgraph(
   return typeof value === 'object' ? value[subgraph] : value
 }
 
-function withDeadline<TContext>(
+/** @param left Further tries, all within the time. */
+function call<TContext>(
   request: OutgoingRequest<TContext>,
+  transport: SubgraphTransport<TContext>,
+  left: number,
   milliseconds: number,
-  call: () => Promise<SubgraphResponse>,
 ): Promise<SubgraphResponse> {
   const leaving = request.signal
   return new Promise((resolve, reject) => {
+    if (leaving?.cancelled) return reject(leaving.reason)
     const signal = new CallSignal()
     const client = {
       // A transport need not know the signal: whoever waits is let go in any case.
@@ -116,18 +111,26 @@ function withDeadline<TContext>(
       clearTimeout(timer)
       leaving?.off(client)
     }
-    if (leaving?.cancelled) return client.onCancel(leaving.reason)
-    leaving?.on(client)
-    request.signal = signal
-    call().then(
-      (response) => {
-        settle()
-        resolve(response)
-      },
-      (error) => {
+    const succeed = (response: SubgraphResponse): void => {
+      settle()
+      resolve(response)
+    }
+    const fail = (error: unknown): void => {
+      if (left-- > 0 && !signal.cancelled && mayRetry(error)) attempt()
+      else {
         settle()
         reject(error)
-      },
-    )
+      }
+    }
+    const attempt = (): void => {
+      try {
+        transport.execute(request).then(succeed, fail)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    leaving?.on(client)
+    request.signal = signal
+    attempt()
   })
 }
