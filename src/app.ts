@@ -79,7 +79,7 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
     config.leading,
   )
   const identity = createIdentityRegistry(store)
-  const events = await openEventLog(store)
+  const events = await openEventLog(store, systems.eventName)
   const journal = createJournal(store)
   const reading = createReading({
     systems,

@@ -141,9 +141,14 @@ export const systemSchema = z.strictObject({
     .describe('When the system is away by announcement: reads give the last known value, nothing alarms'),
   batchWindow: duration.prefault('2ms').describe('How long the first key of a batch waits for others'),
   cache: z
-    .partialRecord(z.enum(RECORD_TYPES), freshness)
+    .partialRecord(
+      z.union([z.enum(RECORD_TYPES), z.string().regex(/^[A-Z]\w*$/)], {
+        error: 'is no record type and no type of the system’s own',
+      }),
+      freshness,
+    )
     .default({})
-    .describe('How long values are served, by record type'),
+    .describe('How long values are served, by record type; also of types of the system’s own'),
 })
 
 const shortName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'is a short name: a-z, 0-9 and "-"')

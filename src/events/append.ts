@@ -30,6 +30,9 @@ export interface Sighting<T extends RecordType = RecordType> {
   readonly changedSince?: number | undefined
 }
 
+/** What the types of a record's events begin with: the record type, or what a configuration calls its own one. */
+export type NameOf = (system: string, record: RecordType) => string
+
 /** A record that is not there any more. */
 export interface Loss {
   readonly system: string
@@ -103,6 +106,7 @@ export async function recordSighting(
   tx: Database,
   log: OpenLog,
   sighting: Sighting,
+  nameOf: NameOf,
 ): Promise<Appended | null> {
   const { system, record, value } = sighting
   const known = await stateOf(tx, system, record, value.key)
@@ -112,9 +116,10 @@ export async function recordSighting(
   const newest = gone ? (known as Tombstone).deletedAt : before?.updatedAt
   if (newest && value.updatedAt && Date.parse(value.updatedAt) < Date.parse(newest)) return null
   const isNew = gone || (sighting.isNew ?? false)
+  const name = nameOf(system, record)
   const difference =
-    differenceOf(record, before, value, isNew) ??
-    ((await isUntold(tx, sighting)) ? differenceOf(record, null, value, isNew) : null)
+    differenceOf(record, before, value, isNew, name) ??
+    ((await isUntold(tx, sighting)) ? differenceOf(record, null, value, isNew, name) : null)
   // A touch without a change is no event, but from then on what is older than the touch is late.
   const isTouched = Date.parse(value.updatedAt ?? '') > Date.parse(before?.updatedAt ?? '')
   if (!difference && !isTouched) return null
@@ -122,7 +127,7 @@ export async function recordSighting(
   await setDeadline(tx, sighting, before)
   // What is known already, by a write of our own for one, was not there before us: its change is news.
   if (!difference || (sighting.baseline && known === null)) return null
-  const sku = await skuOf(tx, system, difference.facts)
+  const sku = record === 'inventoryLevel' ? await skuOf(tx, system, difference.facts) : {}
   const { type, changes } = difference
   const data: EventData = {
     changes,
@@ -146,7 +151,7 @@ export async function recordSighting(
 }
 
 /** @returns Whether it was news. */
-export async function recordLoss(tx: Database, log: OpenLog, loss: Loss): Promise<boolean> {
+export async function recordLoss(tx: Database, log: OpenLog, loss: Loss, nameOf: NameOf): Promise<boolean> {
   const { system, record, key } = loss
   const known = await stateOf(tx, system, record, key)
   if (known ? isTombstone(known) : !loss.told) return false
@@ -159,7 +164,7 @@ export async function recordLoss(tx: Database, log: OpenLog, loss: Loss): Promis
   await insert(tx, log, {
     source,
     id: await eventIdFor(tx, log, source, record, key, loss.eventId),
-    type: `${record}.deleted`,
+    type: `${nameOf(system, record)}.deleted`,
     system,
     record,
     key,
@@ -272,7 +277,7 @@ async function remember(
 async function skuOf(tx: Database, system: string, facts: Facts): Promise<Facts> {
   const { product } = facts
   if (!product) return {}
-  const known = await stateOf(tx, system, 'product', product)
+  const known = (await stateOf(tx, system, 'product', product)) as RecordTypes['product'] | Tombstone | null
   return { sku: known && 'sku' in known ? known.sku : product }
 }
 

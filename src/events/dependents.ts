@@ -4,7 +4,14 @@
  * without asking the system.
  */
 import type { LookupName } from '../systems/port.ts'
-import { joinKey, type Key, type RecordType, type RecordTypes } from '../systems/records.ts'
+import {
+  isOwnType,
+  joinKey,
+  type Key,
+  type RecordType,
+  type RecordTypes,
+  type UnifiedType,
+} from '../systems/records.ts'
 
 export interface Affected {
   readonly record: RecordType
@@ -13,7 +20,7 @@ export interface Affected {
   readonly by?: LookupName
 }
 
-type Declarations = { readonly [T in RecordType]: (record: RecordTypes[T]) => readonly Affected[] }
+type Declarations = { readonly [T in UnifiedType]: (record: RecordTypes[T]) => readonly Affected[] }
 
 const record = (type: RecordType, key: Key | null | undefined): Affected[] =>
   key ? [{ record: type, key }] : []
@@ -81,11 +88,16 @@ const declarations: Declarations = {
   opportunity: ({ customer }) => lookup('opportunity', 'byCustomer', customer),
 }
 
-/** @param states The record before and after, as far as known: a payment moved to another invoice touches both. */
+/**
+ * @param states The record before and after, as far as known: a payment moved to another invoice touches both.
+ * @returns Undefined for a system's own type: nobody here knows what its fields mean.
+ */
 export function affectedBy<T extends RecordType>(
   type: T,
   states: readonly (RecordTypes[T] | null)[],
-): readonly Affected[] {
-  const all = states.flatMap((state) => (state ? declarations[type](state) : []))
+): readonly Affected[] | undefined {
+  if (isOwnType(type)) return undefined
+  const declare = declarations[type as UnifiedType] as (record: RecordTypes[T]) => readonly Affected[]
+  const all = states.flatMap((state) => (state ? declare(state) : []))
   return [...new Map(all.map((one) => [JSON.stringify([one.record, one.by ?? null, one.key]), one])).values()]
 }

@@ -1,6 +1,6 @@
 /** From two states of a record to the event that tells the difference. Pure. */
 import { isDeepStrictEqual } from 'node:util'
-import type { RecordType, RecordTypes } from '../systems/records.ts'
+import { isOwnType, type RecordType, type RecordTypes } from '../systems/records.ts'
 import type { Facts, FieldChange } from './event.ts'
 
 /** Fields that change with every touch and tell nothing. */
@@ -16,6 +16,7 @@ export interface Difference {
 /**
  * @param before The last known state; null where there is none.
  * @param isNew Whether the record is known to be new, when there is no earlier state.
+ * @param name What the event's type begins with.
  * @returns null where nothing differs that matters.
  */
 export function differenceOf<T extends RecordType>(
@@ -23,11 +24,12 @@ export function differenceOf<T extends RecordType>(
   before: RecordTypes[T] | null,
   after: RecordTypes[T],
   isNew: boolean,
+  name: string = record,
 ): Difference | null {
   const facts = factsOf(record, after)
   if (!before)
     return {
-      type: isNew ? firstType(record) : changedType(record, null, facts),
+      type: isNew ? firstType(record, name) : changedType(record, name, null, facts),
       changes: [],
       facts,
       before: null,
@@ -35,7 +37,7 @@ export function differenceOf<T extends RecordType>(
   const changes = fieldChanges(before, after)
   if (changes.length === 0) return null
   const factsBefore = factsOf(record, before)
-  return { type: changedType(record, factsBefore, facts), changes, facts, before: factsBefore }
+  return { type: changedType(record, name, factsBefore, facts), changes, facts, before: factsBefore }
 }
 
 function fieldChanges(before: object, after: object): FieldChange[] {
@@ -115,20 +117,33 @@ export function factsOf<T extends RecordType>(type: T, record: RecordTypes[T]): 
       }
     }
     default:
-      return {}
+      return isOwnType(type) ? plainFacts(record) : {}
   }
 }
 
-const firstType = (record: RecordType): string =>
-  record === 'inventoryLevel' ? 'product.inventory.changed' : `${record}.created`
+/** Longer texts are nothing to filter by. */
+const MAX_FACT = 200
 
-function changedType(record: RecordType, before: Facts | null, after: Facts): string {
+/** Of a type that nobody here knows: what can be written in one word. */
+const plainFacts = (record: object): Facts =>
+  Object.fromEntries(
+    Object.entries(record).flatMap(([field, value]): [string, string | null][] => {
+      if (value === null || value === undefined) return [[field, null]]
+      const text = typeof value === 'object' ? undefined : String(value)
+      return text === undefined || text.length > MAX_FACT ? [] : [[field, text]]
+    }),
+  )
+
+const firstType = (record: RecordType, name: string): string =>
+  record === 'inventoryLevel' ? 'product.inventory.changed' : `${name}.created`
+
+function changedType(record: RecordType, name: string, before: Facts | null, after: Facts): string {
   if (record === 'inventoryLevel') return 'product.inventory.changed'
   if (before && before.status !== after.status) {
     if (record === 'order') return orderStatusType(after.status ?? '')
     if (record === 'invoice' && after.status === 'PAID') return 'invoice.paid'
   }
-  return `${record}.updated`
+  return `${name}.updated`
 }
 
 function orderStatusType(status: string): string {

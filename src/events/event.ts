@@ -37,8 +37,8 @@ export interface EventData {
   readonly facts: Facts
   /** The same before; null where it is not known. */
   readonly before: Facts | null
-  /** What else reads differently now; absent where an earlier version of this gateway wrote the event. */
-  readonly affects?: readonly Affected[]
+  /** What else reads differently now; absent where nobody knows: of own types, and of earlier versions. */
+  readonly affects?: readonly Affected[] | undefined
   /** Of a writeback: its state as of the event, as the journal has it. */
   readonly detail?: unknown
   /** What of the gateway's own doing led to it, where that is known. */

@@ -11,6 +11,7 @@ import {
   appendNotes,
   closeLog,
   type Loss,
+  type NameOf,
   type Note,
   openLog,
   recordLoss,
@@ -79,7 +80,11 @@ const LOOK_EVERY_MS = 500
 /** Taken out in one transaction. */
 const PRUNE = 500
 
-export async function openEventLog(store: Store): Promise<EventLog> {
+/** @param nameOf Not given: events are called after the record type. */
+export async function openEventLog(
+  store: Store,
+  nameOf: NameOf = (_system, record) => record,
+): Promise<EventLog> {
   const secret = await sharedValue(store, 'cursor-secret', makeSecret)
   const epoch = await sharedValue(store, 'log-epoch', () => makeSecret().slice(0, 8))
   const cursors = createCursors(epoch, secret)
@@ -128,7 +133,7 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       const { head } = log
       const appended: Appended[] = []
       for (const sighting of sightings) {
-        const event = await recordSighting(tx, log, sighting)
+        const event = await recordSighting(tx, log, sighting, nameOf)
         if (event) appended.push(event)
       }
       if (log.head !== head) await closeLog(tx, log)
@@ -139,7 +144,7 @@ export async function openEventLog(store: Store): Promise<EventLog> {
       if (losses.length === 0) return 0
       const log = await openLog(tx)
       let news = 0
-      for (const loss of losses) if (await recordLoss(tx, log, loss)) news++
+      for (const loss of losses) if (await recordLoss(tx, log, loss, nameOf)) news++
       if (news > 0) await closeLog(tx, log)
       return news
     },

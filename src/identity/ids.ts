@@ -2,16 +2,16 @@
  * Ids as clients see them: opaque text that names a record type, a system and a key. A customer or product keeps
  * the id of the first key under which it was known; other keys of the same thing resolve to it.
  */
-import type { Key, RecordType } from '../systems/records.ts'
+import type { Key, UnifiedType } from '../systems/records.ts'
 
 export interface RecordRef {
-  readonly type: RecordType
+  readonly type: UnifiedType
   readonly system: string
   readonly key: Key
 }
 
 /** One letter per record type; changing one breaks the ids that clients hold. */
-const LETTERS: Readonly<Record<RecordType, string>> = {
+const LETTERS: Readonly<Record<UnifiedType, string>> = {
   customer: 'c',
   product: 'p',
   warehouse: 'w',
@@ -25,7 +25,7 @@ const LETTERS: Readonly<Record<RecordType, string>> = {
   receivable: 'r',
   opportunity: 'q',
 }
-const TYPES = new Map(Object.entries(LETTERS).map(([type, letter]) => [letter, type as RecordType]))
+const TYPES = new Map(Object.entries(LETTERS).map(([type, letter]) => [letter, type as UnifiedType]))
 
 /** The first character is the version of this encoding. */
 const VERSION = '1'

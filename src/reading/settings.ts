@@ -35,7 +35,7 @@ const ORDINARY: Freshness = {
 }
 
 /** Stock changes without a trace in most systems; what a customer owes changes by the calendar as well. */
-const STANDARD: Partial<Readonly<Record<RecordType, Partial<Freshness>>>> = {
+const STANDARD: { readonly [T in RecordType]?: Partial<Freshness> } = {
   product: { ttl: 5 * MINUTE, revalidate: MINUTE },
   warehouse: { ttl: HOUR, revalidate: HOUR },
   inventoryLevel: { ttl: 10 * SECOND, lists: 5 * SECOND },

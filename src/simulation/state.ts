@@ -534,6 +534,32 @@ export type WmsEvent = { readonly seq: number; readonly eventId: string; readonl
     }
 )
 
+/** What we have ordered from somebody. */
+export interface PurchaseOrder {
+  no: string
+  supplier: string
+  /** Days. */
+  date: string
+  expected: string
+  status: 'OPEN' | 'PARTIAL' | 'RECEIVED' | 'CANCELLED'
+  currency: string
+  total: string
+  lines: { no: string; item: string; quantity: string; received: string; unit: string; price: string }[]
+  note: string
+  /** Whoever made it gave it this, and asked on behalf of this person. */
+  reference: string
+  requestedBy: string
+  /** Counts the changes of all purchase orders. */
+  revision: number
+}
+
+/** Who looks after a customer now, where that is not who did on the first day. */
+export interface AccountManager {
+  /** As the CRM calls it. */
+  customer: string
+  employee: string
+}
+
 export interface Collections {
   crmCustomers: CrmCustomer
   crmOpportunities: CrmOpportunity
@@ -559,6 +585,8 @@ export interface Collections {
   parcels: Parcel
   shopStock: ShopStock
   shopOrders: ShopOrder
+  purchaseOrders: PurchaseOrder
+  accountManagers: AccountManager
 }
 export type CollectionName = keyof Collections
 
@@ -587,6 +615,8 @@ const keyOf: { readonly [C in CollectionName]: (entity: Collections[C]) => strin
   parcels: (e) => e.number,
   shopStock: (e) => e.id,
   shopOrders: (e) => e.orderId,
+  purchaseOrders: (e) => e.no,
+  accountManagers: (e) => e.customer,
 }
 
 export interface WorldChange<C extends CollectionName = CollectionName> {

@@ -17,6 +17,7 @@ import type {
   Key,
   Money,
   OpportunityStage,
+  OwnType,
   PostalAddress,
   RecordType,
   RecordTypes,
@@ -34,8 +35,8 @@ export interface CallContext {
 
 export interface Adapter {
   readonly kind: string
-  /** One entry for each record type that this system holds. What is not here is `unsupported`. */
-  readonly ports: { readonly [T in RecordType]?: RecordPort<T> }
+  /** One entry for each record type that this system holds, its own types included. What is not here is `unsupported`. */
+  readonly ports: Ports
   /** Reaches the system with its real credentials, as cheaply as the vendor allows. */
   health(context: CallContext): Promise<Outcome<HealthReport>>
   /**
@@ -48,7 +49,7 @@ export interface Adapter {
    * one is open.
    */
   connect?(context: CallContext): Promise<Outcome<void>>
-  /** Present where the system brings record types that only it has. */
+  /** Present where the system brings record types that only it has; their ports stand in `ports`. */
   readonly graph?: OwnGraph
   /** Calls that it can have under way, for example its sessions: more would only wait inside. Not given: any. */
   readonly concurrency?: number
@@ -97,7 +98,11 @@ export interface HealthReport {
   readonly detail: string
 }
 
+export type Ports = { readonly [T in RecordType]?: RecordPort<T> }
+
 export interface RecordPort<T extends RecordType> {
+  /** What the types of its events begin with, of an own type: `purchaseorder.updated`. Not given: the record type. */
+  readonly eventName?: string
   /** The most keys that one `readMany` call may carry; callers cut longer lists. */
   readonly batchLimit: number
   /**
@@ -270,7 +275,12 @@ export interface ActionInput {
   readonly expectedVersion?: string | undefined
   /** For `addNote`: what is to be noted. */
   readonly text?: string | undefined
+  /** For actions of own types: what the mutation says besides. */
+  readonly input?: OwnInput | undefined
 }
+
+/** What a mutation of an own type says, with keys of a system in the place of ids. */
+export type OwnInput = Readonly<Record<string, unknown>>
 
 export interface CreateInputs {
   readonly customer: CustomerCreate
@@ -281,12 +291,14 @@ export interface CreateInputs {
   readonly opportunity: OpportunityCreate
   readonly invoice: InvoiceCreate
   readonly payment: PaymentCreate
+  readonly [own: OwnType]: OwnInput
 }
 
 export interface UpdateInputs {
   readonly order: OrderChanges
   readonly customer: CustomerChanges
   readonly opportunity: OpportunityChanges
+  readonly [own: OwnType]: OwnInput
 }
 
 /** Keys are those of the system that is written to. */
@@ -478,56 +490,28 @@ export interface PaymentCreate {
 export interface OwnGraph {
   /** Over what `schema/common.graphql` says. */
   readonly sdl: string
-  readonly types: Readonly<Record<string, OwnPort>>
+  /** Its own types: what their records have, and what their lists can be narrowed by. */
+  readonly types: Readonly<
+    Record<OwnType, { readonly fields: readonly string[]; readonly filters: readonly string[] }>
+  >
   /** By `Type.field`; a field of an own type that is not here stands in the record under its name. */
   readonly fields: Readonly<Record<string, OwnField>>
-}
-
-/** Values are JSON; decimals are text. */
-export interface OwnRecord {
-  readonly key: Key
-  readonly [field: string]: unknown
-}
-
-/** As `RecordPort`, for records that are not unified: they are read on the same path. */
-export interface OwnPort {
-  /** What its records have. */
-  readonly fields: readonly string[]
-  readonly batchLimit: number
-  readMany(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<OwnRecord | null>[]>
-  readonly lookups: Readonly<Record<string, OwnLookup>>
-  list?(query: OwnListQuery, context: CallContext): Promise<Outcome<OwnListPage>>
-}
-
-export interface OwnLookup {
-  readonly batchLimit: number
-  read(keys: readonly Key[], context: CallContext): Promise<readonly Outcome<readonly OwnRecord[]>[]>
-}
-
-export interface OwnListQuery {
-  readonly first: number
-  readonly after?: string | undefined
-  /** The field's arguments; those that are no filters are ignored. */
-  readonly filter?: Readonly<Record<string, unknown>> | undefined
-}
-
-export interface OwnListPage {
-  readonly items: readonly { readonly record: OwnRecord; readonly position: string }[]
-  readonly hasMore: boolean
+  readonly mutations: Readonly<Record<string, OwnMutation>>
+  readonly subscriptions: Readonly<Record<string, OwnSubscription>>
 }
 
 /** `keys` are found on the arguments (fields of Query) or on the record that has the field. */
 export type OwnField =
-  | { readonly get: 'record'; readonly type: string; keys(of: unknown): Promise<Outcome<readonly Key[]>> }
+  | { readonly get: 'record'; readonly type: OwnType; keys(of: unknown): Promise<Outcome<readonly Key[]>> }
   | {
       readonly get: 'lookup'
-      readonly type: string
+      readonly type: OwnType
       readonly by: string
       /** Absent where `system` says whose keys of the record that has the field are meant. */
       keys?(of: unknown): Promise<Outcome<readonly Key[]>>
       readonly system?: string
     }
-  | { readonly get: 'list'; readonly type: string }
+  | { readonly get: 'list'; readonly type: OwnType }
   | {
       readonly get: 'entity'
       readonly entity: string
@@ -535,6 +519,22 @@ export type OwnField =
       readonly system?: string
       keys(of: unknown): Promise<Outcome<readonly Key[]>>
     }
+
+/** A mutation that writes one record of an own type. */
+export interface OwnMutation {
+  readonly type: OwnType
+  /** `create`, `update`, or a named action of its port. What is changed is named by the fields of the type's `@key`. */
+  readonly action: string
+  /** Ids in the input, by path (`lines.productId`): they become the keys that the entity has in a system. */
+  readonly ids: Readonly<Record<string, { readonly entity: string; readonly system?: string | undefined }>>
+}
+
+/** A subscription to the changes of an own type. */
+export interface OwnSubscription {
+  readonly type: OwnType
+  /** Arguments that narrow it: by the field of the record that has the same name. */
+  readonly filters: readonly string[]
+}
 
 /* ---- being told ---- */
 

@@ -589,8 +589,48 @@ export interface RecordTypes {
   readonly payment: Payment
   readonly receivable: Receivable
   readonly opportunity: Opportunity
+  readonly [own: OwnType]: OwnRecord
 }
+/** Unified, or a type of one system's own. */
 export type RecordType = keyof RecordTypes
+
+/** What a system's own schema calls a type that only it has: with a capital letter, as no unified type begins. */
+export type OwnType = `${Capital}${string}`
+type Capital = Uppercase<
+  // biome-ignore format: an alphabet
+  | 'a'
+  | 'b'
+  | 'c'
+  | 'd'
+  | 'e'
+  | 'f'
+  | 'g'
+  | 'h'
+  | 'i'
+  | 'j'
+  | 'k'
+  | 'l'
+  | 'm'
+  | 'n'
+  | 'o'
+  | 'p'
+  | 'q'
+  | 'r'
+  | 's'
+  | 't'
+  | 'u'
+  | 'v'
+  | 'w'
+  | 'x'
+  | 'y'
+  | 'z'
+>
+export const isOwnType = (type: string): type is OwnType => /^[A-Z]/.test(type)
+
+/** Of a type that nobody here has heard of: what its configuration maps. Values are JSON; decimals are text. */
+export interface OwnRecord extends RecordBase {
+  readonly [field: string]: unknown
+}
 
 export const RECORD_TYPES = [
   'customer',
@@ -606,6 +646,7 @@ export const RECORD_TYPES = [
   'receivable',
   'opportunity',
 ] as const satisfies readonly RecordType[]
+export type UnifiedType = (typeof RECORD_TYPES)[number]
 
 /** Joins the parts of a key so that no two different lists of parts give the same text. */
 export function joinKey(parts: readonly string[]): Key {

@@ -28,6 +28,8 @@ export interface Systems {
   holding(type: RecordType): readonly System[]
   /** Id of the system that is written to where nobody names another; without a company: where none is named either. */
   leading(type: RecordType, company?: string): string | undefined
+  /** What the types of events about such records of this system begin with. */
+  eventName(system: string, type: RecordType): string
   close(): Promise<void>
 }
 
@@ -51,6 +53,7 @@ export function createSystems(list: readonly System[], leaders: Leading = {}): S
     get: (id) => byId.get(id),
     holding: (type) => ranked(type).filter((system) => system.adapter.ports[type]),
     leading,
+    eventName: (system, type) => byId.get(system)?.adapter.ports[type]?.eventName ?? type,
     async close() {
       await Promise.all(list.map((system) => system.adapter.close()))
     },

@@ -10,6 +10,7 @@ import type { Rooms } from '../kit/context.ts'
 import { scalars } from '../kit/scalars.ts'
 import { checkOwnGraph } from './check.ts'
 import { finishLists, ownResolvers } from './resolvers.ts'
+import { objectTypes } from './schema.ts'
 
 export interface ConfiguredSubgraph {
   readonly name: string
@@ -18,15 +19,18 @@ export interface ConfiguredSubgraph {
   readonly schema: GraphQLSchema
 }
 
-/** @throws ConfigError where a schema and what is said about its fields do not fit together */
+/**
+ * @param rooms Those beyond `systems` are entered when something is asked: whoever only composes needs no others.
+ * @throws ConfigError where a schema and what is said about its fields do not fit together
+ */
 export function configuredSubgraphs(rooms: Pick<Rooms, 'systems'>): readonly ConfiguredSubgraph[] {
   return rooms.systems.all().flatMap((system) => {
     const { graph } = system.adapter
-    return graph ? [subgraphOf(rooms, system, graph)] : []
+    return graph ? [subgraphOf(rooms as Rooms, system, graph)] : []
   })
 }
 
-function subgraphOf(rooms: Pick<Rooms, 'systems'>, system: System, graph: OwnGraph): ConfiguredSubgraph {
+function subgraphOf(rooms: Rooms, system: System, graph: OwnGraph): ConfiguredSubgraph {
   // A system may be called like a built-in subgraph.
   const name = (SUBGRAPHS as readonly string[]).includes(system.id) ? `${system.id}-own` : system.id
   const at = `systems.${system.id}.graph`
@@ -52,7 +56,16 @@ function sdlOf({ sdl }: OwnGraph, at: string): DocumentNode {
     ])
   }
   const common = readFileSync(new URL('../../schema/common.graphql', import.meta.url), 'utf8')
-  return parse(`${common}\n${sdl}`)
+  const own = objectTypes(parse(sdl, { noLocation: true }))
+  const answers = own.has('Mutation') || own.has('Subscription') ? Object.entries(ANSWERS) : []
+  const added = answers.flatMap(([type, text]) => (own.has(type) ? [] : [text]))
+  return parse([common, sdl, ...added].join('\n'))
+}
+
+/** What mutations and subscriptions answer with, in every subgraph alike. */
+const ANSWERS = {
+  Writeback: 'type Writeback @key(fields: "id", resolvable: false) { id: ID! }',
+  FieldChange: 'type FieldChange @shareable { field: String! old: String new: String }',
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
- * Fields of a configured schema: records of the system's own types by key, by another key, page by page; and
- * references to what other subgraphs own. Nothing here knows what the types mean.
+ * Fields of a configured schema: records of the system's own types by key, by another key, page by page; references to
+ * what other subgraphs own; what writes such records, and what tells of their changes. Nothing here knows what the
+ * types mean.
  */
 import {
   type DocumentNode,
@@ -10,24 +11,17 @@ import {
   isListType,
   isObjectType,
 } from 'graphql'
-import type { Identity, IdentityType } from '../../src/identity/registry.ts'
 import type { Outcome } from '../../src/systems/failure.ts'
-import type { OwnField, OwnGraph, OwnRecord } from '../../src/systems/port.ts'
-import { joinKey, type Key, type RecordType } from '../../src/systems/records.ts'
+import type { LookupName, OwnField, OwnGraph } from '../../src/systems/port.ts'
+import type { Key, OwnRecord, OwnType } from '../../src/systems/records.ts'
 import type { System } from '../../src/systems/registry.ts'
 import type { Rooms, SubgraphContext } from '../kit/context.ts'
 import { failureError } from '../kit/errors.ts'
-import {
-  connectionOf,
-  decodeCursor,
-  encodeCursor,
-  identityOf,
-  idOf,
-  located,
-  pageSize,
-  unwrap,
-} from '../kit/records.ts'
-import { keysOf, objectTypes } from './check.ts'
+import { connectionOf, decodeCursor, encodeCursor, pageSize, unwrap } from '../kit/records.ts'
+import { keysIn, referenceTo } from './entities.ts'
+import { mutationOf } from './mutations.ts'
+import { fieldOf, keyFrom, keysOf, nameOf, objectTypes, recordsIn } from './schema.ts'
+import { subscriptionOf } from './subscriptions.ts'
 
 type Resolver = (
   parent: Readonly<Record<string, unknown>>,
@@ -36,59 +30,22 @@ type Resolver = (
   info: GraphQLResolveInfo,
 ) => unknown
 
-/** What the other subgraphs own, by the name of its type. */
-const ENTITIES: Readonly<Record<string, RecordType>> = {
-  Customer: 'customer',
-  Product: 'product',
-  Order: 'order',
-  Invoice: 'invoice',
-  Delivery: 'delivery',
-  Opportunity: 'opportunity',
-  Payment: 'payment',
-  Shipment: 'shipment',
-}
-const isIdentity = (type: RecordType): type is IdentityType => type === 'customer' || type === 'product'
-
 const NOTHING_MORE = 20
 
-export function ownResolvers(
-  rooms: Pick<Rooms, 'systems'>,
-  system: System,
-  graph: OwnGraph,
-  typeDefs: DocumentNode,
-): object {
+export function ownResolvers(rooms: Rooms, system: System, graph: OwnGraph, typeDefs: DocumentNode): object {
   const { systems } = rooms
-  const own = asSystem(system, graph)
   const types = objectTypes(typeDefs)
 
-  const read = async (context: SubgraphContext, type: string, key: Key) =>
-    (await context.reader.load(own, type as RecordType, key)) as Outcome<OwnRecord | null>
+  const read = (context: SubgraphContext, type: OwnType, key: Key): Promise<Outcome<OwnRecord | null>> =>
+    context.reader.load(system, type, key)
 
-  const find = async (context: SubgraphContext, type: string, by: string, key: Key) =>
-    (await context.reader.lookup(own, type as RecordType, by as never, key)) as Outcome<readonly OwnRecord[]>
-
-  /** The keys that an entity of another subgraph has in one system. */
-  const keysIn = async (
+  /** Lookups of own types have names of their own; the reader takes them as they are. */
+  const find = (
     context: SubgraphContext,
-    entity: string,
-    id: unknown,
-    of: string,
-  ): Promise<readonly Key[]> => {
-    const type = ENTITIES[entity]
-    if (type === undefined || typeof id !== 'string') return []
-    if (isIdentity(type)) {
-      const identity: Identity = await identityOf(systems, context, type, id)
-      return identity.keys.filter((key) => key.system === of).map(({ key }) => key)
-    }
-    const place = located(systems, type, id)
-    return place.system.id === of ? [place.key] : []
-  }
-
-  const reference = async (context: SubgraphContext, entity: string, of: System, key: Key) => {
-    const type = ENTITIES[entity] as RecordType
-    const id = isIdentity(type) ? (await context.identities.byKey(type, of.id, key)).id : idOf(type, of, key)
-    return { __typename: entity, id }
-  }
+    type: OwnType,
+    by: string,
+    key: Key,
+  ): Promise<Outcome<readonly OwnRecord[]>> => context.reader.lookup(system, type, by as LookupName, key)
 
   /** A field that holds one gets the first; one that holds many gets all, those that failed as errors in their place. */
   const held = (info: GraphQLResolveInfo, values: readonly unknown[]): unknown =>
@@ -115,7 +72,7 @@ export function ownResolvers(
           const { keys: keysOf, system: of } = field
           const keys = keysOf
             ? unwrap(system, await keysOf(typeName === 'Query' ? args : parent))
-            : await keysIn(context, typeName, parent.id, of ?? system.id)
+            : await keysIn(systems, context, typeName, parent.id, of ?? system.id)
           const found = await Promise.all(keys.map((key) => find(context, field.type, field.by, key)))
           const records = new Map<Key, OwnRecord>()
           const failures: Error[] = []
@@ -136,7 +93,7 @@ export function ownResolvers(
           const [position] = typeof after === 'string' ? decodeCursor(list, after) : []
           const page = unwrap(
             system,
-            await context.reader.list(own, field.type as RecordType, {
+            await context.reader.list(system, field.type, {
               first: size,
               after: position,
               filter,
@@ -154,7 +111,7 @@ export function ownResolvers(
           const keys = unwrap(system, await field.keys(typeName === 'Query' ? args : parent))
           const of = (field.system === undefined ? undefined : systems.get(field.system)) ?? system
           const found = await Promise.all(
-            [...new Set(keys)].map((key) => reference(context, field.entity, of, key)),
+            [...new Set(keys)].map((key) => referenceTo(context, field.entity, of, key)),
           )
           return held(info, found)
         }
@@ -169,7 +126,7 @@ export function ownResolvers(
       __resolveReference:
         name in graph.types
           ? async (ref: Readonly<Record<string, unknown>>, context: SubgraphContext) =>
-              unwrap(system, await read(context, name, keyFrom(key, ref)))
+              unwrap(system, await read(context, name as OwnType, keyFrom(key, ref)))
           : (ref: unknown) => ref,
     }
   }
@@ -177,20 +134,27 @@ export function ownResolvers(
     const [type = '', name = ''] = path.split('.')
     resolvers[type] = { ...resolvers[type], [name]: resolverOf(type, field) }
   }
+  /** What a mutation or subscription answers with shows the record in each field of its type. */
+  const answerWith = (root: 'Mutation' | 'Subscription', field: string, type: OwnType, resolver: unknown) => {
+    resolvers[root] = { ...resolvers[root], [field]: resolver }
+    const node = fieldOf(types, root, field)
+    const answer = node && nameOf(node.type)
+    if (answer === undefined) return
+    const shown = recordsIn(types, answer, type).map((name) => [
+      name,
+      ({ record }: { readonly record?: unknown }) => record ?? null,
+    ])
+    resolvers[answer] = { ...resolvers[answer], ...Object.fromEntries(shown) }
+  }
+  for (const [field, mutation] of Object.entries(graph.mutations)) {
+    const [key] = keysOf(types.get(mutation.type) ?? [])
+    answerWith('Mutation', field, mutation.type, mutationOf(rooms, system, field, mutation, key ?? []))
+  }
+  for (const [field, subscription] of Object.entries(graph.subscriptions)) {
+    const subscribe = subscriptionOf(rooms, system, field, subscription)
+    answerWith('Subscription', field, subscription.type, { subscribe })
+  }
   return resolvers
-}
-
-const keyFrom = (fields: readonly string[], ref: Readonly<Record<string, unknown>>): Key => {
-  const parts = fields.map((field) => String(ref[field] ?? ''))
-  return parts.length === 1 ? (parts[0] as Key) : joinKey(parts)
-}
-
-/**
- * The system with its own types for ports, so that batching, cache, limits and last known values serve them as they
- * serve all others. Names of types and record types differ: the former begin with a capital letter.
- */
-function asSystem(system: System, graph: OwnGraph): System {
-  return { ...system, adapter: { ...system.adapter, ports: graph.types as never } }
 }
 
 /** Expressions make no difference between one value and a list of one; fields that are lists do. */

@@ -4,7 +4,7 @@ import type { Identity, IdentityType } from '../../src/identity/registry.ts'
 import type { Provenance } from '../../src/reading/reading.ts'
 import { type Outcome, ok } from '../../src/systems/failure.ts'
 import type { LookupName } from '../../src/systems/port.ts'
-import type { CustomFields, RecordType, RecordTypes } from '../../src/systems/records.ts'
+import type { CustomFields, RecordType, RecordTypes, UnifiedType } from '../../src/systems/records.ts'
 import type { System, Systems } from '../../src/systems/registry.ts'
 import type { SubgraphContext } from './context.ts'
 import { badInput, failureError, graphError } from './errors.ts'
@@ -36,13 +36,13 @@ export function unwrap<T>(system: System, outcome: Outcome<T>): T {
 }
 
 /** Takes an id of a record apart. @throws BAD_USER_INPUT, UNKNOWN_SYSTEM */
-export function located(systems: Systems, type: RecordType, id: string): { system: System; key: string } {
+export function located(systems: Systems, type: UnifiedType, id: string): { system: System; key: string } {
   const ref = decodeId(id)
   if (ref?.type !== type) throw badInput(`"${id.slice(0, 80)}" is not the id of ${article(type)}.`, 'id')
   return { system: systemOf(systems, ref.system), key: ref.key }
 }
 
-export async function loadById<T extends RecordType>(
+export async function loadById<T extends UnifiedType>(
   systems: Systems,
   context: SubgraphContext,
   type: T,
@@ -63,7 +63,7 @@ export async function loadByKey<T extends RecordType>(
   return record && read.ok ? { system, record, from: read.from } : null
 }
 
-export const idOf = (type: RecordType, system: System, key: string): string =>
+export const idOf = (type: UnifiedType, system: System, key: string): string =>
   encodeId({ type, system: system.id, key })
 
 /** @throws BAD_USER_INPUT where the text is no id of that type, UNKNOWN_SYSTEM where its system is gone. */
@@ -144,7 +144,7 @@ export const customFieldsOf = (record: { readonly customFields?: CustomFields } 
   record?.customFields ? Object.entries(record.customFields).map(([name, value]) => ({ name, value })) : null
 
 /** Resolvers for `id`, `provenance`, `customFields` and for fields that stand in the record under the same name. */
-export function recordFields<T extends RecordType>(type: T, fields: readonly (keyof RecordTypes[T])[]) {
+export function recordFields<T extends UnifiedType>(type: T, fields: readonly (keyof RecordTypes[T])[]) {
   return {
     id: (node: Located<T>) => idOf(type, node.system, node.record.key),
     provenance: (node: Located<T>) => provenanceOf(node),
@@ -220,7 +220,7 @@ export function decodeCursor(list: string, cursor: string): string[] {
   )
 }
 
-const NAMES: Readonly<Record<RecordType, string>> = {
+const NAMES: Readonly<Record<UnifiedType, string>> = {
   customer: 'a customer',
   product: 'a product',
   warehouse: 'a warehouse',
@@ -234,4 +234,4 @@ const NAMES: Readonly<Record<RecordType, string>> = {
   receivable: 'a receivable',
   opportunity: 'an opportunity',
 }
-const article = (type: RecordType): string => NAMES[type]
+const article = (type: UnifiedType): string => NAMES[type]

@@ -60,7 +60,8 @@ export async function write<T extends RecordType>(
       record,
       action,
       input: adapterInput,
-      key: keyOf(adapterInput),
+      // A field of a new record may be called so.
+      key: action === 'create' ? undefined : keyOf(adapterInput),
       ...(target ? { target: target.toLowerCase() as WriteTarget } : {}),
     },
     { waitMs, dryRun: dryRun ?? false },

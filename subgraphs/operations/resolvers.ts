@@ -3,7 +3,7 @@ import { gatewayCaller } from '../../src/caller/caller.ts'
 import { decodeId } from '../../src/identity/ids.ts'
 import { readLinks } from '../../src/identity/links.ts'
 import type { IdentityType, Unmapped } from '../../src/identity/registry.ts'
-import type { RecordType } from '../../src/systems/records.ts'
+import type { RecordType, UnifiedType } from '../../src/systems/records.ts'
 import { portOf, type System, type WriteMode } from '../../src/systems/registry.ts'
 import type { Decided, Ending, Operated } from '../../src/writeback/operate.ts'
 import { problemOf } from '../../src/writeback/worker.ts'
@@ -40,7 +40,7 @@ type GraphIdentityType = 'CUSTOMER' | 'PRODUCT'
 const identityType = (type: GraphIdentityType): IdentityType => type.toLowerCase() as IdentityType
 
 /** GraphQL's names of the types that have ids. */
-const NODE_TYPES: Partial<Record<RecordType, string>> = {
+const NODE_TYPES: Partial<Record<UnifiedType, string>> = {
   customer: 'Customer',
   product: 'Product',
   order: 'Order',
@@ -77,7 +77,7 @@ export function operationsResolvers(rooms: Rooms) {
       : badInput(outcome.message, 'id')
   }
   /** A reference alone would be shown by every subgraph that only adds fields to it. */
-  const isThere = async (context: SubgraphContext, type: RecordType, id: string): Promise<boolean> => {
+  const isThere = async (context: SubgraphContext, type: UnifiedType, id: string): Promise<boolean> => {
     if (type !== 'customer' && type !== 'product') {
       const { system, key } = located(systems, type, id)
       // What its system cannot be asked for is named by documents only.
@@ -368,6 +368,7 @@ export function operationsResolvers(rooms: Rooms) {
 
 function capabilitiesOf(system: System) {
   return Object.entries(system.adapter.ports).flatMap(([type, port]) => {
+    if (!port) return []
     const record = type as RecordType
     const reads = [
       { action: 'read', batchLimit: port.batchLimit },
@@ -390,7 +391,7 @@ function capabilitiesOf(system: System) {
 
 const feedsOf = ({ adapter, pollEveryMs }: System) => ({
   pollEvery: pollEveryMs === 0 ? null : pollEveryMs,
-  polled: Object.entries(adapter.ports).flatMap(([type, port]) => (port.changes ? [type] : [])),
+  polled: Object.entries(adapter.ports).flatMap(([type, port]) => (port?.changes ? [type] : [])),
   webhook: adapter.webhook !== undefined,
   registration: adapter.registration !== undefined,
   stream: adapter.stream !== undefined,

@@ -9,7 +9,7 @@ import { type Demo, type DemoOptions, startDemo } from '../../src/demo/small.ts'
 import { openGateway } from '../../src/gateway/gateway.ts'
 import { encodeId } from '../../src/identity/ids.ts'
 import { silentLog } from '../../src/observe/log.ts'
-import type { RecordType } from '../../src/systems/records.ts'
+import type { UnifiedType } from '../../src/systems/records.ts'
 import type { System } from '../../src/systems/registry.ts'
 
 process.env.APOLLO_TELEMETRY_DISABLED = 'true'
@@ -133,7 +133,8 @@ export async function openTestGateway(options: TestGatewayOptions = {}): Promise
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'tributary-'))
 
-export const idOf = (type: RecordType, system: string, key: string): string => encodeId({ type, system, key })
+export const idOf = (type: UnifiedType, system: string, key: string): string =>
+  encodeId({ type, system, key })
 
 /** The reader of the demo's configuration, who may not write. */
 export const READER = { 'x-api-key': 'demo-reader-key-0001' }

@@ -239,10 +239,10 @@ test('all that an adapter declares can be read: ports, lookups, actions, stages 
   } }`)
   const declared = Object.entries(gateway.system('wms').adapter.ports).flatMap(([record, port]) => [
     `${record} read`,
-    ...Object.keys(port.lookups ?? {}).map((name) => `${record} ${name}`),
-    ...Object.keys(port.actions ?? {}).map((name) => `${record} ${name}`),
+    ...Object.keys(port?.lookups ?? {}).map((name) => `${record} ${name}`),
+    ...Object.keys(port?.actions ?? {}).map((name) => `${record} ${name}`),
     ...(['list', 'changes', 'create', 'update'] as const).flatMap((name) =>
-      port[name] ? [`${record} ${name}`] : [],
+      port?.[name] ? [`${record} ${name}`] : [],
     ),
   ])
   const shown = system.capabilities.map(

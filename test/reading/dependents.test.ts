@@ -5,7 +5,7 @@ import { tagsOf } from '../../src/reading/tags.ts'
 import type { Payment, RecordType, RecordTypes } from '../../src/systems/records.ts'
 
 const named = <T extends RecordType>(type: T, ...states: readonly (RecordTypes[T] | null)[]): string[] =>
-  affectedBy(type, states)
+  (affectedBy(type, states) ?? [])
     .map(({ record, by, key }) => `${record}${by ? `.${by}` : ''} ${key}`)
     .sort()
 

@@ -1,7 +1,5 @@
 /** Systems that bring their own types: the two worked examples, executed through the public door. */
-import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { parse } from 'yaml'
 import { silentLog } from '../../src/observe/log.ts'
 import type { Simulator } from '../../src/simulation/server.ts'
 import { World } from '../../src/simulation/world.ts'
@@ -12,15 +10,7 @@ import { startScmSimulator } from '../../src/systems/http/examples/scm-simulator
 import { createSystems, type System } from '../../src/systems/registry.ts'
 import { composeWith, configuredSubgraphs } from '../../subgraphs/configured/index.ts'
 import { codesOf, idOf, openTestGateway, SMALL, type TestGateway } from '../e2e/kit.ts'
-
-/** As the configuration puts environment variables into the file. */
-function example(name: string, env: Record<string, string>): Record<string, unknown> {
-  const file = new URL(`../../src/systems/http/examples/${name}.yaml`, import.meta.url)
-  const settings = parse(
-    readFileSync(file, 'utf8').replaceAll(/\$\{(\w+)\}/g, (_whole, variable: string) => env[variable] ?? ''),
-  )
-  return { ...settings, timeout: '2s', pollEvery: '0s' }
-}
+import { example } from './http-examples.ts'
 
 let gateway: TestGateway
 let hr: Simulator
@@ -220,20 +210,26 @@ describe('a configured schema', () => {
   interface Graph {
     sdl: string
     fields: Record<string, object>
+    mutations: Record<string, object>
+    subscriptions: Record<string, { filters?: string[] }>
   }
 
-  /** As at the start: the schema of HR, changed, beside a CRM that nobody asks. */
-  const compose = async (change: (graph: Graph) => void) => {
-    const { kind, environment, timeout, pollEvery, ...settings } = example('hr', { HR_URL: hr.url })
+  /** As at the start: the schema of an example, changed, beside systems that nobody asks. */
+  const compose = async (change: (graph: Graph) => void, name: 'hr' | 'scm' = 'hr') => {
+    const { kind, environment, writes, timeout, pollEvery, ...settings } = example(name, {
+      HR_URL: hr.url,
+      SCM_URL: scm.url,
+    })
     change(settings.graph as Graph)
     const adapter = createHttpSystem(httpConfig.parse({ ...settings, auth: { type: 'none' } }), {
-      systemId: 'hr',
+      systemId: name,
       log: silentLog,
       timeoutMs: 1_000,
     })
     const systems = createSystems([
       { id: 'crm', adapter: { kind: 'none', ports: {} } },
-      { id: 'hr', adapter },
+      { id: 'erp', adapter: { kind: 'none', ports: {} } },
+      { id: name, adapter },
     ] as unknown as readonly System[])
     return composeWith(configuredSubgraphs({ systems }))
   }
@@ -269,7 +265,7 @@ describe('a configured schema', () => {
       (graph) => {
         graph.fields['Employee.accounts'] = { get: 'entity', entity: 'Customer', system: 'cmr', key: 'x' }
       },
-      /fields\.Employee\.accounts\.system: names no system: "cmr"\n\s*Systems: crm, hr/,
+      /fields\.Employee\.accounts\.system: names no system: "cmr"\n\s*Systems: crm, erp, hr/,
     ],
     [
       'names a field that is not there',
@@ -279,11 +275,18 @@ describe('a configured schema', () => {
       /fields\.Employee\.boss: is not in the schema/,
     ],
     [
-      'wants to write',
+      'has a mutation of which nothing is said',
       (graph) => {
         graph.sdl += 'type Mutation { fire(number: ID!): Employee }'
       },
-      /own types can only be read/,
+      /nothing tells where Mutation\.fire comes from\n\s*Add it to mutations/,
+    ],
+    [
+      'has an argument that the request does not see',
+      (graph) => {
+        graph.sdl = graph.sdl.replace('department: String):', 'department: String, title: String):')
+      },
+      /the argument "title" of Query\.employees would be overlooked\n\s*Add it to types\.Employee\.list\.filters/,
     ],
     [
       'takes a field that another subgraph has',
@@ -302,5 +305,54 @@ describe('a configured schema', () => {
     ],
   ])('that %s is refused at the start, with its place', async (_title, change, words) => {
     await expect(compose(change)).rejects.toThrow(words)
+  })
+
+  const replace = (text: string, by: string) => (graph: Graph) => {
+    expect(graph.sdl).toContain(text)
+    graph.sdl = graph.sdl.replace(text, by)
+  }
+
+  test.each<[string, (graph: Graph) => void, RegExp]>([
+    [
+      'an input without a key of its own intention',
+      replace('idempotencyKey: ID!', 'idempotencyKey: ID'),
+      /the input of Mutation\.createPurchaseOrder must have "idempotencyKey: ID!"/,
+    ],
+    [
+      'an update that does not say of what',
+      replace('number: ID!\n  expectedOn: Date\n', 'no: ID!\n  expectedOn: Date\n'),
+      /the input of Mutation\.updatePurchaseOrder must have "number": it says which PurchaseOrder is meant/,
+    ],
+    [
+      'an update of what cannot be seen afterwards',
+      replace('expectedOn: Date\n  note', 'urgent: Boolean\n  note'),
+      /"urgent", which is no mapped field of PurchaseOrder: whether it was changed could not be seen/,
+    ],
+    [
+      'an answer without the writeback',
+      replace('writeback: Writeback!', 'done: Boolean'),
+      /Mutation\.createPurchaseOrder must answer with a type that has "writeback: Writeback!"[\s\S]*where PurchaseOrderPayload\.done comes from/,
+    ],
+    [
+      'ids that are not in the input',
+      (graph) => {
+        Object.assign(graph.mutations.createPurchaseOrder as object, {
+          ids: { 'lines.product': { entity: 'Product', system: 'epr' } },
+        })
+      },
+      /ids\.lines\.product: is not in the input of Mutation\.createPurchaseOrder[\s\S]*system: names no system: "epr"/,
+    ],
+    [
+      'a subscription with an argument of which nothing is said',
+      replace('supplierNumber: ID\n    status', 'productId: ID\n    status'),
+      /the argument "productId" of Subscription\.purchaseOrderChanged would be overlooked[\s\S]*"supplierNumber" is no argument of/,
+    ],
+    [
+      'a message with a field of which nothing is said',
+      replace('gap: EventGap', 'gap: EventGap\n  supplier: Supplier'),
+      /nothing tells where PurchaseOrderChange\.supplier comes from: Subscription\.purchaseOrderChanged answers with PurchaseOrder and cursor, event, time, changes, gap/,
+    ],
+  ])('that writes and tells, with %s, is refused at the start', async (_title, change, words) => {
+    await expect(compose(change, 'scm')).rejects.toThrow(words)
   })
 })

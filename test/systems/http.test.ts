@@ -1273,11 +1273,13 @@ describe('expressions', () => {
 describe('the README', () => {
   test('shows settings that are settings', () => {
     const text = readFileSync(new URL('../../src/systems/http/README.md', import.meta.url), 'utf8')
-    const [, sample = ''] = /```yaml\n([\s\S]*?)```/.exec(text) ?? []
-    const raw = parse(sample.replace(/\$\{WMS_KEY\}/, 'k'))
-    const { kind, ...settings } = raw
-    expect(kind).toBe('http')
-    expect(httpConfig.safeParse(settings).error).toBeUndefined()
+    const samples = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, sample = '']) => sample)
+    expect(samples).toHaveLength(2)
+    for (const sample of samples) {
+      const { kind, writes, ...settings } = parse(sample.replaceAll(/\$\{\w+_URL\}/g, 'http://x.example'))
+      expect(kind).toBe('http')
+      expect(httpConfig.safeParse(settings).error).toBeUndefined()
+    }
   })
 })
 

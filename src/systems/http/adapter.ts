@@ -2,12 +2,12 @@
 
 import { fail, type Outcome, outcomeOf } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
-import type { Adapter, CallContext, CreateAdapter, LookupName } from '../port.ts'
-import type { Key, RecordTypes } from '../records.ts'
+import type { CallContext, CreateAdapter, LookupName, Ports } from '../port.ts'
+import type { Key, OwnType, RecordType, RecordTypes } from '../records.ts'
 import { createSystemClient } from './client.ts'
-import type { HttpConfig, RecordConfig } from './config.ts'
+import { eventNameOf, type HttpConfig, type OwnTypeConfig, type RecordConfig } from './config.ts'
 import { compileExpression, textOf, type Vocabulary } from './expressions.ts'
-import { type MappedType, recordMapping } from './mapping.ts'
+import { type MappedType, type Mapping, ownMapping, recordMapping } from './mapping.ts'
 import { ownGraph } from './own-graph.ts'
 import { createPages } from './paging.ts'
 import { changes, list, lookup, readMany, type Tools } from './source.ts'
@@ -21,6 +21,20 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
   const records = Object.entries(config.records).filter(
     (entry): entry is [MappedType, RecordConfig] => !!entry[1],
   )
+  const ownTypes = Object.entries(config.graph?.types ?? {}) as [OwnType, OwnTypeConfig][]
+  const ports: [RecordType, object][] = [
+    ...records.map(([type, one]): [RecordType, object] => {
+      const { map, customFields } = one as {
+        map: Record<string, string>
+        customFields: Record<string, string>
+      }
+      return [type, portOf(type, one, recordMapping(type, { map, customFields }, vocabulary), tools)]
+    }),
+    ...ownTypes.map(([type, one]): [RecordType, object] => {
+      const port = portOf(type, one, ownMapping(type, one.map, vocabulary), tools)
+      return [type, { ...port, eventName: one.event ?? eventNameOf(type) }]
+    }),
+  ]
 
   const health = async (context: CallContext) => {
     const host = new URL(config.baseUrl).host
@@ -35,9 +49,8 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
         textOf(await client.read(compileExpression(config.health.detail, vocabulary), answer))
       return { detail: detail ?? `${host} answers` }
     }
-    const lists = [...Object.entries(config.records), ...Object.entries(config.graph?.types ?? {})]
-    for (const [type, one] of lists) {
-      if (!one?.list) continue
+    for (const [type, one] of [...records, ...ownTypes]) {
+      if (!one.list) continue
       const pages = createPages(client, one.list, vocabulary)
       await pages.read(pages.first, {}, { ...context, writes: false })
       return { detail: `${host}: ${type} can be listed` }
@@ -50,15 +63,13 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
 
   return {
     kind: 'http',
-    ports: Object.fromEntries(
-      records.map(([type, one]) => [type, portOf(type, one, tools)]),
-    ) as Adapter['ports'],
+    ports: Object.fromEntries(ports) as Ports,
     ...(config.graph ? { graph: ownGraph(config.graph, tools) } : {}),
     ...(config.webhook
       ? {
           webhook: createWebhook(
             config.webhook,
-            records.map(([type]) => type),
+            ports.map(([type]) => type),
             vocabulary,
           ),
         }
@@ -70,13 +81,13 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
 }
 
 /** The configuration has been checked: what a type cannot do is not in it. */
-function portOf<T extends MappedType>(type: T, config: RecordConfig, tools: Tools) {
+function portOf<T extends RecordType>(
+  type: T,
+  config: RecordConfig | OwnTypeConfig,
+  mapping: Mapping<RecordTypes[T]>,
+  tools: Tools,
+) {
   type R = RecordTypes[T]
-  const mapping = recordMapping(
-    type,
-    config as { map: Record<string, string>; customFields: Record<string, string> },
-    tools.vocabulary,
-  )
   const read = readMany(config.read, mapping, tools)
   const readOne = async (key: Key, context: CallContext): Promise<Outcome<R | null>> => {
     const [outcome] = await read([key], context)
@@ -106,14 +117,16 @@ function portOf<T extends MappedType>(type: T, config: RecordConfig, tools: Tool
 interface ListArguments {
   readonly first: number
   readonly after?: string | undefined
-  readonly filter?: { readonly customer?: Key; readonly search?: string } | undefined
+  readonly filter?: Readonly<Record<string, unknown>> | undefined
 }
 
 const listPort =
-  <R>(type: string, { filters }: NonNullable<RecordConfig['list']>, read: ReturnType<typeof list<R>>) =>
+  <R>(type: string, { filters }: { readonly filters: readonly string[] }, read: ReturnType<typeof list<R>>) =>
   async ({ first, after, filter = {} }: ListArguments, context: CallContext) => {
-    const given = Object.entries(filter).filter(([, value]) => value !== undefined && value !== '')
-    const unknown = given.find(([name]) => !(filters as readonly string[]).includes(name))
+    const given = Object.entries(filter).filter(
+      ([, value]) => value !== undefined && value !== null && value !== '',
+    )
+    const unknown = given.find(([name]) => !filters.includes(name))
     // A filter that is overlooked would give a list of other records than were asked for.
     if (unknown)
       return fail({

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { createClock, isTimeZone } from '../kit/clock.ts'
 import { webhook } from '../kit/rest/settings.ts'
 import { type CreateInputs, EXTRAS, type Extra, type LookupName, type UpdateInputs } from '../port.ts'
+import { isOwnType, type OwnType, RECORD_TYPES, type UnifiedType } from '../records.ts'
 import { compileExpression, type Vocabulary } from './expressions.ts'
 import { RECORD_FIELDS, requiredFields } from './mapping.ts'
 import { compileTemplate } from './templates.ts'
@@ -32,6 +33,9 @@ const secret = (what: string) => z.string().min(1).meta({ secret: true }).descri
 const address = z.url({ protocol: /^https?$/, error: 'is an http or https address' })
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a header name')
 const name = z.string().regex(/^[_A-Za-z][_0-9A-Za-z]*$/, 'is a name: letters, digits and "_"')
+const ownName = name
+  .refine(isOwnType, 'begins with a capital letter, as types of a schema do')
+  .describe('An own type')
 const texts = z.array(z.coerce.string())
 const pageSize = z.int().min(1).max(10_000).default(100).describe('Records asked for in one page: `size`')
 const batchLimit = z
@@ -214,6 +218,12 @@ const action = z.strictObject({
   reached,
 })
 
+/** What a mutation of an own type says is in `input`, also where it is no creation. */
+const ownAction = action.extend({
+  request: request.describe('Sees `key`, `version`, `input`, `reference` and `onBehalfOf`'),
+  done: expression('On the mapped record: whether the action took effect; `$input` is what was asked for'),
+})
+
 const read = z.strictObject({
   request: request.describe('Sees `key` or `keys`'),
   items,
@@ -241,8 +251,9 @@ const CREATED = [
   'opportunity',
   'invoice',
   'payment',
-] as const satisfies readonly (keyof CreateInputs)[]
-const UPDATED = ['order', 'customer', 'opportunity'] as const satisfies readonly (keyof UpdateInputs)[]
+] as const satisfies readonly (keyof CreateInputs & UnifiedType)[]
+const UPDATED = ['order', 'customer', 'opportunity'] as const satisfies readonly (keyof UpdateInputs &
+  UnifiedType)[]
 
 const recordShape = {
   read,
@@ -278,14 +289,36 @@ const record = (type: keyof typeof RECORD_FIELDS) =>
         context.addIssue({ code: 'custom', path: [path], message })
       if (it.create && !CREATED.some((one) => one === type)) issue('create', `is not possible for ${type}`)
       if (it.update && !UPDATED.some((one) => one === type)) issue('update', `is not possible for ${type}`)
-      if (it.create && !it.find) issue('find', 'is needed beside "create": a lost answer is looked up by it')
+      checkCreate(it, context)
       checkChanges(it.changes, context)
       checkLookups(it.lookups, context)
     })
 
+/** What the log says of its own must not be told of other things. */
+const TAKEN = new Set([
+  ...RECORD_TYPES.map((type) => type.toLowerCase()),
+  'writeback',
+  'system',
+  'webhook',
+  'flow',
+])
+
+export const eventNameOf = (type: string): string => type.toLowerCase().replaceAll(/[^a-z]/g, '')
+
 const ownType = z
   .strictObject({
-    read,
+    ...recordShape,
+    create: create.omit({ takes: true }).optional(),
+    update: update.omit({ takes: true }).optional(),
+    actions: z.record(name, ownAction).default({}).describe('For example `approve`'),
+    event: z
+      .string()
+      .regex(/^[a-z]+$/, 'is one word of small letters')
+      .refine((word) => !TAKEN.has(word), 'is the name of other events')
+      .optional()
+      .describe(
+        'What its events begin with, `purchaseorder.updated`; default: the name of the type in small letters',
+      ),
     list: list
       .omit({ filters: true })
       .extend({ filters: z.array(name).default([]).describe('Arguments that the request sees') })
@@ -294,10 +327,25 @@ const ownType = z
     map: z
       .record(name, expression('On a record as the system gives it'))
       .refine((map) => 'key' in map, { path: ['key'], error: 'is missing' })
-      .describe('Fields of the type; `key` is the key of the record'),
+      .describe(
+        'Fields of the type. `key` is the key of the record; `version`, `createdAt` and `updatedAt` mean what they say',
+      ),
   })
-  .superRefine((it, context) => checkLookups(it.lookups, context))
+  .superRefine((it, context) => {
+    checkCreate(it, context)
+    checkChanges(it.changes, context)
+    checkLookups(it.lookups, context)
+  })
 export type OwnTypeConfig = z.infer<typeof ownType>
+
+function checkCreate(
+  it: { readonly create?: unknown; readonly find?: unknown },
+  context: z.RefinementCtx,
+): void {
+  if (it.create === undefined || it.find !== undefined) return
+  const message = 'is needed beside "create": a lost answer is looked up by it'
+  context.addIssue({ code: 'custom', path: ['find'], message })
+}
 
 function checkLookups(
   lookups: Readonly<Record<string, LookupConfig | undefined>>,
@@ -322,15 +370,26 @@ function checkChanges(given: ChangesConfig | undefined, context: z.RefinementCtx
 
 /* ---- own graph ---- */
 
+const entityName = z.enum([
+  'Customer',
+  'Product',
+  'Order',
+  'Invoice',
+  'Delivery',
+  'Opportunity',
+  'Payment',
+  'Shipment',
+])
+
 const fieldSource = z.discriminatedUnion('get', [
   z.strictObject({
     get: z.literal('record').describe('Records of an own type by key'),
-    type: name,
+    type: ownName,
     key: expression('On the arguments, or on the record that has the field: the key, or a list of them'),
   }),
   z.strictObject({
     get: z.literal('lookup').describe('Records of an own type by another key'),
-    type: name,
+    type: ownName,
     by: name.describe('Which of its lookups'),
     key: expression('On the arguments, or on the record that has the field').optional(),
     system: z
@@ -340,25 +399,39 @@ const fieldSource = z.discriminatedUnion('get', [
   }),
   z.strictObject({
     get: z.literal('list').describe('Records of an own type, page by page'),
-    type: name,
+    type: ownName,
   }),
   z.strictObject({
     get: z.literal('entity').describe('Records that another part of the graph owns'),
-    entity: z.enum([
-      'Customer',
-      'Product',
-      'Order',
-      'Invoice',
-      'Delivery',
-      'Opportunity',
-      'Payment',
-      'Shipment',
-    ]),
+    entity: entityName,
     system: z.string().optional().describe('Whose keys these are; default: of this system'),
     key: expression('On the record that has the field: the key there, or a list of them'),
   }),
 ])
 export type FieldSourceConfig = z.infer<typeof fieldSource>
+
+const mutation = z.strictObject({
+  type: ownName,
+  action: name.describe('`create`, `update`, or one of the actions of the type'),
+  ids: z
+    .record(
+      z.string().regex(/^\w+(\.\w+)*$/, 'is a path in the input, such as lines.productId'),
+      z.strictObject({
+        entity: entityName,
+        system: z.string().optional().describe('Whose keys the request needs; default: of this system'),
+      }),
+    )
+    .default({})
+    .describe('Ids in the input, by path: the request sees the key that the record has in a system instead'),
+})
+
+const subscription = z.strictObject({
+  type: ownName,
+  filters: z
+    .array(name)
+    .default([])
+    .describe('Arguments that narrow it, each by the mapped field of the same name'),
+})
 
 const graph = z.strictObject({
   sdl: z
@@ -367,11 +440,13 @@ const graph = z.strictObject({
     .describe(
       'Types of this system, and fields that it adds to others; scalars and shared types of schema/common.graphql are there',
     ),
-  types: z.record(name, ownType).describe('Own types, as the SDL names them'),
+  types: z.record(ownName, ownType).describe('Own types, as the SDL names them'),
   fields: z
     .record(z.string().regex(/^[_A-Za-z]\w*\.[_A-Za-z]\w*$/, 'is Type.field'), fieldSource)
     .default({})
     .describe('Fields that are not simply fields of the record'),
+  mutations: z.record(name, mutation).default({}).describe('Fields of Mutation'),
+  subscriptions: z.record(name, subscription).default({}).describe('Fields of Subscription'),
 })
 
 /* ---- the system ---- */
@@ -523,18 +598,56 @@ export const httpConfig = z
       })
     if (it.auth.type === 'login' && !it.auth.token && !it.auth.cookies)
       context.addIssue({ code: 'custom', path: ['auth', 'token'], message: 'is missing, or "cookies"' })
-    for (const [field, source] of Object.entries(it.graph?.fields ?? {})) {
-      const issue = (step: string, message: string) =>
-        context.addIssue({ code: 'custom', path: ['graph', 'fields', field, step], message })
-      if (source.get === 'entity') continue
-      const type = it.graph?.types[source.type]
-      if (!type) issue('type', `names no type: "${source.type}"`)
-      else if (source.get === 'list' && !type.list) issue('get', `needs "list" of ${source.type}`)
-      else if (source.get === 'lookup' && !type.lookups[source.by])
-        issue('by', `names no lookup of ${source.type}: "${source.by}"`)
-      if (source.get === 'lookup' && (source.key === undefined) === (source.system === undefined))
-        issue('key', 'needs either "key" or "system"')
-    }
+    if (it.graph) checkGraph(it.graph, it.webhook !== undefined, context)
   })
+
+/** Whether what is said of fields, mutations and subscriptions is there. */
+function checkGraph(it: z.infer<typeof graph>, hasWebhook: boolean, context: z.RefinementCtx): void {
+  const issueAt =
+    (...place: readonly string[]) =>
+    (step: string, message: string) =>
+      context.addIssue({ code: 'custom', path: ['graph', ...place, step], message })
+  const typeOf = (name: string): OwnTypeConfig | undefined => it.types[name as OwnType]
+
+  for (const [field, source] of Object.entries(it.fields)) {
+    const issue = issueAt('fields', field)
+    if (source.get === 'entity') continue
+    const type = typeOf(source.type)
+    if (!type) issue('type', `names no type: "${source.type}"`)
+    else if (source.get === 'list' && !type.list) issue('get', `needs "list" of ${source.type}`)
+    else if (source.get === 'lookup' && !type.lookups[source.by])
+      issue('by', `names no lookup of ${source.type}: "${source.by}"`)
+    if (source.get === 'lookup' && (source.key === undefined) === (source.system === undefined))
+      issue('key', 'needs either "key" or "system"')
+  }
+  for (const [field, { type: name, action }] of Object.entries(it.mutations)) {
+    const issue = issueAt('mutations', field)
+    const type = typeOf(name)
+    if (!type) issue('type', `names no type: "${name}"`)
+    else if (!(action === 'create' || action === 'update' ? type[action] : type.actions[action])) {
+      const has = [type.create && 'create', type.update && 'update', ...Object.keys(type.actions)]
+      const known = has.filter((one) => one !== undefined).join(', ') || 'none'
+      issue('action', `is nothing that ${name} says how to do: "${action}"; it has: ${known}`)
+    }
+  }
+  for (const [field, { type: name, filters }] of Object.entries(it.subscriptions)) {
+    const issue = issueAt('subscriptions', field)
+    const type = typeOf(name)
+    if (!type) issue('type', `names no type: "${name}"`)
+    else if (!type.changes && !hasWebhook)
+      issue('type', `needs "changes" of ${name}, or "webhook" of the system: nothing tells what changed`)
+    for (const filter of filters)
+      if (type && !(filter in type.map)) issue('filters', `names no mapped field of ${name}: "${filter}"`)
+  }
+  const events = new Map<string, string>()
+  for (const [name, { event = eventNameOf(name) }] of Object.entries(it.types)) {
+    const other = events.get(event)
+    const message = TAKEN.has(event)
+      ? 'is needed: events of this name are others'
+      : `is the same as that of ${other}`
+    if (other !== undefined || TAKEN.has(event)) issueAt('types', name)('event', message)
+    events.set(event, name)
+  }
+}
 
 export type HttpConfig = z.infer<typeof httpConfig>

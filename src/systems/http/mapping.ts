@@ -3,7 +3,14 @@ import { z } from 'zod'
 import { fail, type Outcome, ok } from '../failure.ts'
 import { type Clock, createClock } from '../kit/clock.ts'
 import { isDecimal } from '../kit/json.ts'
-import { ORDER_STATUSES, type RecordType, type RecordTypes, SHIPMENT_STATUSES } from '../records.ts'
+import {
+  ORDER_STATUSES,
+  type OwnRecord,
+  type OwnType,
+  type RecordTypes,
+  SHIPMENT_STATUSES,
+  type UnifiedType,
+} from '../records.ts'
 import {
   compileExpression,
   type Expression,
@@ -482,7 +489,7 @@ function shapes(clock: Clock) {
       orderNumber: text,
       externalReference: text,
     },
-  } satisfies { [T in RecordType]?: Record<string, z.ZodType> }
+  } satisfies { [T in UnifiedType]?: Record<string, z.ZodType> }
 }
 type Shapes = ReturnType<typeof shapes>
 export type MappedType = keyof Shapes
@@ -556,15 +563,21 @@ export function recordMapping<T extends MappedType>(
 }
 
 /** A record of a type that nobody here has heard of: what the expressions give, as JSON. */
-export interface OwnFields {
-  readonly key: string
-  readonly [field: string]: unknown
-}
-
-export function ownMapping(type: string, map: Expressions, vocabulary: Vocabulary): Mapping<OwnFields> {
+export function ownMapping(type: OwnType, map: Expressions, vocabulary: Vocabulary): Mapping<OwnRecord> {
   return mapping(map, {}, vocabulary, (fields) => {
     const key = textOf(fields.key)
-    return key === undefined ? unreadable(type, 'key is missing') : ok({ ...fields, key })
+    if (key === undefined) return unreadable(type, 'key is missing')
+    // As the log keeps it: what is read again must compare equal.
+    const own: Record<string, unknown> = { ...JSON.parse(JSON.stringify(fields)), key }
+    // By these two the log tells what is new and what is late.
+    for (const field of ['createdAt', 'updatedAt']) {
+      const text = textOf(fields[field])
+      const time = text === undefined ? null : toDateTime(text, vocabulary.clock)
+      if (time === undefined) return unreadable(type, `${field}: "${text?.slice(0, 40)}" is no date-time`)
+      if (field in fields) own[field] = time
+    }
+    if ('version' in fields) own.version = textOf(fields.version) ?? null
+    return ok(own as OwnRecord)
   })
 }
 

@@ -14,12 +14,14 @@ import type {
 } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
 import type { Operation } from './client.ts'
-import type { RecordConfig } from './config.ts'
+import type { OwnTypeConfig, RecordConfig } from './config.ts'
 import { compileExpression, type Expression, ExpressionError, listOf, textOf } from './expressions.ts'
 import type { Mapping } from './mapping.ts'
 import { createPages, isTrue } from './paging.ts'
 import type { Tools } from './source.ts'
 
+type Creating = NonNullable<(RecordConfig | OwnTypeConfig)['create']>
+type Updating = NonNullable<(RecordConfig | OwnTypeConfig)['update']>
 type ReadOne<R> = (key: Key, context: CallContext) => Promise<Outcome<R | null>>
 
 /** What `preview` can tell at once; the templates take time, see `previewLater`. */
@@ -28,15 +30,11 @@ const outline = ({ method, path }: Operation): VendorRequest => ({ method, path:
 /* ---- create ---- */
 
 export function createAction<Input, T extends RecordType>(
-  config: Required<Pick<RecordConfig, 'create' | 'find'>>,
+  { create, find }: { readonly create: Creating; readonly find: NonNullable<RecordConfig['find']> },
   mapping: Mapping<RecordTypes[T]>,
   tools: Tools,
 ): WriteAction<Input, T> {
   const { client, vocabulary } = tools
-  const { create, find } = config as {
-    create: NonNullable<RecordConfig['create']>
-    find: NonNullable<RecordConfig['find']>
-  }
   const operation = client.operation(create.request)
   const key = compileExpression(create.key, vocabulary)
   const record = create.record === undefined ? undefined : compileExpression(create.record, vocabulary)
@@ -63,7 +61,7 @@ export function createAction<Input, T extends RecordType>(
     })
 
   return {
-    takes: create.takes,
+    ...('takes' in create ? { takes: create.takes } : {}),
     preview: () => outline(operation),
     previewLater: (input, write) => client.describe(operation, inputOf(input, write)),
 
@@ -110,9 +108,13 @@ export function createAction<Input, T extends RecordType>(
 }
 
 /** An expression on an answer whose write has been done: what cannot be read of it is not there. */
-async function quiet(expression: Expression, input: unknown): Promise<unknown> {
+async function quiet(
+  expression: Expression,
+  input: unknown,
+  variables?: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
   try {
-    return await expression.evaluate(input)
+    return await expression.evaluate(input, variables)
   } catch (error) {
     if (error instanceof ExpressionError) return undefined
     throw error
@@ -132,7 +134,7 @@ const noSuchRecord = (key: Key): Outcome<never> =>
   fail({ kind: 'not-found', message: `There is no record "${key}".` })
 
 export function updateAction<Changes extends object, T extends RecordType>(
-  config: NonNullable<RecordConfig['update']>,
+  config: Updating,
   mapping: Mapping<RecordTypes[T]>,
   readOne: ReadOne<RecordTypes[T]>,
   tools: Tools,
@@ -148,7 +150,7 @@ export function updateAction<Changes extends object, T extends RecordType>(
     onBehalfOf: write.onBehalfOf,
   })
   return {
-    takes: config.takes,
+    ...('takes' in config ? { takes: config.takes } : {}),
     preview: () => outline(operation),
     previewLater: (input, write) => client.describe(operation, inputOf(input, write)),
 
@@ -229,6 +231,7 @@ export function namedAction<T extends RecordType>(
   const inputOf = (input: ActionInput, write: WriteContext) => ({
     key: input.key,
     version: input.expectedVersion,
+    input: input.input,
     reference: write.externalReference,
     onBehalfOf: write.onBehalfOf,
   })
@@ -244,12 +247,12 @@ export function namedAction<T extends RecordType>(
       })
     },
 
-    async verify({ key, expectedVersion }, _write, context): Promise<Outcome<Verdict<T>>> {
+    async verify({ key, expectedVersion, input }, _write, context): Promise<Outcome<Verdict<T>>> {
       const read = await readOne(key, context)
       if (!read.ok) return read
       const record = read.value
       if (record === null) return noSuchRecord(key)
-      if (isTrue(await quiet(done, record))) {
+      if (isTrue(await quiet(done, record, { input }))) {
         return ok({ effect: 'done', result: { key, record, reached: config.reached } })
       }
       const protectedByVersion = expectedVersion !== undefined && record.version === expectedVersion
