@@ -263,6 +263,8 @@ export type Verdict<T extends RecordType> =
   | { readonly effect: 'done'; readonly result: WriteResult<T> }
   /** `proven`: the vendor cannot have it and cannot get it any more; only then may it be sent again. */
   | { readonly effect: 'none'; readonly proven: boolean; readonly evidence: string }
+  /** It is not seen, and that says nothing: the system may have it, and never shows it. Only a person knows. */
+  | { readonly effect: 'unknown'; readonly evidence: string }
 
 export type UpdateOf<Changes> = {
   readonly key: Key

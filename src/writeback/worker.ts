@@ -285,13 +285,20 @@ export function createWorker(options: WorkerOptions): Worker {
       return journal.release(writeback.id, held.lease, Date.now() + wait)
     }
     if (verdict.value.effect === 'done') return confirm(held, system, verdict.value.result, observed)
-    const { proven, evidence } = verdict.value
+    const { evidence } = verdict.value
+    const proven = verdict.value.effect === 'none' && verdict.value.proven
     const waited = notFoundSince !== null && ageMs(notFoundSince) >= system.commitDelayMs
     const lastTry = writeback.tries >= settings(system.id).attempts
+    // No tries: a person who could look has told us to send it again.
+    const blind = verdict.value.effect === 'unknown' && writeback.tries > 0
     // That a repetition would be safe is no proof that the last one will not come yet.
     if ((!proven || lastTry) && !waited) {
       const left = notFoundSince ? system.commitDelayMs - ageMs(notFoundSince) : system.commitDelayMs
       return lookLater(notFoundSince ?? now(), Math.max(left, 50))
+    }
+    if (blind) {
+      const sent = `Whether it was carried out cannot be seen: ${evidence}.`
+      return take(held, { name: 'needs-attention', problem, evidence: sent })
     }
     if (lastTry) {
       const sent = `Sent ${writeback.attempts} times, never found in the system: ${evidence}.`

@@ -232,7 +232,7 @@ test('the newest orders of many customers cost as many calls as their keys need,
 
 const CREATE = `mutation ($input: CreateOrderInput!) {
   createOrder(input: $input) {
-    writeback { state problem { code message } system { id } }
+    writeback { id state attempts problem { code message } system { id } }
     order { id status version customFields { name value } system { id } }
   }
 }`
@@ -335,4 +335,43 @@ test('an order is moved on by what its system can do, and carries the own fields
     state: 'REJECTED',
     problem: { message: expect.stringContaining('nix') },
   })
+})
+
+test('an ERP that has only what the seed lists shows a lost customer among those that changed, a lost order never', async () => {
+  const world = new World({ ...SMALL, orders: 0 })
+  const letter = await startRestErpSimulator(world, { auth, contract: 'standard' })
+  cleanups.push(() => letter.close())
+  const { gateway } = await open(({ systems }) => {
+    const own = { contract: 'standard', baseUrl: letter.url, customFields: {}, commitDelay: '50ms' }
+    systems.letter = { ...systems.erp2, ...own }
+  })
+  const count = () => ({
+    customers: world.all('erpAccounts').length,
+    orders: world.all('erpOrders').length,
+  })
+  const before = count()
+  const lose = () => letter.setFaults([{ kind: 'drop-after', match: 'POST', times: 1 }])
+
+  lose()
+  const { createCustomer } = await gateway.data(
+    `mutation { createCustomer(input: { idempotencyKey: "lost", system: "letter", name: "丢失 😀" }) {
+      writeback { state attempts } customer { name } } }`,
+  )
+  expect(createCustomer).toMatchObject({
+    writeback: { state: 'CONFIRMED', attempts: 1 },
+    customer: { name: '丢失 😀' },
+  })
+
+  lose()
+  const { createOrder } = await gateway.data(CREATE, {
+    input: { idempotencyKey: 'lost', ...INPUT, system: 'letter' },
+  })
+  expect(createOrder.writeback).toMatchObject({ state: 'NEEDS_ATTENTION', attempts: 1 })
+  expect(count()).toEqual({ customers: before.customers + 1, orders: before.orders + 1 })
+
+  // Who has looked over there, and says so, has it sent again.
+  await gateway.data(
+    `mutation { retryWriteback(id: "${createOrder.writeback.id}", reason: "it is not there") { id } }`,
+  )
+  await expect.poll(() => count().orders, { timeout: 5_000 }).toBe(before.orders + 2)
 })

@@ -222,7 +222,7 @@ describe('payments are written back', () => {
     const blind = given(
       await connect(fin.url, { findPayments: false }).create.verify(payment, write, context),
     )
-    expect(blind).toMatchObject({ effect: 'none', proven: false })
+    expect(blind).toMatchObject({ effect: 'unknown' })
     const loose = given(
       await connect(fin.url, { uniqueExternalRef: false }).create.verify(payment, write, context),
     )

@@ -6,7 +6,7 @@ import { createRestClient, queryOf, shaped } from '../kit/rest/client.ts'
 import { fieldText } from '../kit/rest/fields.ts'
 import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
 import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
-import { createWriting } from '../kit/rest/writing.ts'
+import { AMONG_CHANGED, createWriting } from '../kit/rest/writing.ts'
 import type {
   CallContext,
   CreateAdapter,
@@ -382,7 +382,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
                 source: customers,
                 takes: CUSTOMER_EXTRAS,
                 externalRefField: fields.customer.externalRef,
-                findBy: extended ? 'externalRef' : null,
+                findBy: extended ? 'externalRef' : AMONG_CHANGED,
                 duplicateDetail: 'externalId',
                 refuse: mapping.refuseCustomer,
                 body: mapping.newCustomerBody,

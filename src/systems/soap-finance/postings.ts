@@ -144,7 +144,7 @@ export function createPosting<Input, T extends Posted>(
       const found = await verify(write, context)
       if (!found.ok)
         return fail({ kind: 'unknown-outcome', detail: `duplicate; ${failureDetail(found.failure)}` })
-      if (found.value.effect === 'none') return sent
+      if (found.value.effect !== 'done') return sent
       const { record } = found.value.result
       return record && posting.isSame(record, input) ? ok(found.value.result) : sent
     },

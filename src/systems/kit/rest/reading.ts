@@ -237,6 +237,30 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
 
   const walk = settings.paging === 'after' ? walkByPlace : walkByPage
 
+  /** Every raw record of a list. @throws SourceError */
+  const walked = async <T extends RecordType>(
+    source: Source<T>,
+    query: Record<string, string>,
+    context: CallContext,
+  ): Promise<readonly unknown[]> => {
+    const all: unknown[] = []
+    for await (const page of walk(source, query, settings.pageLimit, undefined, context)) {
+      for (const { raw } of page.items) all.push(raw)
+    }
+    return all
+  }
+
+  /** The raw records that changed since so long ago by the system's clock. @throws SourceError */
+  const changedLately = async <T extends RecordType>(
+    source: Source<T>,
+    ms: number,
+    context: CallContext,
+  ): Promise<readonly unknown[]> => {
+    const { at } = await client.getPage(source.path, { limit: '1' }, context)
+    const updatedSince = new Date((at ?? Date.now()) - ms).toISOString()
+    return walked(source, { updatedSince }, context)
+  }
+
   /**
    * What the contracts do not page, such as the records of some keys; a system that does so nevertheless is followed.
    * @throws SourceError
@@ -247,12 +271,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     context: CallContext,
   ): Promise<readonly unknown[]> => {
     const { items, hasMore } = await client.getPage(source.path, query, context)
-    if (!hasMore) return items
-    const all: unknown[] = []
-    for await (const page of walk(source, query, settings.pageLimit, undefined, context)) {
-      for (const { raw } of page.items) all.push(raw)
-    }
-    return all
+    return hasMore ? walked(source, query, context) : items
   }
 
   /** What cannot be read is left out of lists, and said to the operator: one bad record must not hide the rest. */
@@ -408,6 +427,7 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
     readMany,
     readOne,
     wholeOf,
+    changedLately,
     listPage,
     list,
     lookup,

@@ -17,6 +17,11 @@ import { broken, CODE_DUPLICATE_REFERENCE, type RestClient, type RestWritten } f
 import { fieldOf } from './fields.ts'
 import type { Reading, Source } from './reading.ts'
 
+/** See `Creation.findBy`. */
+export const AMONG_CHANGED = Symbol('among what changed')
+/** So far back a lost document is looked for among what changed. */
+const LATELY_MS = 24 * 3_600_000
+
 export interface WritingSettings {
   readonly onBehalfOfHeader: string | null
   /** The system refuses a second document with the same reference. */
@@ -34,8 +39,11 @@ export interface Creation<Input, T extends RecordType> {
   readonly externalRefField: string
   /** What the system calls the document by, where that is not our reference: a number that stands in the input. */
   referenceOf?(input: Input): string
-  /** By which a reference is looked for; null: the system cannot look. Default `externalRef`. */
-  readonly findBy?: string | null
+  /**
+   * The parameter by which a reference is looked for; `AMONG_CHANGED`: there is none, but a list of what changed; null:
+   * the system cannot look. Default `externalRef`.
+   */
+  readonly findBy?: string | typeof AMONG_CHANGED | null
   /** Where a refusal names the document that has the reference already. */
   readonly duplicateDetail: string
   /** See `WriteAction`. */
@@ -168,10 +176,13 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
         outcomeOf(async (): Promise<Verdict<T>> => {
           if (findBy === null) {
             const evidence = `this ${called} offers no way to look for a reference`
-            return { effect: 'none', proven: false, evidence }
+            return { effect: 'unknown', evidence }
           }
           const externalReference = referenceOf?.(input) ?? write.externalReference
-          const { items } = await client.getPage(source.path, { [findBy]: externalReference }, context)
+          const among = findBy === AMONG_CHANGED
+          const items = among
+            ? await reading.changedLately(source, LATELY_MS, context)
+            : (await client.getPage(source.path, { [findBy]: externalReference }, context)).items
           for (const raw of items) {
             // A system that overlooks the parameter answers with everything: compare.
             if (fieldOf(raw, externalRefField) !== externalReference) continue
@@ -184,6 +195,11 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
               ...(record.ok ? { record: record.value } : {}),
             }
             return { effect: 'done', result }
+          }
+          if (among) {
+            // The system may have dropped the field that carries the reference.
+            const evidence = `no ${source.type} that changed within a day shows the reference`
+            return { effect: 'unknown', evidence }
           }
           const evidence = settings.uniqueExternalRef
             ? `no ${source.type} has the reference, and the ${called} takes each reference only once`
