@@ -787,6 +787,30 @@ describe('writing', () => {
     expect(called(/saleorder\/add/)).toHaveLength(1)
   })
 
+  test.each([
+    ['', '{"errcode":"1","errmsg":""}'],
+    ['in words', '{"errcode":20010,"errmsg":"请求等待代理执行"}'],
+    ['by no error and no id', '{"errcode":"0","errmsg":"","tradeid":"t-1"}'],
+  ])('a result that is still to come is no refusal, told %s', async (_how, body) => {
+    const { create, simulator, called } = await setUp({
+      simulator: { workMs: 60 },
+      config: { resultAfterSeconds: 0.02, resultWithinSeconds: 2 },
+    })
+    simulator.setFaults([{ match: '/result', kind: 'status', status: 200, body, times: 2 }])
+    expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
+    expect(called(/\/result\?/).length).toBeGreaterThan(2)
+  })
+
+  test('an order whose result never names it is found by its reference', async () => {
+    const { create, simulator, called } = await setUp({
+      simulator: { workMs: 0 },
+      config: { resultAfterSeconds: 0.02, resultWithinSeconds: 2 },
+    })
+    simulator.setFaults([{ match: '/result', kind: 'status', status: 200, body: '{"errcode":"0"}' }])
+    expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
+    expect(called(/saleorder\/add/)).toHaveLength(1)
+  })
+
   test('a result that does not come in time leaves the write open, and a later look finds it', async () => {
     const { create, called } = await setUp({
       simulator: { workMs: 400 },
@@ -1160,10 +1184,36 @@ describe('bad days', () => {
         match: 'batch_get',
         kind: 'status',
         status: 200,
-        body: '{"errcode":"0","saleorderlist":{"code":"1"}}',
+        body: '{"errcode":"0","saleorderlist":"1"}',
       },
     ])
     expect(failure(await order.list?.({ first: 1 }, call)).kind).toBe('invalid-response')
+  })
+
+  test('a list of one may come as that one, under another name', async () => {
+    const { customer, simulator } = await setUp()
+    const one = '{"errcode":"0","customer":{"code":"17","name":"x"},"row_count":"1"}'
+    const other = '{"errcode":"0","customers":[{"code":"17","name":"x"}]}'
+    for (const body of [one, other]) {
+      simulator.setFaults([{ match: 'batch_get', kind: 'status', status: 200, body }])
+      const page = value(await customer.list?.({ first: 5 }, call))
+      expect(page?.items.map(({ record }) => record.key)).toEqual(['17'])
+    }
+  })
+
+  test('a check names the filters that the gateway overlooks, and the fields that no row has', async () => {
+    const { adapter, simulator, open } = await setUp()
+    expect(value(await adapter.checkConfiguration?.(call))).toEqual([])
+    const rows =
+      '{"errcode":"0","saleorderlist":[{"code":"XS1","date":"2026-01-02","timestamp":"7"}],"row_count":1}'
+    simulator.setFaults([{ match: 'saleorderlist/batch_get', kind: 'status', status: 200, body: rows }])
+    const wrong = open({ customFields: { customer: { region: 'no_such_field' } } })
+    expect(value(await wrong.adapter.checkConfiguration?.(call))).toEqual([
+      'customer: no row has "no_such_field" (region)',
+      expect.stringMatching(/saleorderlist\/batch_get does not filter by define10/),
+      expect.stringMatching(/saleorderlist\/batch_get does not filter by custcode/),
+      expect.stringMatching(/saleorderlist\/batch_get does not filter by timestamp_begin.*changesBy: none/),
+    ])
   })
 
   test('a result is only fetched from the configured address, whatever host the vendor names', async () => {

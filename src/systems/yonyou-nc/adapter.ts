@@ -8,7 +8,8 @@ import {
   SourceError,
   type SourceFailure,
 } from '../failure.ts'
-import { field, fieldText } from '../kit/named-fields.ts'
+import { contradictions, NOBODY } from '../kit/first-rows.ts'
+import { fieldText } from '../kit/named-fields.ts'
 import { walk, walkBack } from '../kit/rows.ts'
 import { readChanges } from '../kit/stamped-changes.ts'
 import type { Adapter, CallContext, CreateAdapter, Lookup, RecordPort } from '../port.ts'
@@ -316,25 +317,11 @@ function source<T extends Held>({ client, config, skip }: Base, options: SourceO
      * @throws SourceError
      */
     async check(filters: readonly string[], context: CallContext): Promise<readonly string[]> {
-      const sentences: string[] = []
       const { rows } = await client.page(path, fixed, 1, Math.min(20, config.pageLimit), context)
-      const nameless = rows.filter((row) => codeOf(row) === null).length
-      if (nameless > 0) sentences.push(`${path}: ${nameless} rows without "${options.codeField}"`)
-      for (const row of rows) {
-        const record = read(row)
-        if (record.ok) continue
-        sentences.push(`${path}: ${failureText(record.failure)}`)
-        break
-      }
-      for (const [own, name] of Object.entries(options.custom)) {
-        if (rows.length > 0 && rows.every((row) => field(within(row), name) === undefined)) {
-          sentences.push(`${path}: no row has "${name}" (${own})`)
-        }
-      }
-      const nobody = 'no-such-value-0'
+      const sentences = contradictions(path, rows, { ...options, within })
       const tried = rows.length === 0 ? [] : [options.code, ...filters]
       for (const parameter of tried) {
-        const found = await client.page(path, { ...fixed, [parameter]: [nobody] }, 1, 1, context)
+        const found = await client.page(path, { ...fixed, [parameter]: [NOBODY] }, 1, 1, context)
         if (found.rows.length > 0) sentences.push(`${path} does not filter by "${parameter}"`)
       }
       if (options.changedFrom !== null && rows.length > 0) {

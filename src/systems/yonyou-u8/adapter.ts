@@ -2,6 +2,7 @@
 
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
+import { contradictions, NOBODY } from '../kit/first-rows.ts'
 import { fieldText } from '../kit/named-fields.ts'
 import { inOrder, type ReadPage, walk } from '../kit/rows.ts'
 import { readChanges } from '../kit/stamped-changes.ts'
@@ -11,7 +12,7 @@ import { createU8Client, type U8Client } from './client.ts'
 import type { YonyouU8Config } from './config.ts'
 import { createMapping, type Mapping, versionOf, versionRange } from './mapping.ts'
 import { orderWrites } from './order-writes.ts'
-import { createOrders, DETAIL, DETAIL_FIELDS, type Orders } from './orders.ts'
+import { createOrders, DETAIL, DETAIL_FIELDS, HEADS, LIST, type Orders } from './orders.ts'
 
 export const createYonyouU8: CreateAdapter<YonyouU8Config> = (config, context): Adapter => {
   const client = createU8Client(config, context)
@@ -54,11 +55,82 @@ export const createYonyouU8: CreateAdapter<YonyouU8Config> = (config, context): 
         const host = new URL(config.baseUrl).host
         return { detail: `Yonyou U8 of ${config.toAccount}${set}, reached through ${host}` }
       }),
+    checkConfiguration: (call) => outcomeOf(() => check(base, { customers, products }, call)),
     async close() {
       client.close()
     },
   }
 }
+
+/**
+ * What the live company contradicts: fields that no row has, filters that are overlooked. Each costs a call.
+ * @throws SourceError
+ */
+async function check(
+  { client, config, map }: Base,
+  sources: { customers: Source<'customer'>; products: Source<'product'> },
+  context: CallContext,
+): Promise<readonly string[]> {
+  const size = Math.min(20, config.pageLimit)
+  const { customFields } = config
+  const archived = async (
+    what: string,
+    source: Source<'customer'> | Source<'product'>,
+    custom: Readonly<Record<string, string>>,
+  ) => {
+    const { rows } = await source.pages(client, undefined, context)(1, size)
+    const sentences = contradictions(what, rows, { codeField: source.codeField, custom, read: source.read })
+    const { changesFrom } = source
+    if (changesFrom === undefined || rows.length === 0 || config.changesBy === 'none') return sentences
+    return [...sentences, ...(await overlooked(changesFrom.path, changesFrom.property, LATER, NO_CHANGES))]
+  }
+  const overlooked = async (
+    path: string,
+    property: string,
+    filter: Readonly<Record<string, string | undefined>>,
+    so: string,
+  ) => {
+    const { rows } = await client.page(path, property, { filter, page: 1, size: 1 }, context)
+    return rows.length === 0 ? [] : [`${path} does not filter by ${Object.keys(filter)[0]}: ${so}`]
+  }
+  const ofOrders = async () => {
+    const first = await client.page(LIST, HEADS, { filter: {}, page: 1, size }, context)
+    if (first.rows.length === 0) return []
+    const { externalReferenceField: reference } = config
+    const filters: [Readonly<Record<string, string | undefined>>, string][] = [
+      [{ [reference]: NOBODY }, 'an order whose answer was lost may be looked for in vain'],
+      [{ custcode: NOBODY }, "a customer's orders are all orders, read and sorted out"],
+      ...(config.changesBy === 'none' ? [] : [[LATER, NO_CHANGES] satisfies [object, string]]),
+    ]
+    const told: string[] = []
+    for (const [filter, so] of filters) told.push(...(await overlooked(LIST, HEADS, filter, so)))
+    return told
+  }
+  const stock = async () => {
+    const query = { filter: {}, page: 1, size }
+    const { rows } = await client.page('/api/currentstock/batch_get', 'currentstock', query, context)
+    const broken = map.inventoryLevels(rows).find((level) => !level.ok)
+    return broken && !broken.ok ? [`currentstock: ${failureText(broken.failure)}`] : []
+  }
+  const sentences: string[] = []
+  for (const one of [
+    () => archived('customer', sources.customers, customFields.customer),
+    () => archived('inventory', sources.products, customFields.product),
+    stock,
+    ofOrders,
+  ]) {
+    const told = await outcomeOf(one)
+    if (told.ok) sentences.push(...told.value)
+    else if (told.failure.kind === 'unavailable' || told.failure.kind === 'unauthorized') {
+      throw new SourceError(told.failure)
+    } else sentences.push(failureText(told.failure))
+  }
+  return sentences
+}
+
+/** Row versions that no row has reached. */
+const LATER = versionRange(2n ** 62n, null)
+const NO_CHANGES = 'changes cannot be followed, set changesBy: none'
 
 interface Base {
   readonly client: U8Client

@@ -20,6 +20,7 @@ import {
 import { createHttpClient, type HttpAnswer, retryAfterMs } from '../kit/http.ts'
 import { parseJson } from '../kit/json.ts'
 import { createLanes } from '../kit/lanes.ts'
+import { listIn } from '../kit/named-fields.ts'
 import { createTokens } from '../kit/tokens.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import type { ERROR_MEANINGS, YonyouU8Config } from './config.ts'
@@ -63,7 +64,12 @@ export interface U8Client {
   /** Asks once for the result of a write: `null` as long as there is none. */
   result(pending: Pending, context: CallContext): Promise<Outcome<{ readonly id: string | null } | null>>
   /** Asks until there is a result or the configured time is over: then `null`. */
-  awaitResult(pending: Pending, context: CallContext): Promise<Outcome<{ readonly id: string | null } | null>>
+  awaitResult(
+    pending: Pending,
+    context: CallContext,
+    /** Asked where the result names no record: whether it is there all the same. */
+    isThere?: () => Promise<boolean>,
+  ): Promise<Outcome<{ readonly id: string | null } | null>>
   close(): void
 }
 
@@ -81,10 +87,8 @@ type Meaning = (typeof ERROR_MEANINGS)[number]
 
 /** The vendor's words, in the order in which they are looked for. Seen in use; not documented. */
 const WORDS: readonly (readonly [Meaning, RegExp])[] = [
-  [
-    'token',
-    /token.{0,12}(过期|失效|无效|错误|不存在|expired|invalid)|(过期|失效|无效|invalid|expired).{0,12}token/i,
-  ],
+  // Nothing that is sold is called so.
+  ['token', /token|令牌/i],
   ['credentials', /app_?(key|secret)|(from|to)_account|ds_sequence|数据源|账号|账套|授权|权限/i],
   ['offline', /离线|不在线|未启动|未运行|未连接|无法连接|offline/i],
   ['busy', /繁忙|频繁|超出.{0,6}(次数|限制)|too many|busy/i],
@@ -93,8 +97,14 @@ const WORDS: readonly (readonly [Meaning, RegExp])[] = [
     'pending',
     /处理中|执行中|排队|正在(处理|执行)|(请求|任务|结果).{0,6}(尚未|未完成|等待)|processing|pending/i,
   ],
-  ['missing', /不存在|没有(找到|符合|查询到|数据)|未(找到|查询到)|无数据|no data|not (found|exist)/i],
+  [
+    'missing',
+    /不存在|没有(找到|符合|查询到|数据)|未(找到|查询到)|查无|无此|无数据|no data|not (found|exist)/i,
+  ],
 ]
+/** Of a result that is not there yet, said of nothing but results. */
+const NOT_YET =
+  /尚未|未完成|未(被)?(处理|执行|返回)|等待|稍[后候]|进行中|waiting|running|in progress|queued|not (yet|ready|finished|completed?)/i
 
 /** Longer messages of the vendor are cut. */
 const MAX_MESSAGE = 500
@@ -244,8 +254,10 @@ export function createU8Client(config: YonyouU8Config, { timeoutMs, log }: Adapt
     const paging = { [index]: String(query.page), [size]: String(query.size) }
     const envelope = await read(path, { ...query.filter, ...paging }, context)
     if (envelope === null) return { rows: [], rowCount: 0 }
-    const value = envelope[property]
-    const rows = value === undefined || value === null || value === '' ? [] : value
+    const value = listIn(envelope, property)
+    const isOne = typeof value === 'object' && value !== null && !Array.isArray(value)
+    // A list of one may come as that one, a list of none as nothing.
+    const rows = isOne ? (Object.keys(value).length > 0 ? [value] : []) : value || []
     const counts = count.safeParse(envelope.row_count)
     if (!Array.isArray(rows) || !counts.success) {
       const detail = `GET ${path}: no list "${property}" with its row_count`
@@ -278,11 +290,14 @@ export function createU8Client(config: YonyouU8Config, { timeoutMs, log }: Adapt
     const early = statusFailure(what, asked.value, envelope, false)
     if (early) return fail(early)
     const body = envelope as Envelope
-    // The gateway has forgotten the request, or not yet heard of it: that says nothing of the order.
-    if (/request_?id/i.test(body.errmsg ?? '')) return ok(null)
-    switch (meaningOf(body)) {
-      case 'ok':
-        return ok({ id: textOf(body.id) })
+    const meaning = meaningOf(body)
+    if (meaning === 'ok') return ok({ id: textOf(body.id) })
+    const words = body.errmsg ?? ''
+    // The gateway has forgotten the request, or not yet heard of it: that says nothing of the order. What is not said
+    // in words is no refusal either: a write that is still under way would be told as refused.
+    const isOpen = /(request|trade)_?id/i.test(words) || NOT_YET.test(words) || words.trim() === ''
+    if (isOpen && config.errorCodes[body.errcode] === undefined) return ok(null)
+    switch (meaning) {
       case 'refused':
       case 'missing': // "customer 99 does not exist" is why the order was refused
       case 'credentials': // the agent's user may not do it
@@ -359,7 +374,7 @@ export function createU8Client(config: YonyouU8Config, { timeoutMs, log }: Adapt
 
     result: resultOf,
 
-    async awaitResult(pending, context) {
+    async awaitResult(pending, context, isThere) {
       const until = Date.now() + config.resultWithinSeconds * 1000
       const everyMs = Math.max(config.resultAfterSeconds * 1000, MIN_POLL_MS)
       for (let wait = config.resultAfterSeconds * 1000; ; wait = everyMs) {
@@ -369,7 +384,10 @@ export function createU8Client(config: YonyouU8Config, { timeoutMs, log }: Adapt
           return ok(null) // nobody waits any more; the write goes its way
         }
         const outcome = await resultOf(pending, context)
-        if (outcome.ok ? outcome.value !== null : outcome.failure.kind === 'rejected') return outcome
+        if (!outcome.ok && outcome.failure.kind === 'rejected') return outcome
+        const done = outcome.ok ? outcome.value : null
+        // Some gateways answer without an error from the beginning: only an id, or the deed itself, says that it is done.
+        if (done && (done.id !== null || !isThere || (await isThere()))) return outcome
         // A result that could not be fetched is still there for the next time.
         if (Date.now() + everyMs > until) return ok(null)
       }

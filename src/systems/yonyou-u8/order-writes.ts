@@ -97,6 +97,8 @@ interface Sender {
     path: string,
     body: string,
     context: CallContext,
+    /** Whether a result that names nothing has come true. */
+    isThere?: () => Promise<boolean>,
   ): Promise<Outcome<{ id: string | null }>>
   /** What became of a write that this process sent: `null` if nothing is known here. */
   look(name: string, context: CallContext): Promise<'working' | 'refused' | { id: string | null } | null>
@@ -115,7 +117,7 @@ function createSender({ client, config }: OrderWritesOptions): Sender {
       open.delete(name)
     },
 
-    send: (name, path, body, context) =>
+    send: (name, path, body, context, isThere) =>
       outcomeOf(async () => {
         const known = open.get(name)
         const id = known?.id ?? (config.writeId === 'biz_id' ? name : await client.tradeId(context))
@@ -123,7 +125,7 @@ function createSender({ client, config }: OrderWritesOptions): Sender {
         const accepted = await client.submit(path, { [config.writeId]: id }, body, context)
         if (accepted.done) return { id: accepted.id }
         open.set(name, { id, pending: accepted })
-        const result = await client.awaitResult(accepted, context)
+        const result = await client.awaitResult(accepted, context, isThere)
         if (!result.ok) throw new SourceError(result.failure)
         if (result.value !== null) return result.value
         const detail = `POST ${path}: no result within ${config.resultWithinSeconds} s (${config.writeId} ${id})`
@@ -209,7 +211,10 @@ function createAction(
       if (!body.ok) return body
       const name = write.externalReference
       const isRepeated = sender.knows(name)
-      const sent = await sender.send(name, ADD, body.value, context)
+      const sent = await sender.send(name, ADD, body.value, context, async () => {
+        const found = await find(input, write, context)
+        return found.ok && found.value !== null
+      })
       if (sent.ok) {
         const result = await identify(sent.value.id, input, write, context)
         if (result.ok) sender.forget(name)
@@ -247,8 +252,9 @@ function createAction(
           evidence: `${none}, and the result says that it was refused`,
         })
       }
-      if (told === 'working') {
-        return ok({ effect: 'none', proven: false, evidence: `${none} yet, and the result is not there yet` })
+      if (told === 'working' || (told !== null && told.id === null)) {
+        const result = told === 'working' ? 'is not there yet' : 'names none'
+        return ok({ effect: 'none', proven: false, evidence: `${none} yet, and the result ${result}` })
       }
       if (told !== null) {
         const result = await identify(told.id, input, write, context)

@@ -34,8 +34,8 @@ export interface Orders {
   byReference(reference: string, customer: Key | null, context: CallContext): Promise<Outcome<Order | null>>
 }
 
-const LIST = '/api/saleorderlist/batch_get'
-const HEADS = 'saleorderlist'
+export const LIST = '/api/saleorderlist/batch_get'
+export const HEADS = 'saleorderlist'
 const FIRST_DAY = '1990-01-01'
 const FIRST_WIDTH_DAYS = 30
 const WIDEST_DAYS = 3_650
