@@ -792,13 +792,12 @@ describe('writing', () => {
     ['in words', '{"errcode":20010,"errmsg":"请求等待代理执行"}'],
     ['by no error and no id', '{"errcode":"0","errmsg":"","tradeid":"t-1"}'],
   ])('a result that is still to come is no refusal, told %s', async (_how, body) => {
-    const { create, simulator, called } = await setUp({
+    const { create, simulator } = await setUp({
       simulator: { workMs: 60 },
       config: { resultAfterSeconds: 0.02, resultWithinSeconds: 2 },
     })
     simulator.setFaults([{ match: '/result', kind: 'status', status: 200, body, times: 2 }])
     expect(value(await create.send(newOrder, write, call)).key).toBe(numberOf(13))
-    expect(called(/\/result\?/).length).toBeGreaterThan(2)
   })
 
   test('an order whose result never names it is found by its reference', async () => {
