@@ -695,7 +695,7 @@ describe('a CRM that ignores what it is asked', () => {
     expect(server.calls.length).toBeLessThan(8)
     // A reference that it did not look for is not taken for ours.
     const input = { name: 'x', customer: '1' }
-    expect(given(await opportunity.create.verify(input, write, context)).effect).toBe('none')
+    expect(given(await opportunity.create.verify(input, write, context)).effect).toBe('unknown')
   })
 })
 

@@ -1097,7 +1097,7 @@ describe('bad days', () => {
     expect(server.calls.length).toBeLessThan(8)
     // A reference that it did not look for is not taken for ours.
     const input = { direction: 'INBOUND' as const, lines: [] }
-    expect(given(await delivery.create.verify(input, write, context)).effect).toBe('none')
+    expect(given(await delivery.create.verify(input, write, context)).effect).toBe('unknown')
   })
 })
 

@@ -35,6 +35,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     repeatableActions: false,
   })
 
+  const findBy = config.findExternalRef ? 'externalRef' : null
   const whole = config.updates === 'whole' ? 'record' : undefined
 
   const customers: Source<'customer'> = {
@@ -82,6 +83,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         create: writing.create<CustomerCreate, 'customer'>({
           source: customers,
           externalRefField: fields.customer.externalRef,
+          findBy,
           duplicateDetail: 'customerId',
           takes: ['addresses', 'customFields'],
           refuse: (input) =>
@@ -105,6 +107,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
           addNote: writing.create<ActionInput, 'customer'>({
             source: notes,
             externalRefField: fields.note.externalRef,
+            findBy,
             duplicateDetail: 'customerId',
             refuse: ({ text }) =>
               text?.trim() ? undefined : { kind: 'unsupported', message: 'A note needs a text.' },
@@ -126,6 +129,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         create: writing.create<OpportunityCreate, 'opportunity'>({
           source: opportunities,
           externalRefField: fields.opportunity.externalRef,
+          findBy,
           duplicateDetail: 'opportunityId',
           takes: ['customFields'],
           refuse: mapping.refuseOpportunity,

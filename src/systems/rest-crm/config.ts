@@ -78,6 +78,12 @@ export const restCrmConfig = z.strictObject({
     .describe(
       'What a PUT means: `fields` changes those that it has; `whole` replaces the record, so that the rest of it is read before and sent along',
     ),
+  findExternalRef: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Records can be looked for by the parameter `externalRef`; otherwise a lost create is left to a person',
+    ),
   uniqueExternalRef: z
     .boolean()
     .default(true)

@@ -228,9 +228,11 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
 
   /* ---- writing ---- */
 
+  const findBy = config.findExternalRef ? 'externalRef' : null
   const createReservation = writing.create<ReservationCreate, 'reservation'>({
     source: reservations,
     externalRefField: fields.reservation.externalRef,
+    findBy,
     duplicateDetail: 'reservationId',
     refuse: mapping.refuse,
     body: (input, reference) => mapping.reservationBody(input, reference, new Date()),
@@ -238,6 +240,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
   const createDelivery = writing.create<DeliveryCreate, 'delivery'>({
     source: deliveries,
     externalRefField: fields.delivery.externalRef,
+    findBy,
     duplicateDetail: 'deliveryId',
     refuse: mapping.refuse,
     body: mapping.deliveryBody,

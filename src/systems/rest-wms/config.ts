@@ -110,6 +110,12 @@ export const restWmsConfig = z.strictObject({
     .describe(
       'The WMS honours If-Match with the revision; otherwise actions that expect a version are refused',
     ),
+  findExternalRef: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Documents can be looked for by the parameter `externalRef`; otherwise a lost create is left to a person',
+    ),
   uniqueExternalRef: z
     .boolean()
     .default(true)

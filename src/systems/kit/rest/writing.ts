@@ -196,6 +196,10 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
             }
             return { effect: 'done', result }
           }
+          if (!among && items.length > 0) {
+            const evidence = `this ${called} does not look for the reference: it answers with other records`
+            return { effect: 'unknown', evidence }
+          }
           if (among) {
             // The system may have dropped the field that carries the reference.
             const evidence = `no ${source.type} that changed within a day shows the reference`
