@@ -19,6 +19,7 @@ import { expandCasts, interfaceObjectsOf } from './interface-objects.ts'
 import { askForTypes, narrowFieldsOf } from './narrow-types.ts'
 import { mapFetches } from './plan.ts'
 import { separateRequiredArguments } from './required-arguments.ts'
+import { middlesOfChains, planChains } from './required-chains.ts'
 
 export interface Subgraph {
   readonly name: string
@@ -110,6 +111,7 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
   const nothing: ReadonlySet<string> = new Set()
   const interfaceObjects = interfaceObjectsOf(document)
   const narrow = narrowFieldsOf(document)
+  const middles = middlesOfChains(forPlanner)
   const labels = percentagesOf(document)
   const percentages = [...new Set(labels.values())].filter((p) => p > 0 && p < 100).sort((a, b) => a - b)
 
@@ -125,10 +127,11 @@ function load(sdl: string, pathsLimit: number): LoadedSupergraph {
     },
     plan(operation, draw) {
       const planned = interfaceObjects.size > 0 ? expandCasts(schema, interfaceObjects, operation) : operation
-      const { node } = planner.buildQueryPlan(
-        operationFromDocument(plannerSchema, planned, { validate: false }),
-        { overrideConditions: new Map([...labels].map(([label, percentage]) => [label, percentage > draw])) },
-      )
+      const build = () =>
+        planner.buildQueryPlan(operationFromDocument(plannerSchema, planned, { validate: false }), {
+          overrideConditions: new Map([...labels].map(([label, percentage]) => [label, percentage > draw])),
+        })
+      const { node } = middles.size > 0 ? planChains(middles, build) : build()
       if (!node) return undefined
       const restored = required.restore(node)
       return narrow.size > 0 ? mapFetches(restored, (fetch) => [askForTypes(fetch, narrow)]) : restored

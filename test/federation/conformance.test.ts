@@ -102,6 +102,58 @@ describe('@requires with arguments', () => {
   })
 })
 
+describe('a field that requires what requires something itself', () => {
+  const strict = (field: string) => (reference: Thing) => {
+    if (reference[field] === undefined) throw new Error(`asked without ${field}`)
+    return `${reference[field]}+`
+  }
+  const sources: Record<string, SubgraphSource> = {
+    scales: {
+      sdl: `
+        type Query { anyOfScales: Parcel }
+        type Parcel @key(fields: "id") { id: ID! weight: String label: String @external route: String @requires(fields: "label") }
+      `,
+      resolvers: {
+        Query: { anyOfScales: () => ({ id: 'p1', weight: 'heavy' }) },
+        Parcel: {
+          __resolveReference: (r: Thing) => ({ weight: 'heavy', ...r }),
+          route: strict('label'),
+        },
+      },
+    },
+    tariff: {
+      sdl: `
+        type Query { parcel: Parcel }
+        type Parcel @key(fields: "id") { id: ID! weight: String @external price: String @requires(fields: "weight") }
+      `,
+      resolvers: { Query: { parcel: () => ({ id: 'p1' }) }, Parcel: { price: strict('weight') } },
+    },
+    office: {
+      sdl: `
+        type Query { anyOfOffice: [Parcel] }
+        type Parcel @key(fields: "id") { id: ID! price: String @external label: String @requires(fields: "price") }
+      `,
+      resolvers: { Query: { anyOfOffice: () => [{ id: 'p1' }, null] }, Parcel: { label: strict('price') } },
+    },
+  }
+
+  it('gets it, wherever the object was met', async () => {
+    const full = { label: 'heavy++', price: 'heavy+', route: 'heavy+++' }
+    expect(await answer(sources, '{ parcel { label } anyOfOffice { route } anyOfScales { route } }')).toEqual(
+      {
+        data: {
+          parcel: { label: full.label },
+          anyOfOffice: [{ route: full.route }, null],
+          anyOfScales: { route: full.route },
+        },
+      },
+    )
+    expect(await answer(sources, '{ parcel { label price route } anyOfScales { label price } }')).toEqual({
+      data: { parcel: full, anyOfScales: { label: full.label, price: full.price } },
+    })
+  })
+})
+
 describe('nulls', () => {
   const books: Thing[] = ['1', '2', '3'].map((id) => ({
     id,

@@ -22,7 +22,11 @@ export interface SubgraphSource {
 const link =
   'extend schema @link(url: "https://specs.apollo.dev/federation/v2.7", import: ["@key", "@requires", "@provides", "@external", "@shareable", "@override", "@inaccessible", "@interfaceObject", "@tag", "@extends"])\n'
 
-const documentOf = (sdl: string) => parse(sdl.includes('@link(') || sdl.startsWith('# v1') ? sdl : link + sdl)
+export const documentOf = (sdl: string) =>
+  parse(sdl.includes('@link(') || sdl.startsWith('# v1') ? sdl : link + sdl)
+
+/** The subgraphs do not fit together. */
+export class CompositionError extends Error {}
 
 export function compose(
   sources: Readonly<Record<string, SubgraphSource>>,
@@ -35,7 +39,7 @@ export function compose(
       typeDefs: documentOf(sdl),
     })),
   )
-  if (result.errors) throw new Error(result.errors.map((e) => e.message).join('\n'))
+  if (result.errors) throw new CompositionError(result.errors.map((e) => e.message).join('\n'))
   return result.supergraphSdl
 }
 

@@ -57,6 +57,29 @@ const nodes: Record<string, SubgraphSource> = {
   },
 }
 
+const parcels: Record<string, SubgraphSource> = {
+  scales: {
+    sdl: 'type Parcel @key(fields: "id") { id: ID! weight: Int }',
+    resolvers: { Parcel: { weight: () => 7 } },
+  },
+  tariff: {
+    sdl: `
+      type Query { parcel: Parcel }
+      type Parcel @key(fields: "id") { id: ID! weight: Int @external price: Int @requires(fields: "weight") }
+    `,
+    resolvers: {
+      Query: { parcel: () => ({ id: 'p1' }) },
+      Parcel: { price: ({ weight }: { weight?: number }) => weight && weight * 10 },
+    },
+  },
+  office: {
+    sdl: `type Parcel @key(fields: "id") {
+      id: ID! price: Int @external label: String @requires(fields: "price")
+    }`,
+    resolvers: { Parcel: { label: ({ price }: Thing) => `${price} EUR` } },
+  },
+}
+
 const vehicles: Record<string, SubgraphSource> = {
   fleet: {
     sdl: `
@@ -250,6 +273,13 @@ describe('where the stock gateway answers otherwise', () => {
       query: '{ ready part { name } }',
       stock: { data: { ready: true, part: null }, errors: 0 },
       ours: { errors: 1 },
+    },
+    {
+      why: 'a field requires one that requires something itself',
+      sources: parcels,
+      query: '{ parcel { label } }',
+      stock: { data: { parcel: { label: 'null EUR' } }, errors: 0 },
+      ours: { data: { parcel: { label: '70 EUR' } }, errors: 0 },
     },
     {
       why: "a field's type is narrower in the subgraph that is asked",
