@@ -131,10 +131,11 @@ const SYSTEMS = {
   hr: {
     company: 'head',
     what: 'human resources, by configuration alone',
-    start: async (world, { port }) =>
+    start: async (world, { port, hook }) =>
       (await import('../systems/http/examples/hr-simulator.ts')).startHrSimulator(world, {
         port,
         password: SECRET,
+        webhook: { url: hook, secret: SECRET },
       }),
   },
   scm: {
@@ -316,6 +317,7 @@ function configurationOf(
     GATEWAY_URL: `http://127.0.0.1:${port}`,
     SECRET,
     HR_PASSWORD: SECRET,
+    HR_WEBHOOK_SECRET: SECRET,
     SCM_SECRET: SECRET,
     NC_PUBLIC_KEY: publicKey,
     ...Object.fromEntries(systemIds.map((id) => [`${id.toUpperCase()}_URL`, simulators[id].url])),

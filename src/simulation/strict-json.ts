@@ -501,7 +501,8 @@ export interface Letters {
   write(change: WorldChange): Letter | undefined
 }
 
-function startPostman({ world, boxes, write }: Letters) {
+/** Carries what `write` says of each change to those who want it. */
+export function startPostman({ world, boxes, write }: Letters) {
   const stopped = new AbortController()
   let last: Letter | undefined
 

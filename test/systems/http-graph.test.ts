@@ -18,11 +18,16 @@ let scm: Simulator
 beforeAll(async () => {
   // The same seed gives the same world: its customers and items have the same keys.
   const world = new World(SMALL)
-  hr = await startHrSimulator(world, { password: 'hr-secret-1' })
+  const webhook = { url: () => `${gateway.url}/webhooks/hr`, secret: 'hr-webhook-secret-1234567' }
+  hr = await startHrSimulator(world, { password: 'hr-secret-1', webhook })
   scm = await startScmSimulator(world, { clientSecret: 'scm-secret-1' })
   gateway = await openTestGateway({
     override(raw) {
-      raw.systems.hr = example('hr', { HR_URL: hr.url, HR_PASSWORD: 'hr-secret-1' })
+      raw.systems.hr = example('hr', {
+        HR_URL: hr.url,
+        HR_PASSWORD: 'hr-secret-1',
+        HR_WEBHOOK_SECRET: webhook.secret,
+      })
       raw.systems.scm = example('scm', { SCM_URL: scm.url, SCM_SECRET: 'scm-secret-1' })
     },
   })
@@ -112,6 +117,41 @@ describe('HR: types that nobody here has heard of', () => {
     const { employees } = await gateway.data('{ employees(first: 1) { pageInfo { endCursor } } }')
     const foreign = await gateway.ask(query, { after: employees.pageInfo.endCursor, department: '销售部' })
     expect(codesOf(foreign)).toEqual(['CURSOR_INVALID'])
+  })
+
+  test('a customer is given to another employee; HR tells of both, and everybody who asks sees it', async () => {
+    const id = idOf('customer', 'crm', '70021')
+    const query = 'query ($id: ID!) { customer(id: $id) { name accountManager { number } } }'
+    const managed = async () => (await gateway.data(query, { id })).customer.accountManager.number
+    expect(await managed()).toBe('E005')
+    await using watching = await gateway.listen(
+      'subscription { employeeChanged(department: "销售部") { event changes { field } employee { number accounts { id } } } }',
+    )
+    const assign = (number: string, idempotencyKey: string) =>
+      gateway.data(
+        'mutation ($input: AssignAccountManagerInput!) { assignAccountManager(input: $input) { writeback { state attempts problem { vendorCode message } } employee { number } } }',
+        { input: { idempotencyKey, number, customerId: id } },
+      )
+    const away = { vendorCode: '4221', message: 'Jürgen Weiß 不在岗' }
+    expect((await assign('E004', 'assign-1')).assignAccountManager).toEqual({
+      writeback: { state: 'REJECTED', attempts: 1, problem: away },
+      employee: null,
+    })
+    // Whether it was done is seen by reading who looks after whom.
+    hr.setFaults([{ kind: 'drop-after', match: 'POST /api/employees/E003/customers', times: 1 }])
+    expect((await assign('E003', 'assign-2')).assignAccountManager).toMatchObject({
+      writeback: { state: 'CONFIRMED', attempts: 1 },
+      employee: { number: 'E003' },
+    })
+    expect(await managed()).toBe('E003')
+    const told = await watching.payloads(2)
+    const accountsOf = (number: string) =>
+      told
+        .find(({ employee }) => employee.number === number)
+        .employee.accounts.map((one: { id: string }) => one.id)
+    expect(told.map(({ event }) => event)).toEqual(['employee.updated', 'employee.updated'])
+    expect(accountsOf('E003')).toContain(id)
+    expect(accountsOf('E005')).not.toContain(id)
   })
 
   test('when HR is away, customers are still there; what HR said last is said again', async () => {
@@ -219,6 +259,7 @@ describe('a configured schema', () => {
     const { kind, environment, writes, timeout, pollEvery, ...settings } = example(name, {
       HR_URL: hr.url,
       SCM_URL: scm.url,
+      HR_WEBHOOK_SECRET: 'hr-webhook-secret-1234567',
     })
     change(settings.graph as Graph)
     const adapter = createHttpSystem(httpConfig.parse({ ...settings, auth: { type: 'none' } }), {

@@ -9,12 +9,15 @@ import {
   type Simulator,
   startSimulatorServer,
 } from '../../../simulation/server.ts'
-import type { World } from '../../../simulation/world.ts'
+import { type Letter, type LetterBox, startPostman } from '../../../simulation/strict-json.ts'
+import type { AccountManager, World, WorldChange } from '../../../simulation/world.ts'
 
 export interface HrSimulatorOptions {
   /** Default 0: any free port. */
   readonly port?: number
   readonly password: string
+  /** Told of every change. */
+  readonly webhook?: LetterBox
 }
 
 interface Employee {
@@ -94,8 +97,11 @@ class Refusal extends Error {
   }
 }
 
-export function startHrSimulator(world: World, options: HrSimulatorOptions): Promise<Simulator> {
+export async function startHrSimulator(world: World, options: HrSimulatorOptions): Promise<Simulator> {
   const sessions = new Set<string>()
+  const { webhook } = options
+  const postman =
+    webhook && startPostman({ world, boxes: () => [webhook], write: (change) => letterOf(world, change) })
   const handle = (request: SimulatedRequest): SimulatedResponse => {
     try {
       return answer({ code: 0, message: 'ok', data: route(world, sessions, options.password, request) })
@@ -104,7 +110,30 @@ export function startHrSimulator(world: World, options: HrSimulatorOptions): Pro
       throw error
     }
   }
-  return startSimulatorServer({ ...(options.port ? { port: options.port } : {}), handle })
+  const server = await startSimulatorServer({ ...(options.port ? { port: options.port } : {}), handle })
+  return {
+    ...server,
+    get calls() {
+      return server.calls
+    },
+    async close() {
+      postman?.stop()
+      await server.close()
+    },
+  }
+}
+
+/** One letter names everybody whose customers have changed. */
+function letterOf(world: World, { collection, entity, before }: WorldChange): Letter | undefined {
+  if (collection !== 'accountManagers') return undefined
+  const { customer, employee } = entity as AccountManager
+  const former = (before as AccountManager | undefined)?.employee ?? firstManagerOf(world, customer)
+  const id = randomUUID()
+  const nos = [former, employee].filter((no) => no !== undefined)
+  return {
+    id,
+    body: JSON.stringify({ event: 'EMPLOYEE_CHANGED', seq: id, nos, at: new Date().toISOString() }),
+  }
 }
 
 const answer = (body: object): SimulatedResponse => ({
@@ -126,16 +155,36 @@ function route(world: World, sessions: Set<string>, password: string, request: S
   if (!sessions.has(token)) throw new Refusal(4011, '请先登录')
   if (call === 'POST /api/logout') return sessions.delete(token)
   if (call === 'GET /api/employees') return employees(world, request.query)
+  const [, no] = /^POST \/api\/employees\/(\w+)\/customers$/.exec(call) ?? []
+  if (no !== undefined) return assign(world, no, jsonBody(request))
   throw new Refusal(4000, '没有这个接口')
 }
 
-/** Every customer of the CRM has one who looks after it, in turn. */
+/** Every customer of the CRM has one who looks after it: on the first day in turn. */
+function firstManagerOf(world: World, customer: string): string | undefined {
+  const index = world.all('crmCustomers').findIndex(({ id }) => id === customer)
+  return index < 0 ? undefined : ACCOUNT_MANAGERS[index % ACCOUNT_MANAGERS.length]
+}
+
 function customersOf(world: World, no: string): { no: string }[] {
-  return world
-    .all('crmCustomers')
-    .flatMap(({ id }, index) =>
-      ACCOUNT_MANAGERS[index % ACCOUNT_MANAGERS.length] === no ? [{ no: id }] : [],
-    )
+  return world.all('crmCustomers').flatMap(({ id }, index) => {
+    const manager = world.get('accountManagers', id)?.employee
+    return (manager ?? ACCOUNT_MANAGERS[index % ACCOUNT_MANAGERS.length]) === no ? [{ no: id }] : []
+  })
+}
+
+/** Gives a customer to an employee who is at work. */
+function assign(world: World, no: string, given: Record<string, unknown>): null {
+  for (const name of Object.keys(given))
+    if (!['customerNo', 'operator'].includes(name)) throw new Refusal(4001, `未知参数 ${name}`)
+  const employee = EMPLOYEES.find((one) => one.no === no)
+  if (!employee) throw new Refusal(4040, '没有这个员工')
+  if (typeof given.operator !== 'string' || given.operator === '') throw new Refusal(4001, '缺少 operator')
+  const customer = String(given.customerNo)
+  if (!world.get('crmCustomers', customer)) throw new Refusal(4041, `没有客户 ${customer}`)
+  if (employee.state !== 1) throw new Refusal(4221, `${employee.name} 不在岗`)
+  world.put('accountManagers', { customer, employee: no })
+  return null
 }
 
 function employees(world: World, query: URLSearchParams): unknown {
