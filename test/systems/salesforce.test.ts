@@ -582,10 +582,12 @@ describe('writing', () => {
     })
     const basic = { key: CHENGUANG, changes: { level: 'BASIC' as const } }
     expect(failureOf(await customer.update.send(basic, write, context))).toMatchObject({ code: 'LEVEL' })
-    const contacts = { key: CHENGUANG, changes: { contacts: [] } }
+    const contacts = { key: CHENGUANG, changes: { phone: '1', contacts: [] } }
     expect(failureOf(await customer.update.send(contacts, write, context))).toMatchObject({
       code: 'CONTACTS',
+      message: expect.stringContaining('not deleted'),
     })
+    expect(given((await customer.readMany([CHENGUANG], context))[0])?.phone).not.toBe('1')
   })
 
   test('a new customer is one account, however often it is sent; a lost answer is found', async () => {
@@ -709,6 +711,68 @@ describe('writing', () => {
     expect(second.key).toBe(first.key)
     expect(second.record?.contacts).toHaveLength(2)
     expect(world.count('crmCustomers')).toBe(before + 1)
+  })
+
+  test('contacts of an account that is there are changed and added together with it, and never twice', async () => {
+    const { customer, org } = await start()
+    const before = given((await customer.readMany([CHENGUANG], context))[0])
+    const [first, ...others] = before?.contacts ?? []
+    if (!first) throw new Error('the seed has contacts')
+    const added = { name: 'Hans Müller', phone: '+49 40 1', email: 'hans@example.com' }
+    const contacts = [{ ...first, title: '总经理', email: null }, ...others, added]
+    const update = { key: CHENGUANG, changes: { phone: '+86 21 1', contacts } }
+    const shown = await customer.update.previewLater?.(update, write)
+    const { compositeRequest } = JSON.parse(shown?.body ?? '')
+    expect(compositeRequest.map((part: { method: string; url: string }) => [part.method, part.url])).toEqual([
+      ['PATCH', `/services/data/v61.0/sobjects/Account/${CHENGUANG}`],
+      ['PATCH', '/services/data/v61.0/sobjects/Contact/0035gK000000001ABA'],
+      ['POST', '/services/data/v61.0/sobjects/Contact'],
+    ])
+    expect(given(await customer.update.verify(update, write, context))).toMatchObject({
+      effect: 'none',
+      proven: false, // it may be on its way, and a second one would add the person again
+      evidence: expect.stringContaining('contacts'),
+    })
+    org.setFaults([{ kind: 'drop-after', match: 'POST', times: 1 }])
+    expect(failureOf(await customer.update.send(update, write, context))?.kind).toBe('unknown-outcome')
+    expect(given(await customer.update.verify(update, write, context)).effect).toBe('done')
+    const { record } = given(await customer.update.send(update, write, context))
+    expect(record?.phone).toBe('+86 21 1')
+    expect(record?.contacts).toHaveLength(others.length + 2)
+    expect(record?.contacts).toEqual(
+      expect.arrayContaining([
+        { ...first, title: '总经理', email: null },
+        { ...added, title: null, primary: false },
+      ]),
+    )
+    // All or none: what one contact cannot hold keeps the account as it was.
+    const tooLong = { phone: '2', contacts: [...(record?.contacts ?? []), { name: 'x'.repeat(81) }] }
+    const refused = await customer.update.send({ key: CHENGUANG, changes: tooLong }, write, context)
+    expect(failureOf(refused)).toMatchObject({ code: 'STRING_TOO_LONG', field: 'LastName' })
+    expect(given((await customer.readMany([CHENGUANG], context))[0])?.phone).toBe('+86 21 1')
+    const version = before?.version ?? ''
+    const stale = { key: CHENGUANG, expectedVersion: version, changes: { contacts } }
+    expect(failureOf(await customer.update.send(stale, write, context))?.kind).toBe('conflict')
+  })
+
+  test('own fields that are numbers or checkboxes are written as such', async () => {
+    const customFields = { customer: { checked: { field: 'Credit_Check__c', type: 'boolean' } } }
+    const { customer } = await start({ settings: { customFields } })
+    const update = { key: CHENGUANG, changes: { customFields: { checked: 'true' } } }
+    expect(given(await customer.update.send(update, write, context)).record?.customFields).toEqual({
+      checked: 'true',
+    })
+    expect(given(await customer.update.verify(update, write, context)).effect).toBe('done')
+    const odd = { key: CHENGUANG, changes: { customFields: { checked: 'perhaps' } } }
+    expect(failureOf(await customer.update.send(odd, write, context))).toMatchObject({
+      code: 'CUSTOM_FIELD',
+      field: 'Credit_Check__c',
+    })
+    const discount = { discount: { field: 'Discount__c', type: 'number' } }
+    const { customer: numbered } = connect('http://127.0.0.1:9', { customFields: { customer: discount } })
+    const preview = (value: string) =>
+      numbered.update.preview({ key: CHENGUANG, changes: { customFields: { discount: value } } }, write).body
+    expect(preview('12345678901234567.890')).toBe('{"Discount__c":12345678901234567.890}')
   })
 
   test('a note about a customer is one task, however often it is sent; a lost answer is found', async () => {
@@ -993,6 +1057,28 @@ describe('the stream of change events', () => {
     ])
     expect(new Set(stream.notifications().map(({ id }) => id)).size).toBe(3)
     expect(stream.batches.every(({ incomplete }) => !incomplete)).toBe(true)
+  })
+
+  test('comes by a channel for each object as well, and goes on in each where it stopped', async () => {
+    const channel = ['Account', 'Contact', 'Opportunity'].map((object) => `/data/${object}ChangeEvent`)
+    const { adapter, org, world } = await start({ settings: { changeEvents: { channel } } })
+    const first = follow(adapter)
+    await until(() => org.events.replays.length === 3)
+    touch(world, 'OP-00001')
+    await until(() => first.notifications().length === 1)
+    org.org.update('Contact', '0035gK000000001ABA', { Title: '总经理' })
+    await until(() => first.notifications().length === 2)
+    first.stop.abort()
+    await first.ended
+    touch(world, 'OP-00002')
+    const second = follow(adapter, first.batches.at(-1)?.position ?? null)
+    await until(() => second.notifications().length === 1)
+    expect(second.notifications().map(({ key }) => key)).toEqual(['0065gK000000002ABA'])
+    // Of accounts nothing had come: what happened to them meanwhile has to be asked for.
+    expect(org.events.replays.slice(0, 3)).toEqual([-1, -1, -1])
+    expect(org.events.replays[3]).toBe(-1)
+    expect(org.events.replays[5]).toBeGreaterThan(0)
+    expect(second.batches[0]?.incomplete).toBe(true)
   })
 
   test('goes on where it stopped', async () => {

@@ -8,11 +8,21 @@ const apiName = z
   .describe('API name of a field')
 const address = z.url({ protocol: /^https?$/, error: 'is an http or https address' })
 const fieldFor = (what: string) => apiName.nullable().default(null).describe(`${what}; null: there is none`)
+const customField = z.union([
+  apiName,
+  z.strictObject({
+    field: apiName,
+    type: z.enum(['text', 'number', 'boolean']).describe('How it is written; dates are text'),
+  }),
+])
+export type CustomField = z.infer<typeof customField>
 const custom = (what: string) =>
   z
-    .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), apiName)
+    .record(z.string().regex(/^[A-Za-z]\w{0,63}$/, 'is a name'), customField)
     .default({})
     .describe(`Further fields of ${what}: our name, and the vendor's`)
+
+const channel = z.string().regex(/^\/data\/\w{1,80}$/, 'is a channel such as /data/ChangeEvents')
 
 const auth = z
   .discriminatedUnion('method', [
@@ -102,7 +112,7 @@ export const salesforceConfig = z.strictObject({
   customFields: z
     .strictObject({ customer: custom('accounts'), opportunity: custom('opportunities') })
     .prefault({})
-    .describe('What the company has added, to be read and written; written as text'),
+    .describe('What the company has added, to be read and written: as text, unless a type is given'),
   statusCodes: z
     .record(z.string().min(1), z.enum(['ACTIVE', 'INACTIVE']))
     .default({ Yes: 'ACTIVE', No: 'INACTIVE', true: 'ACTIVE', false: 'INACTIVE' })
@@ -173,10 +183,11 @@ export const salesforceConfig = z.strictObject({
   changeEvents: z
     .strictObject({
       channel: z
-        .string()
-        .regex(/^\/data\/\w{1,80}$/, 'is a channel such as /data/ChangeEvents')
+        .union([channel, z.array(channel).min(1)])
         .default('/data/ChangeEvents')
-        .describe('Channel of the change events of accounts, contacts and opportunities'),
+        .describe(
+          'Channel of the change events of accounts, contacts and opportunities; or several, such as /data/AccountChangeEvent',
+        ),
     })
     .optional()
     .describe('Follow Change Data Capture; without this only polling finds changes'),

@@ -16,7 +16,7 @@ import type {
   OpportunityLine,
   OpportunityStage,
 } from '../records.ts'
-import type { SalesforceConfig } from './config.ts'
+import type { CustomField, SalesforceConfig } from './config.ts'
 import { longId, type ObjectName } from './ids.ts'
 
 const optionalText = z
@@ -116,6 +116,14 @@ export interface Mapping {
   newAccount(input: CustomerCreate): Outcome<Record<string, unknown>>
   /** Without the account that they belong to. */
   newContacts(input: CustomerCreate): Outcome<Record<string, unknown>[]>
+  /**
+   * What makes the contacts of an account those that are wanted, who are known by name; nobody is deleted.
+   * @param rows All that it has. @returns Fields of each that changes; without an id: of one to be made.
+   */
+  contactChanges(
+    wanted: readonly Contact[],
+    rows: readonly unknown[],
+  ): Outcome<{ readonly id: string | null; readonly fields: Record<string, unknown> }[]>
   /** @param today The day from which a missing close date is counted. */
   newOpportunity(
     input: OpportunityCreate,
@@ -136,21 +144,34 @@ export function createMapping(config: SalesforceConfig): Mapping {
     Object.keys(codes).find((label) => codes[label] === ours)
 
   /** A company's own fields, whatever their type, as text. */
-  const custom = (raw: unknown, names: Readonly<Record<string, string>>): { customFields?: CustomFields } => {
+  const custom = (
+    raw: unknown,
+    names: Readonly<Record<string, CustomField>>,
+  ): { customFields?: CustomFields } => {
     const entries = Object.entries(names).map(
-      ([ours, theirs]) => [ours, textOf(fieldOf(raw, theirs))] as const,
+      ([ours, theirs]) => [ours, textOf(fieldOf(raw, typed(theirs).field))] as const,
     )
     return entries.length > 0 ? { customFields: Object.fromEntries(entries) } : {}
   }
   const setCustom = (
     what: string,
-    names: Readonly<Record<string, string>>,
+    names: Readonly<Record<string, CustomField>>,
     values: CustomFields = {},
   ): Outcome<Record<string, unknown>> => {
-    const unknown = unknownCustomField(what, names, values)
+    const known = Object.fromEntries(Object.keys(names).map((ours) => [ours, ours]))
+    const unknown = unknownCustomField(what, known, values)
     if (unknown) return fail(unknown)
-    // Without a value the field is emptied.
-    return ok(Object.fromEntries(Object.entries(values).map(([ours, value]) => [names[ours], value || null])))
+    const body: Record<string, unknown> = {}
+    for (const [ours, value] of Object.entries(values)) {
+      const { field, type } = typed(names[ours] as CustomField)
+      const written = writtenAs(type, value)
+      if (written === undefined) {
+        const form = type === 'number' ? 'a plain decimal' : 'true or false'
+        return refused('CUSTOM_FIELD', `"${ours}" takes ${form}, not "${value}".`, field)
+      }
+      body[field] = written
+    }
+    return ok(body)
   }
   const ownText = (raw: unknown, name: string | null): string | null =>
     name === null ? null : textOf(fieldOf(raw, name)) || null
@@ -190,6 +211,24 @@ export function createMapping(config: SalesforceConfig): Mapping {
     const { Name: name, Title: title, Phone: phone, Email: email } = contactSchema.parse(raw)
     const primary = fields.primaryContact === null ? null : fieldOf(raw, fields.primaryContact) === true
     return { name, title, phone, email, primary }
+  }
+
+  const contactBody = ({ name, title, phone, email, primary }: Contact): Record<string, unknown> => ({
+    // Which part of a name is the family's, nobody has said: the org shows both parts as one name.
+    LastName: name,
+    ...given('Title', title ?? undefined),
+    ...given('Phone', phone ?? undefined),
+    ...given('Email', email ?? undefined),
+    ...given(fields.primaryContact, primary ?? undefined),
+  })
+
+  const tooMany = (contacts: readonly Contact[]): Outcome<never> | undefined => {
+    if (contacts.length > MAX_CONTACTS) {
+      return refused('CONTACTS', `At most ${MAX_CONTACTS} contacts go in with a customer.`, 'contacts')
+    }
+    if (fields.primaryContact !== null || !contacts.some(({ primary }) => primary)) return undefined
+    const message = 'No contact of this org is marked as the primary one: see fields.primaryContact.'
+    return refused('CONTACTS', message, 'contacts')
   }
 
   const line = (raw: unknown): OpportunityLine => {
@@ -262,7 +301,7 @@ export function createMapping(config: SalesforceConfig): Mapping {
       ...addressFields('Billing'),
       ...addressFields('Shipping'),
       ...present(fields.code, fields.parent, fields.status, fields.level, fields.taxNumber, fields.email),
-      ...Object.values(customFields.customer),
+      ...fieldNames(customFields.customer),
     ],
     contactFields: [
       ...['Id', 'AccountId', 'Name', 'Title', 'Phone', 'Email'],
@@ -273,7 +312,7 @@ export function createMapping(config: SalesforceConfig): Mapping {
       ...['Owner.Name', 'CreatedDate', 'SystemModstamp', fields.externalReference],
       ...present(fields.orderNumber),
       ...(currency === null ? ['CurrencyIsoCode'] : []),
-      ...Object.values(customFields.opportunity),
+      ...fieldNames(customFields.opportunity),
     ],
 
     lineFields:
@@ -338,30 +377,46 @@ export function createMapping(config: SalesforceConfig): Mapping {
         }
       }),
 
-    accountBody(changes) {
-      if (changes.contacts === undefined) return accountFields(changes)
-      const message = 'Contacts are records of their own in Salesforce: change them there.'
-      return refused('CONTACTS', message, 'Contact')
-    },
+    accountBody: accountFields,
 
     newContacts({ contacts = [] }) {
-      if (contacts.length > MAX_CONTACTS) {
-        return refused('CONTACTS', `At most ${MAX_CONTACTS} contacts go in with a customer.`, 'contacts')
+      const unstorable = tooMany(contacts)
+      return unstorable ?? ok(contacts.map(contactBody))
+    },
+
+    contactChanges(contacts, rows) {
+      const unstorable = tooMany(contacts)
+      if (unstorable) return unstorable
+      const left = rows.map((raw) => ({ id: textOf(fieldOf(raw, 'Id')) ?? '', ...contact(raw) }))
+      const changed: { id: string | null; fields: Record<string, unknown> }[] = []
+      for (const wanted of contacts) {
+        const at = left.findIndex(({ name }) => name === wanted.name)
+        const [known] = at < 0 ? [] : left.splice(at, 1)
+        if (!known) {
+          changed.push({ id: null, fields: contactBody(wanted) })
+          continue
+        }
+        if (
+          contactsText([known]) === contactsText([{ ...wanted, primary: wanted.primary ?? known.primary }])
+        ) {
+          continue
+        }
+        const { title, phone, email, primary } = wanted
+        changed.push({
+          id: known.id,
+          // Of somebody who is there what is not given is taken away.
+          fields: {
+            Title: title || null,
+            Phone: phone || null,
+            Email: email || null,
+            ...given(fields.primaryContact, primary ?? undefined),
+          },
+        })
       }
-      if (fields.primaryContact === null && contacts.some(({ primary }) => primary)) {
-        const message = 'No contact of this org is marked as the primary one: see fields.primaryContact.'
-        return refused('CONTACTS', message, 'contacts')
-      }
-      return ok(
-        contacts.map(({ name, title, phone, email, primary }) => ({
-          // Which part of a name is the family's, nobody has said: the org shows both parts as one name.
-          LastName: name,
-          ...given('Title', title ?? undefined),
-          ...given('Phone', phone ?? undefined),
-          ...given('Email', email ?? undefined),
-          ...given(fields.primaryContact, primary ?? undefined),
-        })),
-      )
+      const [missing] = left
+      if (!missing) return ok(changed)
+      const message = `Contacts are not deleted from here, because of what hangs on them: name "${missing.name}", too, or delete it in Salesforce.`
+      return refused('CONTACTS', message, 'contacts')
     },
 
     newAccount({ taxNumber, code, ...input }) {
@@ -430,6 +485,28 @@ const refused = (code: string, message: string, field: string): Outcome<never> =
 const given = (name: string | null, value: unknown): Record<string, unknown> =>
   name === null || value === undefined ? {} : { [name]: value }
 
+const typed = (one: CustomField) => (typeof one === 'string' ? ({ field: one, type: 'text' } as const) : one)
+const fieldNames = (names: Readonly<Record<string, CustomField>>): string[] =>
+  Object.values(names).map((one) => typed(one).field)
+
+/** Without a value the field is emptied. Undefined: it cannot take this one. */
+function writtenAs(type: 'text' | 'number' | 'boolean', value: string | null): unknown {
+  if (!value) return null
+  if (type === 'number') return isDecimal(value) ? jsonNumber(value) : undefined
+  if (type === 'boolean') return value === 'true' ? true : value === 'false' ? false : undefined
+  return value
+}
+
+/** In whatever order; an empty text and none are the same. */
+const contactsText = (contacts: readonly Contact[]): string =>
+  JSON.stringify(
+    contacts
+      .map(({ name, title, phone, email, primary }) =>
+        [name, title, phone, email].map((part) => part || '').concat(primary ? 'primary' : ''),
+      )
+      .sort(),
+  )
+
 /** Never what every object has. */
 const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(table, name) ? table[name] : undefined
@@ -467,9 +544,17 @@ export function missingCustomerChanges(customer: Customer, changes: CustomerChan
   )
   const { addresses } = changes
   const isElsewhere = addresses && placesText(addresses) !== placesText(customer.addresses ?? [])
+  const shownContacts = customer.contacts ?? []
+  // Who is the first to talk to is compared only where the change says it.
+  const wantedContacts = changes.contacts?.map((one) => ({
+    ...one,
+    primary: one.primary ?? shownContacts.find(({ name }) => name === one.name)?.primary ?? null,
+  }))
+  const areOthers = wantedContacts && contactsText(wantedContacts) !== contactsText(shownContacts)
   return [
     ...differing,
     ...(isElsewhere ? ['addresses'] : []),
+    ...(areOthers ? ['contacts'] : []),
     ...missingCustom(customer.customFields, changes.customFields),
   ]
 }
@@ -484,7 +569,7 @@ const placesText = (addresses: readonly Address[]): string =>
 
 const missingCustom = (shown: CustomFields = {}, wanted: CustomFields = {}): string[] =>
   Object.keys(wanted)
-    .filter((ours) => (wanted[ours] || null) !== (shown[ours] || null))
+    .filter((ours) => !sameValue(wanted[ours] || null, shown[ours] || null))
     .map((ours) => `customFields.${ours}`)
 
 /** As for customers. */
@@ -505,6 +590,8 @@ export function missingOpportunityChanges(record: Opportunity, changes: Opportun
   ]
 }
 
+const sameValue = (a: string | null, b: string | null): boolean =>
+  a === b || (a !== null && b !== null && isDecimal(a) && isDecimal(b) && sameNumber(a, b))
 const sameNumber = (a: string, b: string): boolean => bare(a) === bare(b)
 const bare = (text: string): string => (text.includes('.') ? text.replace(/\.?0+$/, '') : text)
 

@@ -6,13 +6,18 @@ type Json = { readonly [name: string]: unknown }
 
 interface Kept {
   readonly replayId: number
+  readonly entityName: string
   readonly data: Json
 }
 
+/** Beside the channel of all of them: one for each object. */
+const ofObject = (entityName: string): string => `/data/${entityName}ChangeEvent`
+const OBJECTS = ['Account', 'Contact', 'Opportunity']
+
 interface Session {
   readonly cookie: string
-  queue: Kept[]
-  isSubscribed: boolean
+  queue: { readonly channel: string; readonly data: Json }[]
+  readonly channels: Set<string>
   wake: (() => void) | undefined
 }
 
@@ -30,7 +35,7 @@ export interface SimulatedEvents {
   close(): void
 }
 
-export function createEvents(channel: string, pollMs: number): SimulatedEvents {
+export function createEvents(all: string, pollMs: number): SimulatedEvents {
   const kept: Kept[] = []
   const sessions = new Map<string, Session>()
   const replays: number[] = []
@@ -39,9 +44,12 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
   let replayId = 8_123_455
   let oldest = replayId
 
-  const deliver = (session: Session, events: readonly Kept[]) => {
-    if (!session.isSubscribed) return
-    session.queue.push(...events)
+  const carries = (channel: string, { entityName }: Kept) =>
+    channel === all || channel === ofObject(entityName)
+  const deliver = (session: Session, channel: string, events: readonly Kept[]) => {
+    const told = events.filter((event) => carries(channel, event))
+    if (told.length === 0) return
+    session.queue.push(...told.map(({ data }) => ({ channel, data })))
     session.wake?.()
   }
 
@@ -52,7 +60,10 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
       subscription: message.subscription,
     }
     const refuse = (error: string) => ({ ...reply, successful: false, error })
-    if (message.subscription !== channel) return refuse(`403:denied_by_security_policy:create_denied`)
+    const channel = String(message.subscription)
+    if (channel !== all && !OBJECTS.map(ofObject).includes(channel)) {
+      return refuse(`403:denied_by_security_policy:create_denied`)
+    }
     const from = Object((message.ext as Json | undefined)?.replay)[channel]
     if (typeof from !== 'number') return refuse('400::The replayId is missing')
     replays.push(from)
@@ -61,12 +72,14 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
         `400::The replayId {${from}} you provided was invalid.  Please provide a valid ID, -2 to replay all events, or -1 to replay only new events.`,
       )
     }
-    session.isSubscribed = true
-    if (from !== -1)
+    session.channels.add(channel)
+    if (from !== -1) {
       deliver(
         session,
+        channel,
         kept.filter((one) => one.replayId > from),
       )
+    }
     return { ...reply, successful: true }
   }
 
@@ -81,7 +94,7 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
       })
       session.wake = undefined
     }
-    const events = session.queue.map(({ data }) => ({ channel, data, clientId: message.clientId }))
+    const events = session.queue.map((one) => ({ ...one, clientId: message.clientId }))
     session.queue = []
     return [...events, { channel: '/meta/connect', clientId: message.clientId, successful: true }]
   }
@@ -107,7 +120,7 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
         }
         const clientId = randomBytes(12).toString('hex')
         const cookie = `BAYEUX_BROWSER=${randomBytes(8).toString('hex')}`
-        sessions.set(clientId, { cookie, queue: [], isSubscribed: false, wake: undefined })
+        sessions.set(clientId, { cookie, queue: [], channels: new Set(), wake: undefined })
         const reply = {
           channel: channelName,
           version: '1.0',
@@ -149,9 +162,11 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
         changedFields,
       }
       const data = { schema: 'simulated', payload: { ChangeEventHeader: header }, event: { replayId } }
-      const one = { replayId, data }
+      const one = { replayId, entityName, data }
       kept.push(one)
-      for (const session of sessions.values()) deliver(session, [one])
+      for (const session of sessions.values()) {
+        for (const channel of session.channels) deliver(session, channel, [one])
+      }
     },
 
     forget() {
@@ -168,7 +183,7 @@ export function createEvents(channel: string, pollMs: number): SimulatedEvents {
     replays,
 
     get subscribers() {
-      return [...sessions.values()].filter(({ isSubscribed }) => isSubscribed).length
+      return [...sessions.values()].filter(({ channels }) => channels.size > 0).length
     },
 
     close() {

@@ -269,16 +269,7 @@ export class SimulatedOrg {
   /** Whoever calls has checked the fields. */
   update(object: string, id: string, fields: Readonly<Record<string, Value>>): void {
     if (object === 'Contact') {
-      const contact = this.#contacts.get(id) as SimulatedContact
-      const { Title: title, Phone: phone, Email: email } = fields
-      const value = { ...contact.value, ...texts({ title, phone, email }) }
-      this.#contacts.set(id, { ...contact, value, modified: stamp(nowText()) })
-      this.#tell({
-        entityName: object,
-        recordIds: [id],
-        changeType: 'UPDATE',
-        changedFields: Object.keys(fields),
-      })
+      this.#putContact(this.#contacts.get(id) as SimulatedContact, fields)
       return
     }
     const now = nowText()
@@ -346,6 +337,24 @@ export class SimulatedOrg {
       }),
     )
     this.#world.put('crmCustomers', { ...customer, contacts: [...customer.contacts, ...added] })
+  }
+
+  #putContact(contact: SimulatedContact, fields: Readonly<Record<string, Value>>): void {
+    const { LastName: name, Title: title, Phone: phone, Email: email, Primary__c } = fields
+    const primary = Primary__c === undefined ? contact.value.primary : Primary__c === true
+    const value = { ...contact.value, ...texts({ name, title, phone, email }), primary }
+    const customer = this.#world
+      .all('crmCustomers')
+      .find((one) => accountId(one.id) === contact.account) as CrmCustomer
+    const known = [...this.#contacts.values()].filter(
+      (one) => one.account === contact.account && !one.deleted,
+    )
+    const contacts = customer.contacts.with(
+      known.findIndex(({ id }) => id === contact.id),
+      value,
+    )
+    this.#world.put('crmCustomers', { ...customer, contacts })
+    this.#contacts.set(contact.id, { ...contact, value, modified: stamp(nowText()) })
   }
 
   #putAccount(from: CrmCustomer, fields: Readonly<Record<string, Value>>, now: string): void {

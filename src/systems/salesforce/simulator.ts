@@ -131,14 +131,7 @@ export async function startSalesforceSimulator(
     if (!row || id === null) {
       throw new Refusal(404, 'NOT_FOUND', 'Provided external ID field does not exist or is not accessible')
     }
-    const condition = request.headers['if-unmodified-since']
-    if (condition !== undefined) {
-      const at = Date.parse(condition)
-      if (Number.isNaN(at)) throw new Refusal(400, 'INVALID_HEADER', 'If-Unmodified-Since is no HTTP date')
-      if (Date.parse(String(row.LastModifiedDate)) > at) {
-        throw new Refusal(412, 'PRECONDITION_FAILED', 'The record has been modified since the given date')
-      }
-    }
+    checkCondition(row, request.headers['if-unmodified-since'])
     const fields = bodyOf(request.headers, request.body)
     if (Object.keys(fields).length === 0)
       throw new Refusal(400, 'JSON_PARSER_ERROR', 'There is nothing to change')
@@ -297,13 +290,56 @@ export async function startSalesforceSimulator(
     return json(200, { compositeResponse })
   }
 
+  /** An account and its contacts that are there, and contacts that are added: all or none. */
+  const changeAll = (list: readonly Record<string, unknown>[], allOrNone: unknown): SimulatedResponse => {
+    if (allOrNone !== true) throw new Refusal(400, 'INVALID_INPUT', 'This org changes all or none')
+    const check = ({ method, url, body, httpHeaders }: Record<string, unknown>) => {
+      const [, object = '', id] =
+        /^\/services\/data\/v61\.0\/sobjects\/(Account|Contact)(?:\/(\w+))?$/.exec(String(url)) ?? []
+      const isNew = method === 'POST'
+      const row = id === undefined ? undefined : org.find(object, fullId(id) ?? '')
+      if (object === '' || (isNew ? id !== undefined || object !== 'Contact' : !row || row.IsDeleted)) {
+        throw new Refusal(404, 'NOT_FOUND', 'The requested resource does not exist')
+      }
+      const fields = body as Record<string, Value>
+      checkFields(org, object, fields, isNew)
+      if (row) checkCondition(row, Object(httpHeaders)['if-unmodified-since'])
+      return { object, id, fields }
+    }
+    const answers = list.map((part) =>
+      answerOf(() => {
+        check(part)
+        return { status: part.method === 'POST' ? 201 : 204 }
+      }),
+    )
+    const isRefused = answers.some(({ status }) => status > 299)
+    for (const { object, id, fields } of isRefused ? [] : list.map(check)) {
+      if (id !== undefined) org.update(object, fullId(id) as string, fields)
+      else org.addContacts(fullId(String(fields.AccountId)) as string, [fields])
+    }
+    const halted = [{ errorCode: 'PROCESSING_HALTED', message: 'The transaction was rolled back.' }]
+    const compositeResponse = list.map(({ referenceId }, at) => {
+      const { status = 400, body } = answers[at] ?? {}
+      const said = status > 299 ? JSON.parse(String(body)) : isRefused ? halted : null
+      return {
+        body: said,
+        httpHeaders: {},
+        httpStatusCode: isRefused ? Math.max(status, 400) : status,
+        referenceId,
+      }
+    })
+    return json(200, { compositeResponse })
+  }
+
   const composite = (request: SimulatedRequest): SimulatedResponse => {
     const body = bodyOf(request.headers, request.body)
     const list = body.compositeRequest
     if (!Array.isArray(list) || list.length === 0 || list.length > MAX_SUBREQUESTS) {
       throw new Refusal(400, 'INVALID_INPUT', `1 to ${MAX_SUBREQUESTS} subrequests`)
     }
-    if (list.every(({ method }) => method === 'POST')) return insertAll(list, body.allOrNone)
+    const isNewAccount = list.some(({ url }) => String(url).endsWith('/sobjects/Account'))
+    if (isNewAccount) return insertAll(list, body.allOrNone)
+    if (list.every(({ method }) => method !== 'GET')) return changeAll(list, body.allOrNone)
     if (list.length > MAX_SUBQUERIES) {
       throw new Refusal(
         400,
@@ -415,6 +451,15 @@ export async function startSalesforceSimulator(
       events.close()
       await server.close()
     },
+  }
+}
+
+function checkCondition(row: Readonly<Record<string, unknown>>, condition: string | undefined): void {
+  if (condition === undefined) return
+  const at = Date.parse(condition)
+  if (Number.isNaN(at)) throw new Refusal(400, 'INVALID_HEADER', 'If-Unmodified-Since is no HTTP date')
+  if (Date.parse(String(row.LastModifiedDate)) > at) {
+    throw new Refusal(412, 'PRECONDITION_FAILED', 'The record has been modified since the given date')
   }
 }
 

@@ -48,6 +48,7 @@ export function createStream(
   { channel }: NonNullable<SalesforceConfig['changeEvents']>,
 ): ChangeStream {
   const path = `/cometd/${config.apiVersion}`
+  const channels = [channel].flat()
 
   /** One session; ends by throwing. @throws SourceError */
   const session = async (
@@ -105,28 +106,33 @@ export function createStream(
     if (!greeting.reply.successful || !greeting.reply.clientId) throw refusal(greeting.reply, client.clean)
     clientId = greeting.reply.clientId
 
-    const subscribe = (replayFrom: string) =>
+    const subscribe = (channel: string, replayFrom: string) =>
       told({
         channel: '/meta/subscribe',
         subscription: channel,
         ext: { replay: { [channel]: jsonNumber(replayFrom) } },
       })
+    // Each channel counts for itself.
+    const places = placesOf(from, channels)
     let incomplete = false
-    let subscribed = (await subscribe(from ?? LATEST)).reply
-    if (!subscribed.successful && from !== null && isGone(subscribed)) {
-      log.warn({ channel, replayId: from }, 'the stream does not reach back so far: from its beginning')
-      subscribed = (await subscribe(EARLIEST)).reply
-      incomplete = true
+    for (const channel of channels) {
+      const replayId = places.get(channel)
+      let subscribed = (await subscribe(channel, replayId ?? LATEST)).reply
+      if (!subscribed.successful && replayId !== undefined && isGone(subscribed)) {
+        log.warn({ channel, replayId }, 'the stream does not reach back so far: from its beginning')
+        subscribed = (await subscribe(channel, EARLIEST)).reply
+        incomplete = true
+      }
+      if (!subscribed.successful) throw refusal(subscribed, client.clean)
+      // Nothing came of it while others were followed, or it is followed only since now.
+      if (replayId === undefined && from !== null) incomplete = true
     }
-    if (!subscribed.successful) throw refusal(subscribed, client.clean)
 
     try {
       while (!signal?.aborted) {
         const { messages, reply } = await told({ channel: '/meta/connect', connectionType: 'long-polling' })
-        const batch = await batchOf(
-          messages.filter((message) => message.channel === channel),
-          context,
-        )
+        const events = messages.filter((message) => channels.includes(message.channel))
+        const batch = await batchOf(events, places, context)
         if (batch) {
           if (!(await take({ ...batch, incomplete: batch.incomplete || incomplete }))) {
             const detail = 'records of change events cannot be read now'
@@ -154,14 +160,23 @@ export function createStream(
   }
 
   /** @throws SourceError */
-  const batchOf = async (messages: readonly Message[], context: CallContext): Promise<StreamBatch | null> => {
-    const headers = messages.map(({ data }) => {
+  const batchOf = async (
+    messages: readonly Message[],
+    places: Map<string, string>,
+    context: CallContext,
+  ): Promise<StreamBatch | null> => {
+    const headers = messages.map(({ channel, data }) => {
       const change = changeSchema.safeParse(data)
-      if (change.success) return change.data
-      throw new SourceError({ kind: 'invalid-response', detail: `${channel}: a message is no change event` })
+      if (!change.success)
+        throw new SourceError({
+          kind: 'invalid-response',
+          detail: `${channel}: a message is no change event`,
+        })
+      places.set(channel, change.data.event.replayId)
+      return change.data
     })
-    const position = headers.at(-1)?.event.replayId
-    if (position === undefined) return null
+    if (headers.length === 0) return null
+    const position = positionOf(places, channels)
     const contacts = headers.flatMap(({ payload: { ChangeEventHeader: header } }) =>
       header.entityName === 'Contact' ? header.recordIds.map((id) => longId(id, 'Contact')) : [],
     )
@@ -191,6 +206,26 @@ export function createStream(
         opened.value.close()
       }
     },
+  }
+}
+
+/** Of one channel the id alone; of several, by channel. */
+const positionOf = (places: ReadonlyMap<string, string>, channels: readonly string[]): string =>
+  channels.length === 1 ? (places.get(channels[0] ?? '') ?? '') : JSON.stringify(Object.fromEntries(places))
+
+function placesOf(position: string | null, channels: readonly string[]): Map<string, string> {
+  if (position === null) return new Map()
+  const places = /^\d+$/.test(position)
+    ? { [channels[0] ?? '']: position }
+    : z.record(z.string(), z.string()).catch({}).parse(safeJson(position))
+  return new Map(Object.entries(places).filter(([channel]) => channels.includes(channel)))
+}
+
+function safeJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

@@ -1,5 +1,6 @@
 /** Changing accounts and opportunities; new ones by upsert, so that the same one twice is one. */
 import { z } from 'zod'
+import { gatewayCaller } from '../../caller/caller.ts'
 import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type {
   ActionInput,
@@ -20,7 +21,7 @@ import type { Key, RecordTypes } from '../records.ts'
 import { longId } from './ids.ts'
 import { missingCustomerChanges, missingOpportunityChanges, toDateTime } from './mapping.ts'
 import { type Held, idOf, OBJECTS, type Reading, type Tools } from './reading.ts'
-import { quoted, soql } from './soql.ts'
+import { quoted, soql, within } from './soql.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' }
 const NAMES = { customer: 'customer', opportunity: 'opportunity' } as const
@@ -37,6 +38,19 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     context: CallContext,
   ): Promise<Outcome<RecordTypes[T] | null>> => (await reading.readMany(type, [key], context))[0] ?? ok(null)
 
+  const part = (method: 'POST' | 'PATCH', resource: string, referenceId: string, body: object) => ({
+    method,
+    url: client.path(resource),
+    referenceId,
+    body,
+  })
+  const allOrNone = (compositeRequest: readonly object[]): VendorRequest => ({
+    method: 'POST',
+    path: client.path('composite'),
+    headers: JSON_TYPE,
+    body: JSON.stringify({ allOrNone: true, compositeRequest }),
+  })
+
   /* ---- updates ---- */
 
   interface Update<T extends Held, Changes> {
@@ -44,6 +58,14 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     readonly takes: readonly Extra[]
     readonly body: (changes: Changes) => Outcome<Record<string, unknown>>
     readonly missing: (record: RecordTypes[T], changes: Changes) => string[]
+    /** What has to be looked up before the request can be told; `null`: there is nothing to change. */
+    readonly together?: (
+      input: UpdateOf<Changes>,
+      alone: VendorRequest,
+      context: CallContext,
+    ) => Promise<Outcome<VendorRequest | null>>
+    /** Sent twice at the same time it would be done twice. */
+    readonly adds?: (changes: Changes) => boolean
   }
 
   const update = <T extends Held, Changes>({
@@ -51,6 +73,8 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     takes,
     body,
     missing,
+    together = async (_input, alone) => ok(alone),
+    adds = () => false,
   }: Update<T, Changes>): WriteAction<UpdateOf<Changes>, T> => {
     const preview = ({ key, expectedVersion, changes }: UpdateOf<Changes>): VendorRequest => {
       const fields = body(changes)
@@ -66,6 +90,10 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     return {
       takes,
       preview,
+      previewLater: async (input) => {
+        const request = await together(input, preview(input), { caller: gatewayCaller })
+        return (request.ok && request.value) || preview(input)
+      },
 
       async send(input, _write, context): Promise<Outcome<WriteResult<T>>> {
         const key = longId(input.key, OBJECTS[type])
@@ -87,8 +115,10 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
             return fail({ kind: 'conflict', message, currentVersion: version })
           }
         }
+        const request = await together({ ...input, key }, preview(input), context)
+        if (!request.ok) return request
         return outcomeOf(async () => {
-          await client.write(preview(input), context)
+          if (request.value) await client.write(request.value, context)
           const record = await readOne(type, key, context)
           // The change is done, whether or not it can be shown.
           return { key, reached: 'effective', ...(record.ok && record.value ? { record: record.value } : {}) }
@@ -106,6 +136,7 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
         if (differing.length === 0)
           return ok({ effect: 'done', result: { key, record, reached: 'effective' } })
         const differs = `${OBJECTS[type]} ${key} differs in ${differing.join(', ')}`
+        if (adds(changes)) return ok({ effect: 'none', proven: false, evidence: differs })
         if (expectedVersion === undefined) {
           // The same values set a second time change nothing more, and nobody asked to protect a version.
           const evidence = `${differs}; setting the same values again does no harm`
@@ -129,6 +160,39 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
   })
 
   /** A named action is an update with one stage. */
+  const updateCustomer = update<'customer', CustomerChanges>({
+    type: 'customer',
+    takes: ['addresses', 'customFields'],
+    body: mapping.accountBody,
+    missing: missingCustomerChanges,
+    adds: ({ contacts }) => contacts !== undefined,
+    /** The account and its contacts, all or none; who is there is looked up first, and is not made again. */
+    async together({ key, changes }, alone, context) {
+      const { contacts } = changes
+      if (!contacts) return ok(alone)
+      const where = [within('AccountId', [key])]
+      const text = soql({ object: 'Contact', fields: mapping.contactFields, where, order: 'CreatedDate, Id' })
+      const rows = await outcomeOf(async () => (await client.query([text], context)).flat())
+      if (!rows.ok) return rows
+      const changed = mapping.contactChanges(contacts, rows.value)
+      if (!changed.ok) return changed
+      const fields = mapping.accountBody(changes)
+      if (!fields.ok) return fields
+      const { 'content-type': _, ...httpHeaders } = alone.headers ?? {}
+      const account =
+        Object.keys(fields.value).length === 0
+          ? []
+          : [{ ...part('PATCH', `sobjects/Account/${key}`, 'account', fields.value), httpHeaders }]
+      const people = changed.value.map(({ id, fields }, at) =>
+        id === null
+          ? part('POST', 'sobjects/Contact', `contact${at}`, { ...fields, AccountId: key })
+          : part('PATCH', `sobjects/Contact/${id}`, `contact${at}`, fields),
+      )
+      const parts = [...account, ...people]
+      return ok(parts.length === 0 ? null : allOrNone(parts))
+    },
+  })
+
   const toStage = (stage: 'WON' | 'LOST'): WriteAction<ActionInput, 'opportunity'> => {
     const as = (input: ActionInput): UpdateOf<OpportunityChanges> => ({ ...input, changes: { stage } })
     return {
@@ -178,22 +242,13 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
     })
 
   /** An upsert would add the contacts again: the account is inserted, and a reference that is taken undoes all. */
-  const togetherWith = (object: string, record: object, contacts: readonly object[]): VendorRequest => {
-    const insert = (of: string, referenceId: string, fields: object) => ({
-      method: 'POST',
-      url: client.path(`sobjects/${of}`),
-      referenceId,
-      body: fields,
-    })
-    const compositeRequest = [
-      insert(object, 'account', record),
+  const togetherWith = (object: string, record: object, contacts: readonly object[]): VendorRequest =>
+    allOrNone([
+      part('POST', `sobjects/${object}`, 'account', record),
       ...contacts.map((contact, at) =>
-        insert('Contact', `contact${at}`, { ...contact, AccountId: '@{account.id}' }),
+        part('POST', 'sobjects/Contact', `contact${at}`, { ...contact, AccountId: '@{account.id}' }),
       ),
-    ]
-    const body = JSON.stringify({ allOrNone: true, compositeRequest })
-    return { method: 'POST', path: client.path('composite'), headers: JSON_TYPE, body }
-  }
+    ])
 
   const create = <T extends Held, Input>({
     type,
@@ -325,12 +380,7 @@ export function createWrites({ config, client, mapping }: Tools, reading: Readin
 
   return {
     addNote: noteReference === null ? undefined : noting(noteReference),
-    updateCustomer: update<'customer', CustomerChanges>({
-      type: 'customer',
-      takes: ['addresses', 'customFields'],
-      body: mapping.accountBody,
-      missing: missingCustomerChanges,
-    }),
+    updateCustomer,
     createCustomer,
     updateOpportunity,
     createOpportunity,
