@@ -25,7 +25,7 @@ export interface EngineOptions<TContext> extends UpstreamOptions<TContext> {
   readonly formatSubgraphError?: FormatSubgraphError
   /** Representations in one `_entities` call; more are asked in several calls at once. Default: no limit. */
   readonly maxRepresentations?: number | Readonly<Record<string, number>>
-  /** Planned operations kept. Default 1000. */
+  /** Planned operations kept, fewer where they have more than 100 selections on average. Default 1000. */
   readonly planCacheSize?: number
   /** How much the planner may consider for one operation. Default 2000, refused in about 0.1 s. */
   readonly planPathsLimit?: number

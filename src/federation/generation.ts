@@ -43,7 +43,8 @@ type Prepared<TContext> = {
 /** An operation of a document the host has shown before. */
 interface KnownOperation<TContext> {
   readonly selected: SelectedOperation
-  readonly executables: Map<string, Executable<TContext>>
+  /** Weak: how many plans are kept is for their own cache to say, whoever keeps the document. */
+  readonly executables: Map<string, WeakRef<Executable<TContext>>>
 }
 
 /** What is wrong with a request before anything ran. */
@@ -67,6 +68,17 @@ function badVariable({ message, nodes, originalError, extensions }: GraphQLError
 /** The same operation with other literals is another one; a client that writes them is bounded by the cache. */
 const defaultPlanCacheSize = 1000
 const defaultMaxSelections = 2_000
+/** How large kept plans are on average, at most: a plan takes 3 kB for each selection, and some clients write thousands. */
+const selectionsPerPlan = 100
+
+/**
+ * What keeping a plan costs, in selections. Introspection keeps its answer, of which a thousand selections are the
+ * usual size; and the text is kept, which may be one long literal.
+ */
+export const weightOf = (selected: SelectedOperation, key: string): number =>
+  countSelections(selected) +
+  1_000 * (key.match(/\b__(?:schema|type)\b/g)?.length ?? 0) +
+  Math.ceil(key.length / 1_000)
 
 export class Generation<TContext> {
   readonly supergraph: LoadedSupergraph
@@ -83,8 +95,12 @@ export class Generation<TContext> {
   /** @param previous Its transports go on where subgraph and URL are the same. */
   constructor(options: EngineOptions<TContext>, sdl: string, previous?: Generation<TContext>) {
     this.supergraph = loadSupergraph(sdl, { pathsLimit: options.planPathsLimit ?? 2000 })
-    this.#prepared = new LRUCache({ max: options.planCacheSize ?? defaultPlanCacheSize })
+    const plans = options.planCacheSize ?? defaultPlanCacheSize
     this.#maxSelections = options.maxSelections ?? defaultMaxSelections
+    this.#prepared = new LRUCache({
+      max: plans,
+      maxSize: Math.max(plans * selectionsPerPlan, 10 * this.#maxSelections),
+    })
     this.#replay = options.replay ?? { arguments: ['after', 'initial'], cursorField: 'cursor' }
     const links = new Map<string, Link<TContext>>()
     for (const subgraph of this.supergraph.subgraphs) {
@@ -135,7 +151,7 @@ export class Generation<TContext> {
     if (!variables) throw new Refusal(errors.map(badVariable))
     const draw = this.supergraph.drawOverride()
     const key = `${conditionVariables.map((name) => (variables[name] === true ? '1' : '0')).join('')}${draw || ''}`
-    let executable = known.executables.get(key)
+    let executable = known.executables.get(key)?.deref()
     if (!executable) {
       const conditions = Object.fromEntries(
         conditionVariables.map((name) => [name, variables[name] === true]),
@@ -144,7 +160,8 @@ export class Generation<TContext> {
       if ('refusal' in prepared) throw prepared.refusal
       executable = prepared.executable
       // Combinations beyond this are found again by their text.
-      if (known.executables.size < 64) known.executables.set(key, executable)
+      if (known.executables.size < 64 || known.executables.has(key))
+        known.executables.set(key, new WeakRef(executable))
     }
     return { executable, variables: travelVariables(variables) }
   }
@@ -192,7 +209,7 @@ export class Generation<TContext> {
       } catch (error) {
         prepared = { selected, conditions, draw, refusal: notPlannable(error) }
       }
-      this.#prepared.set(key, prepared)
+      this.#prepared.set(key, prepared, { size: weightOf(selected, key) })
     }
     return prepared
   }

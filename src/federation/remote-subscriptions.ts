@@ -13,13 +13,24 @@ export interface SubscriptionPayload {
 }
 
 export interface SubscriptionClient {
-  subscribe(payload: SubscriptionPayload): AsyncIterableIterator<SubgraphResponse>
+  /**
+   * @returns When there is a connection. What the subgraph answers to the subscribe message may come as the first and
+   * only response: errors, and no data.
+   * @throws SubgraphFailure where no connection can be had.
+   */
+  subscribe(payload: SubscriptionPayload): Promise<AsyncIterableIterator<SubgraphResponse>>
   close(): Promise<void>
 }
+
+/** Who asks while a lost connection is being made again waits no longer than this. */
+const connectMs = 10_000
 
 export function subscriptionClient(url: string): SubscriptionClient {
   const address = new URL(url)
   address.protocol = address.protocol.replace('http', 'ws')
+  let isConnected = false
+  /** Subscriptions that have had a connection. */
+  let begun = 0
   const client: Client = createClient({
     url: address.href,
     webSocketImpl: WebSocket,
@@ -27,45 +38,89 @@ export function subscriptionClient(url: string): SubscriptionClient {
     lazy: true,
     lazyCloseTimeout: 5_000,
     keepAlive: 15_000,
-    // Lost connections come back and subscribe again. Only the server's explicit refusal is final.
+    on: {
+      connected: () => {
+        isConnected = true
+      },
+      closed: () => {
+        isConnected = false
+      },
+    },
+    // Lost connections come back and subscribe again. Only the server's explicit refusal is final, and where nobody has
+    // had a connection yet: those who ask are better told.
     retryAttempts: 10,
     retryWait: (retries) => sleep(Math.min(100 * 2 ** retries, 10_000) * (0.5 + Math.random())),
-    shouldRetry: () => true,
+    shouldRetry: () => begun > 0,
   })
 
+  /** @param first Rejects where no connection can be had. */
+  const connected = async (first: Promise<unknown>): Promise<void> => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const stopListening = client.on('connected', () => resolve())
+    first.then(
+      () => resolve(),
+      (cause) => reject(new SubgraphFailure('unreachable', { cause })),
+    )
+    const timer = setTimeout(() => reject(new SubgraphFailure('timeout')), connectMs)
+    try {
+      await promise
+    } finally {
+      clearTimeout(timer)
+      stopListening()
+    }
+  }
+
   return {
-    subscribe({ query, operationName, variables, headers }) {
+    async subscribe({ query, operationName, variables, headers }) {
       const source = client.iterate<Record<string, unknown>>({
         query,
         ...(operationName === undefined ? {} : { operationName }),
         ...(variables ? { variables: { ...variables } } : {}),
         ...(headers ? { extensions: { headers } } : {}),
       })
+      // It asks for a connection now, and goes wrong where there is none.
+      let first: Promise<IteratorResult<unknown>> | undefined = source.next()
+      first.catch(() => {})
+      if (!isConnected) {
+        try {
+          await connected(first)
+        } catch (error) {
+          await source.return?.()
+          throw error
+        }
+      }
+      begun++
       let over = false
+      const finish = (): void => {
+        if (!over) begun--
+        over = true
+      }
       const end: IteratorReturnResult<undefined> = { done: true, value: undefined }
       const next = async (): Promise<IteratorResult<SubgraphResponse>> => {
         if (over) return end
         try {
-          const { done, value } = await source.next()
-          if (done) over = true
+          const coming = first ?? source.next()
+          first = undefined
+          const { done, value } = await coming
+          if (done) finish()
           return done ? end : { done: false, value: value as SubgraphResponse }
         } catch (error) {
-          over = true
+          finish()
           // graphql-ws throws the `error` message's GraphQL errors as an array, everything else as events.
           if (Array.isArray(error))
             return { done: false, value: { errors: error as GraphQLFormattedError[] } }
           throw new SubgraphFailure('unreachable', { cause: error })
         }
       }
-      return {
+      const responses: AsyncIterableIterator<SubgraphResponse> = {
         next,
         async return() {
-          over = true
+          finish()
           await source.return?.()
           return end
         },
         async throw(error) {
-          over = true
+          finish()
           await source.return?.()
           throw error
         },
@@ -73,6 +128,7 @@ export function subscriptionClient(url: string): SubscriptionClient {
           return this
         },
       }
+      return responses
     },
     async close() {
       await client.dispose()

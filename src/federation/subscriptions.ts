@@ -5,7 +5,7 @@
 import { type ExecutionResult, GraphQLError } from 'graphql'
 import { failFetch, type Run, requestOf, takeRoot } from './compile.ts'
 import type { EngineOptions, EngineRequest } from './engine.ts'
-import { Explanations } from './errors.ts'
+import { Explanations, subgraphError } from './errors.ts'
 import { type Evaluate, EventStream, Replay, type ResultStream, Subscriber } from './event-stream.ts'
 import { type Executable, eventCursorKey } from './executable.ts'
 import type { Generation } from './generation.ts'
@@ -190,6 +190,7 @@ export class Subscriptions<TContext> {
       throw new NoStream(lost(executable, run, error))
     }
     if (Symbol.asyncIterator in source) return { source, context: run.context }
+    if (!source.errors?.length) throw new NoStream(lost(executable, run, new SubgraphFailure('malformed')))
     takeRoot(fetch, run, source, [run.data])
     throw new NoStream({ errors: executable.finish(run).errors ?? [] })
   }
@@ -219,6 +220,14 @@ export class Subscriptions<TContext> {
     return async (response) => {
       // At once: the next event is asked for while this one is evaluated, and read in the same context.
       const taken = eventNotes?.take(context)
+      if (response.data === undefined && response.errors?.length) {
+        // No event: what a remote subgraph says of a stream that could not begin (GraphQL October 2021, 6.2.3.1).
+        const { subgraph, surroundings } = subscription.fetch
+        const errors = response.errors.map((error) =>
+          subgraphError(error, subgraph, undefined, surroundings.formatError),
+        )
+        return { result: { errors }, cursor: undefined }
+      }
       const run = this.#run(request, variables)
       takeRoot(subscription.fetch, run, response, [run.data])
       const root = get(run.data, subscription.rootKey)

@@ -1,6 +1,9 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parse } from 'graphql'
 import { describe, expect, it } from 'vitest'
+import { WebSocketServer } from 'ws'
 import { createEngine } from '../../src/federation/engine.ts'
 import { httpTransport } from '../../src/federation/http.ts'
 import { asker, compose, plain, type SubgraphSource, schemaOf, serve } from './kit.ts'
@@ -284,4 +287,84 @@ describe('subscriptions over one connection', () => {
     expect(plain((await first).value)).toEqual({ data: { stockMoved: { onHand: 9 } } })
     await stream.return?.()
   })
+
+  it('are no event, and a bad request, where there is no connection', async () => {
+    const { url, ...gone } = await answerSubscriptions(() => [])
+    await gone[Symbol.asyncDispose]()
+    const engine = createEngine<object>({
+      supergraphSdl: compose(sources, { wms: url }),
+      transports: (subgraph) => httpTransport(subgraph),
+    })
+    const answer = await engine.subscribe({
+      document: parse('subscription { stockMoved { onHand } }'),
+      context: {},
+    })
+    expect(plain(answer)).toEqual({
+      errors: [
+        {
+          message: 'Subgraph "wms" is unavailable.',
+          path: ['stockMoved'],
+          extensions: { code: 'SUBGRAPH_UNAVAILABLE', subgraph: 'wms', reason: 'unreachable' },
+        },
+      ],
+    })
+    await engine.close()
+  })
+
+  it.each([
+    ['refuses', (id: string) => [{ id, type: 'error', payload: [{ message: 'no table wms.moves' }] }]],
+    [
+      'answers with errors',
+      (id: string) => [
+        { id, type: 'next', payload: { errors: [{ message: 'no table wms.moves' }] } },
+        { id, type: 'complete' },
+      ],
+    ],
+  ])('end with errors and no data where the subgraph %s', async (_, answers) => {
+    await using refusing = await answerSubscriptions(answers)
+    const engine = createEngine<object>({
+      supergraphSdl: compose(sources, { wms: refusing.url }),
+      transports: ({ url }) => httpTransport({ url }),
+      scope: () => 'all',
+    })
+    const stream = await engine.subscribe({
+      document: parse('subscription { stockMoved { onHand } }'),
+      context: {},
+    })
+    if (!(Symbol.asyncIterator in stream)) throw new Error('it had a connection')
+    expect(plain((await stream.next()).value)).toEqual({
+      errors: [
+        {
+          message: 'Internal error in subgraph "wms".',
+          extensions: { code: 'SUBGRAPH_ERROR', subgraph: 'wms' },
+        },
+      ],
+    })
+    expect((await stream.next()).done).toBe(true)
+    await engine.close()
+  })
 })
+
+/** `graphql-transport-ws`, by hand. */
+async function answerSubscriptions(answers: (id: string) => unknown[]) {
+  const server = new WebSocketServer({
+    port: 0,
+    host: '127.0.0.1',
+    handleProtocols: () => 'graphql-transport-ws',
+  })
+  await once(server, 'listening')
+  server.on('connection', (socket) =>
+    socket.on('message', (text) => {
+      const { type, id } = JSON.parse(String(text))
+      if (type === 'connection_init') socket.send('{"type":"connection_ack"}')
+      if (type === 'subscribe') for (const answer of answers(id)) socket.send(JSON.stringify(answer))
+    }),
+  )
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of server.clients) socket.terminate()
+      server.close()
+    },
+  }
+}
