@@ -33,7 +33,6 @@ import {
   type Warehouse,
 } from '../records.ts'
 import type { SapB1Config } from './config.ts'
-import type { Names } from './names.ts'
 
 /** Object codes, as `BaseType` of the lines that follow from such a document. */
 export const ORDER_OBJECT = '17'
@@ -272,6 +271,9 @@ export interface Mapping {
   order(row: unknown, names: OrderNames): Outcome<RawOrder>
   delivery(row: unknown): Outcome<Delivery>
 }
+
+/** What a company calls things, by code: payment terms, groups, users. */
+export type Names = ReadonlyMap<string, string>
 
 export interface PartnerNames {
   readonly terms: Names

@@ -3,12 +3,11 @@ import { fail, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import type { CallContext } from '../port.ts'
 import type { ServiceLayer } from './client.ts'
 import type { SapB1Config } from './config.ts'
-import { rowKey } from './mapping.ts'
+import { type Names, rowKey } from './mapping.ts'
 
 /** The names hardly ever change. */
 const KEPT_MS = 600_000
 
-export type Names = ReadonlyMap<string, string>
 export const NO_NAMES: Names = new Map()
 
 export interface NameTable {
