@@ -224,9 +224,35 @@ describe('what else there is of orders and goods', () => {
       'unauthorized',
     )
     // The lists are permissions of their own, and no part of the merchant's that is connected.
-    const body = JSON.stringify({ code: 60, msg: '接口未开通', data: null })
-    simulator.setFaults([{ kind: 'status', status: 200, body, match: 'shops/query|partner/query' }])
-    expect(value(await wrong.adapter.checkConfiguration?.(call))).toEqual([])
+    for (const msg of ['接口未开通', '无权限访问']) {
+      const body = JSON.stringify({ code: 60, msg, data: null })
+      simulator.setFaults([{ kind: 'status', status: 200, body, match: 'shops/query|partner/query' }])
+      expect(value(await wrong.adapter.checkConfiguration?.(call))).toEqual([])
+    }
+  })
+
+  test('whether a page is the last one may be told by its number alone', async () => {
+    const { order, simulator, called } = await setUp()
+    const rows = (ids: number[]) => ids.map((o_id) => ({ o_id, so_id: 'TB1', items: [] }))
+    const page = (index: number) =>
+      JSON.stringify({
+        code: 0,
+        data: { page_index: index, page_count: 2, data_count: 2, orders: rows([index]) },
+      })
+    simulator.setFaults(
+      [1, 2].map((index) => ({ kind: 'status', status: 200, body: page(index), times: 1, match: 'single' })),
+    )
+    const found = await order.readMany(['1', '2'], call)
+    expect(found.map((one) => value(one)?.key)).toEqual(['1', '2'])
+    expect(called(/single/)).toHaveLength(2)
+  })
+
+  test('a token that is refused in other words is replaced, too', async () => {
+    const { order, simulator, called } = await setUp()
+    const body = JSON.stringify({ code: 100, msg: '非法的access_token' })
+    simulator.setFaults([{ kind: 'status', status: 200, body, times: 1, match: 'single' }])
+    value((await order.readMany(['1'], call))[0])
+    expect(called(/getInitToken|refreshToken/)).toHaveLength(2)
   })
 
   test('stock of all warehouses is asked for without naming one', async () => {

@@ -103,7 +103,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
       const query = { ...filter, [by]: keys, page_index: page, page_size: config.pageLimit }
       const data = await client.query(ORDERS, query, call)
       rows.push(...rowsOf(data, 'orders', ORDERS))
-      if (data.has_next !== true) return rows
+      if (!hasNext(data)) return rows
     }
   }
 
@@ -144,7 +144,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
                     page_size: config.pageLimit,
                   }
                   const data = await client.query(ORDERS, query, call)
-                  return { rows: rowsOf(data, 'orders', ORDERS), hasNext: data.has_next === true }
+                  return { rows: rowsOf(data, 'orders', ORDERS), hasNext: hasNext(data) }
                 },
               })
         const { rows, ...rest } = found
@@ -252,7 +252,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
           const sku = textOf(row, 'sku_id')
           if (sku !== null) levels.set(sku, map.inventoryLevel(row, warehouse))
         }
-        if (data.has_next !== true) return levels
+        if (!hasNext(data)) return levels
       }
     })
 
@@ -385,7 +385,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
       const data = await client.query(path, { page_index: page, page_size: config.pageLimit }, call)
       const rows = rowsOf(data, 'datas', path)
       for (const row of rows) ids.add(textOf(row, field) ?? '')
-      if (data.has_next !== true || rows.length === 0) return ids
+      if (!hasNext(data) || rows.length === 0) return ids
     }
   }
 
@@ -415,7 +415,7 @@ export const createJushuitan: CreateAdapter<JushuitanConfig> = (config, context)
           if (!known.ok) {
             const { kind } = known.failure
             // That these credentials work has been seen by then, or is said; the list is a permission of its own.
-            if (kind !== 'rejected') throw new SourceError(known.failure)
+            if (kind !== 'rejected' && kind !== 'unauthorized') throw new SourceError(known.failure)
             context.log.warn({ system: context.systemId, path }, 'this application may not see the list')
             return
           }
@@ -447,6 +447,12 @@ function rowsOf(data: Data, list: string, path: string): readonly unknown[] {
   if (Array.isArray(rows)) return rows
   if ((rows ?? null) === null && data.data_count === '0') return []
   throw new SourceError({ kind: 'invalid-response', detail: `POST ${path}: "${list}" is no list` })
+}
+
+/** Where it is not said, the numbers of the page and of the last one tell. */
+function hasNext({ has_next: told, page_index: at, page_count: last }: Data): boolean {
+  if (told !== undefined && told !== null) return told === true || told === 'true'
+  return /^\d+$/.test(String(at)) && /^\d+$/.test(String(last)) && Number(at) < Number(last)
 }
 
 function countOf(data: Data, path: string): number {

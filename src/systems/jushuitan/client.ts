@@ -41,7 +41,7 @@ export function sign(parameters: Readonly<Record<string, string>>, secret: strin
 const envelopeSchema = z.looseObject({
   code: z.string(),
   msg: z.string().nullish(),
-  data: z.unknown(),
+  data: z.unknown().optional(),
 })
 type Envelope = z.infer<typeof envelopeSchema>
 

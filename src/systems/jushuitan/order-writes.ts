@@ -114,12 +114,11 @@ function itemOf(
   field: 'so_id' | 'o_id',
   number: string,
 ): { readonly isDone: boolean; readonly message: string; readonly key: Key | null } | null {
-  if (!Array.isArray(items)) return null
-  const item = items.find((one) => one?.[field] === number)
+  const item = [items].flat().find((one) => (one as Record<string, unknown> | null)?.[field] === number)
   if (!item) return null
   const { issuccess, msg, o_id } = item as Record<string, unknown>
   return {
-    isDone: issuccess === true || issuccess === 'true',
+    isDone: /^(true|1)$/i.test(String(issuccess)),
     message: typeof msg === 'string' ? msg.slice(0, 500) : '',
     key: typeof o_id === 'string' && o_id !== '' && o_id !== '0' ? o_id : null,
   }

@@ -14,10 +14,7 @@ export type Meaning = (typeof MEANINGS)[number]
 
 /** In the order in which they are looked for; seen in use, not documented. */
 const WORDS: readonly (readonly [Meaning, RegExp])[] = [
-  [
-    'token',
-    /token.{0,12}(过期|失效|无效|错误|不存在|expired|invalid)|(过期|失效|无效|invalid|expired).{0,12}token|授权.{0,4}(过期|失效)/i,
-  ],
+  ['token', /token|令牌|授权.{0,4}(过期|失效)/i],
   [
     'credentials',
     /签名|sign\b|app_?(key|secret)|\bsid\b|\bsalt\b|卖家账号|接口账号|时间戳|timestamp|权限|未授权|白名单/i,

@@ -342,7 +342,8 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
         if (wanted.length === 0) return []
         const rows = await outcomeOf(() => allRows((page) => edition.shops(page, call)))
         if (!rows.ok) {
-          if (rows.failure.kind !== 'rejected') throw new SourceError(rows.failure)
+          if (rows.failure.kind !== 'rejected' && rows.failure.kind !== 'unauthorized')
+            throw new SourceError(rows.failure)
           context.log.warn({ system: context.systemId }, 'this interface account may not see the shops')
           return []
         }
