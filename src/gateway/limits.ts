@@ -118,8 +118,8 @@ export function depthRule(limits: Limits): (context: ValidationContext) => ASTVi
   }
 }
 
-/** Each time the schema is asked for costs the gateway itself: tools ask once. */
-const MAX_INTROSPECTIONS = 20
+/** Each time the schema is asked for costs the gateway itself, and its answer is kept: tools ask once. */
+const MAX_INTROSPECTIONS = 5
 
 /** A validation rule: fields of the root, through fragments. Aliases could otherwise keep a system busy all day. */
 export function rootFieldsRule(limits: Limits): (context: ValidationContext) => ASTVisitor {

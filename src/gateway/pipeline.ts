@@ -28,6 +28,8 @@ export interface PipelineOptions extends Limits {
 }
 
 const KEPT = 1_000
+/** Characters: a document takes some hundred times its text, with the plans that hang on it. */
+const KEPT_TEXT = 1_000_000
 
 export function createPipeline(options: PipelineOptions): Pipeline {
   const rules: ValidationRule[] = [
@@ -37,7 +39,11 @@ export function createPipeline(options: PipelineOptions): Pipeline {
   ]
   // Documents that passed, per schema: the engine knows a document again by its object.
   let schemaOf: GraphQLSchema | undefined
-  const known = new LRUCache<string, DocumentNode>({ max: KEPT })
+  const known = new LRUCache<string, DocumentNode>({
+    max: KEPT,
+    maxSize: KEPT_TEXT,
+    sizeCalculation: (_document, source) => source.length + 1,
+  })
 
   return {
     rules,
