@@ -901,6 +901,34 @@ describe('creating orders', () => {
     expect(failure(await inOne.create.send(input, write, call)).kind).toBe('unsupported')
   })
 
+  test('an address of its own and texts of lines go with a new order, where there is a place for them', async () => {
+    const { open } = await setUp()
+    const { order } = open({ itemTextType: 'TX05' })
+    const shipTo = {
+      name: '李强',
+      phone: '+86 21 5550 0001',
+      address: {
+        street: '华腾路 1288 号',
+        city: '上海',
+        province: '020',
+        postalCode: '201708',
+        country: 'CN',
+      },
+    }
+    const [first, ...rest] = newOrder.lines
+    const input = { ...newOrder, shipTo, lines: [{ ...first, comments: '轻放 📦' }, ...rest] } as OrderCreate
+    const made = value(await order.create?.send(input, write, call)).record
+    expect(made?.shipTo).toEqual({ key: 'C20001', email: null, ...shipTo })
+    expect(made?.lines?.map(({ comments }) => comments)).toEqual(['轻放 📦', null])
+    const abroad = { ...shipTo, address: { ...shipTo.address, province: '上海市' } }
+    expect(failure(await order.create?.send({ ...input, shipTo: abroad }, write, call))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('上海市'),
+    })
+    expect(order.create?.takes).toContain('lines.comments')
+    expect(open().order.create?.takes).not.toContain('lines.comments')
+  })
+
   test('terms, method of payment and the fields of lines go with a new order; terms can be changed', async () => {
     const { open } = await setUp()
     const { create, order, update } = open({
@@ -914,7 +942,7 @@ describe('creating orders', () => {
       paymentMethod: 'T',
       lines: [{ ...line, customFields: { engraving: '晨光 №7' } }],
     }
-    expect(create.takes).toEqual(['paymentTerms', 'paymentMethod', 'lines.customFields'])
+    expect(create.takes).toEqual(['shipTo', 'paymentTerms', 'paymentMethod', 'lines.customFields'])
     const body = JSON.parse(create.preview?.(input, write).body ?? '')
     expect(body).toMatchObject({
       CustomerPaymentTerms: 'NT30',

@@ -107,7 +107,13 @@ export const sapS4Config = z.strictObject({
     .nullable()
     .default(null),
   textType: code('Text of an order that takes the comments', 4).default('TX01'),
-  textLanguage: code('Language of that text', 2).default('EN'),
+  itemTextType: code(
+    'Text of an item that takes the comments of a line; null: there are none, and none are taken',
+    4,
+  )
+    .nullable()
+    .default(null),
+  textLanguage: code('Language of these texts', 2).default('EN'),
   descriptionLanguages: z
     .array(z.string().regex(/^[A-Z0-9]{2}$/, 'is a language such as EN'))
     .min(1)

@@ -148,6 +148,9 @@ const conditionSchema = z.object({
   ConditionInactiveReason: text,
 })
 
+const TEXT_FIELDS = ['Language', 'LongTextID', 'LongText'] as const
+const textSchema = z.object({ Language: text, LongTextID: text, LongText: text })
+
 const itemSchema = z.object({
   SalesOrderItem: z.string(),
   Material: text,
@@ -164,6 +167,7 @@ const itemSchema = z.object({
   SDProcessStatus: text,
   to_ScheduleLine: many(z.object({ DeliveredQtyInOrderQtyUnit: amount })),
   to_PricingElement: many(conditionSchema),
+  to_Text: many(textSchema),
 })
 
 const partyAddressSchema = z.object({
@@ -212,7 +216,7 @@ const orderSchema = z.object({
   ReferenceSDDocument: text,
   ReferenceSDDocumentCategory: text,
   to_Item: many(itemSchema),
-  to_Text: many(z.object({ Language: text, LongTextID: text, LongText: text })),
+  to_Text: many(textSchema),
   to_Partner: many(partySchema),
 })
 
@@ -293,7 +297,7 @@ const NESTED = {
     to_Item: itemSchema,
     'to_Item/to_ScheduleLine': ['DeliveredQtyInOrderQtyUnit'],
     'to_Item/to_PricingElement': conditionSchema,
-    to_Text: ['Language', 'LongTextID', 'LongText'],
+    to_Text: TEXT_FIELDS,
     to_Partner: partySchema,
     'to_Partner/to_Address': partyAddressSchema,
   },
@@ -337,6 +341,7 @@ export function selectOf(config: SapS4Config, name: EntityName): string[] {
   if (name === 'order') {
     own.push(...[config.externalReferenceField, config.onBehalfOfField].filter((field) => field !== null))
     own.push(...Object.values(config.customFields.orderLine).map((field) => `to_Item/${field}`))
+    if (config.itemTextType !== null) own.push(...TEXT_FIELDS.map((field) => `to_Item/to_Text/${field}`))
   }
   return [...new Set([...paths, ...own])]
 }
@@ -532,10 +537,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         precededBy: precedingOf(order),
         createdBy: order.CreatedByUser || null,
         totals: { net: money(order.TotalNetAmount, order.TransactionCurrency) },
-        comments:
-          order.to_Text.find(
-            (one) => one.LongTextID === config.textType && one.Language === config.textLanguage,
-          )?.LongText || null,
+        comments: textOf(order.to_Text, config.textType),
         lines: order.to_Item.map((item, at) => orderLine(item, order, itemRow(row, at))),
       })
     },
@@ -623,6 +625,11 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
     },
   }
 
+  function textOf(texts: readonly z.infer<typeof textSchema>[], type: string): string | null {
+    const found = texts.find((one) => one.LongTextID === type && one.Language === config.textLanguage)
+    return found?.LongText || null
+  }
+
   function orderLine(
     item: z.infer<typeof itemSchema>,
     order: z.infer<typeof orderSchema>,
@@ -666,6 +673,7 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
       tax: money(item.TaxAmount, currency),
       warehouse: warehouseOf(item.ProductionPlant, item.StorageLocation),
       status: rejected || item.SDProcessStatus === 'C' ? 'CLOSED' : 'OPEN',
+      ...(config.itemTextType === null ? {} : { comments: textOf(item.to_Text, config.itemTextType) }),
       ...custom('orderLine', row),
     }
   }

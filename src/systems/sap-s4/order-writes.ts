@@ -8,6 +8,7 @@ import type {
   CallContext,
   OrderChanges,
   OrderCreate,
+  ShipTo,
   UpdateOf,
   VendorRequest,
   Verdict,
@@ -63,7 +64,10 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
   })
 
   return {
-    takes: ['paymentTerms', 'paymentMethod', 'lines.customFields'],
+    takes: [
+      ...(['shipTo', 'paymentTerms', 'paymentMethod', 'lines.customFields'] as const),
+      ...(config.itemTextType === null ? [] : (['lines.comments'] as const)),
+    ],
     preview: (input, write) => previewOf(client, request(input, write)),
 
     async send(input, write, context): Promise<Result> {
@@ -118,7 +122,8 @@ function orderBody(config: SapS4Config, input: OrderCreate, write: WriteContext)
     ...customBody(config.customFields.order, input.customFields),
     ...(config.onBehalfOfField === null ? {} : { [config.onBehalfOfField]: write.onBehalfOf }),
     [config.externalReferenceField]: write.externalReference,
-    ...(input.comments === undefined ? {} : { to_Text: [textBody(config, input.comments)] }),
+    ...(input.comments === undefined ? {} : { to_Text: [textBody(config, config.textType, input.comments)] }),
+    ...(input.shipTo === undefined ? {} : { to_Partner: [shipToBody(input.customer, input.shipTo)] }),
     to_Item: input.lines.map((line) => {
       const place =
         line.warehouse === undefined ? [defaults.plant, defaults.storageLocation] : splitKey(line.warehouse)
@@ -132,6 +137,9 @@ function orderBody(config: SapS4Config, input: OrderCreate, write: WriteContext)
         ...(plant && location ? { StorageLocation: location } : {}),
         ...customBody(config.customFields.orderLine, line.customFields),
         ...(conditions.length === 0 ? {} : { to_PricingElement: conditions }),
+        ...(line.comments === undefined || config.itemTextType === null
+          ? {}
+          : { to_Text: [textBody(config, config.itemTextType, line.comments)] }),
       }
     }),
   }
@@ -161,11 +169,32 @@ function conditionsOf(
 const vendorCurrency = (config: SapS4Config, iso: string): string =>
   Object.entries(config.currencyCodes).find(([, code]) => code === iso)?.[0] ?? iso
 
-const textBody = (config: SapS4Config, text: string) => ({
+const textBody = (config: SapS4Config, type: string, text: string) => ({
   Language: config.textLanguage,
-  LongTextID: config.textType,
+  LongTextID: type,
   LongText: text,
 })
+
+/** The customer as whom the goods go to, at an address of this order's own. */
+function shipToBody(customer: Key, { name, phone, address }: ShipTo): Record<string, unknown> {
+  const { street, city, province, postalCode, country } = address
+  const fields = {
+    OrganizationName1: name,
+    StreetName: street,
+    CityName: city,
+    PostalCode: postalCode,
+    Region: province,
+    Country: country,
+    PhoneNumber: phone,
+  }
+  const given = Object.entries(fields).filter(([, value]) => value)
+  return {
+    PartnerFunction: 'SH',
+    Customer: customer,
+    // Without a script of its own: the address itself.
+    to_Address: [{ AddressRepresentationCode: '', ...Object.fromEntries(given) }],
+  }
+}
 
 function customBody(
   fields: Readonly<Record<string, string>>,
@@ -186,6 +215,10 @@ function cannotStore(
     return unsupported(
       'This system keeps the reference of the gateway where the customer’s own reference would stand.',
     )
+  }
+  const region = input.shipTo?.address.province
+  if (region && !/^[A-Z0-9]{1,3}$/.test(region)) {
+    return unsupported(`Regions are codes of up to three characters in this system, and "${region}" is none.`)
   }
   const unknown = Object.keys(input.customFields ?? {}).find(
     (name) => !Object.hasOwn(config.customFields.order, name),
@@ -225,7 +258,7 @@ function updateAction({ client, config, reread }: OrderWritesOptions): WriteActi
   })
   /** The text is an entity of its own, which has to be made where there is none yet. */
   const textRequest = (input: Update, exists: boolean): WriteRequest => {
-    const { Language, LongTextID, LongText } = textBody(config, input.changes.comments ?? '')
+    const { Language, LongTextID, LongText } = textBody(config, config.textType, input.changes.comments ?? '')
     const order = literal(external(input.key))
     const key = `SalesOrder=${order},Language=${literal(Language)},LongTextID=${literal(LongTextID)}`
     return exists

@@ -149,6 +149,11 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
       ...all('decimal', 'RequestedQuantity NetAmount TaxAmount ConfdDelivQtyInOrderQtyUnit'),
       to_ScheduleLine: { many: 'A_SalesOrderScheduleLine' },
       to_PricingElement: { many: 'A_SalesOrderItemPrElement' },
+      to_Text: { many: 'A_SalesOrderItemText' },
+    },
+    A_SalesOrderItemText: {
+      ...all('alpha', 'SalesOrder SalesOrderItem'),
+      ...all('string', 'Language LongTextID LongText'),
     },
     A_SalesOrderScheduleLine: {
       ...all('alpha', 'SalesOrder SalesOrderItem ScheduleLine'),
@@ -393,7 +398,7 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
                 OrganizationName1: shipTo.name,
                 StreetName: shipTo.street,
                 CityName: shipTo.city,
-                Region: '020',
+                Region: /^[A-Z0-9]{1,3}$/.test(shipTo.province) ? shipTo.province : '020',
                 PostalCode: shipTo.zip,
                 Country: shipTo.country,
                 PhoneNumber: shipTo.phone,
@@ -464,6 +469,9 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
             },
             { ...of, ScheduleLine: '2', ScheduleLineOrderQuantity: '0', DeliveredQtyInOrderQtyUnit: '0' },
           ],
+          to_Text: line.comments
+            ? [{ ...of, Language: 'EN', LongTextID: 'TX05', LongText: line.comments }]
+            : [],
           to_PricingElement: [
             {
               ...of,

@@ -596,6 +596,10 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
           )
         }
       }
+      const [note] = children(item, 'to_Text').map((one) => read1('A_SalesOrderItemText', one))
+      if (note && (note.LongTextID !== 'TX05' || note.Language !== 'EN')) {
+        throw new Refusal(400, 'TD/602', `Text ID ${note.LongTextID} is not defined`, target('to_Text'))
+      }
       const price = conditions.find((one) => one.ConditionType === 'PPR0')?.ConditionRateValue
       const discount = conditions.find((one) => one.ConditionType === 'ZDIS')?.ConditionRateValue
       return {
@@ -604,12 +608,14 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
         warehouse,
         ...(price ? { price } : {}),
         ...(discount ? { discountPercent: new Big(discount).times(-1).toString() } : {}),
+        ...(note?.LongText ? { comments: note.LongText } : {}),
         ...(lineFields.some((name) => values[name] !== undefined)
           ? { userFields: ownFields(values, lineFields) }
           : {}),
       }
     })
     const [text] = children(body, 'to_Text').map((one) => read1('A_SalesOrderText', one))
+    const shipTo = shipToOf(children(body, 'to_Partner'))
     const today = new Date().toISOString().slice(0, 10)
     const docDate = head.SalesOrderDate ?? today
     const net = lines.reduce(
@@ -627,6 +633,7 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
       confirmed: options.approvalAbove === undefined || net.lte(options.approvalAbove),
       userFields: ownFields(head),
       ...(head.CustomerPaymentTerms || head.PaymentMethod ? { payment: paymentOf(head) } : {}),
+      ...(shipTo ? { shipTo } : {}),
       lines,
     })
     const row = rows.order(placed)
@@ -644,6 +651,40 @@ function createServices(world: World, options: SapS4SimulatorOptions, locked: Re
       location: `https://s4.example${ROOT}${service}/A_SalesOrder('${orderNumber(placed)}')`,
       ...(late ? { 'sap-message': JSON.stringify(warning) } : {}),
     })
+  }
+
+  /** Partners that are not given are those of the customer. */
+  const shipToOf = (partners: readonly Record<string, unknown>[]): ErpOrder['shipTo'] => {
+    for (const partner of partners) {
+      const values = read1('A_SalesOrderHeaderPartner', partner)
+      if (!['SH', 'BP', 'PY'].includes(values.PartnerFunction ?? '')) {
+        throw new Refusal(400, 'VP/206', `Partner function ${values.PartnerFunction} is not allowed`)
+      }
+      if (!world.get('erpAccounts', alpha(values.Customer ?? ''))) {
+        throw new Refusal(400, 'VP/199', `Customer ${values.Customer} does not exist`, 'to_Partner')
+      }
+      const [address] = children(partner, 'to_Address').map((one) => read1('A_SalesOrderPartnerAddress', one))
+      if (values.PartnerFunction !== 'SH' || !address) continue
+      if (!/^[A-Z]{2}$/.test(address.Country ?? '')) {
+        throw new Refusal(400, 'AM/067', 'Country is required', 'to_Address/Country')
+      }
+      const longest = { OrganizationName1: 40, StreetName: 60, CityName: 40, PostalCode: 10, Region: 3 }
+      for (const [name, most] of Object.entries(longest)) {
+        if ((address[name] ?? '').length > most) {
+          throw new Refusal(400, '005056A509B11EE1B9A8FEC11C21578E', `Property '${name}' is too long`)
+        }
+      }
+      return {
+        name: address.OrganizationName1 ?? '',
+        phone: address.PhoneNumber ?? '',
+        street: address.StreetName ?? '',
+        city: address.CityName ?? '',
+        province: address.Region ?? '',
+        zip: address.PostalCode ?? '',
+        country: address.Country ?? '',
+      }
+    }
+    return undefined
   }
 
   const ownFields = (
