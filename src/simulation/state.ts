@@ -12,6 +12,10 @@ export interface CrmCustomer {
   level: string
   industry: string
   taxNumber: string
+  legalName?: string
+  tags?: readonly string[]
+  status?: string
+  parentId?: string
   phone: string
   email: string
   address: { street: string; city: string; province: string; postalCode: string; country: string }

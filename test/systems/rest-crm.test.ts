@@ -102,6 +102,11 @@ describe('customers are read', () => {
       vendorLevel: 'VIP',
       industry: '机械制造',
       taxNumber: '91310001MA1K007919',
+      legalName: null,
+      tags: null,
+      status: null,
+      vendorStatus: null,
+      parent: null,
       phone: '+86 21 5550 0001',
       email: 'info@chenguang-jm.example',
       contacts: [
@@ -1013,6 +1018,11 @@ describe('a CRM with other paths and names', () => {
         vendorLevel: 'vip',
         industry: null,
         taxNumber: null,
+        legalName: null,
+        tags: null,
+        status: null,
+        vendorStatus: null,
+        parent: null,
         phone: null,
         email: null,
         contacts: [{ name: '王', title: null, phone: null, email: null, primary: true }],
@@ -1048,7 +1058,7 @@ describe('what a company has added to its CRM', () => {
     const { customer, opportunity, world } = await start({ settings: { customFields } })
     const { update } = customer
     if (!update || !opportunity.create || !opportunity.update) throw new Error('the CRM cannot be written')
-    expect(update.takes).toEqual(['addresses', 'customFields'])
+    expect(update.takes).toEqual(['legalName', 'addresses', 'tags', 'customFields'])
     const address = { street: '新路 1 号', city: '上海', country: 'CN' }
     const change = {
       key: '70007',
@@ -1082,4 +1092,27 @@ describe('what a company has added to its CRM', () => {
     ])
       expect(refused).toMatchObject({ ok: false, failure: { kind: 'unsupported' } })
   })
+})
+
+test('a customer has its registered name and tags both ways, its status and to whom it belongs', async () => {
+  const { customer, world } = await start()
+  const present = world.get('crmCustomers', '70007')
+  if (!present) throw new Error('the seed has no 70007')
+  world.put('crmCustomers', { ...present, parentId: '70014', status: 'dormant' })
+  const change = {
+    key: '70007',
+    changes: { legalName: '上海晨光精密机械有限公司', tags: ['重点', '老客户'] },
+  }
+  expect(given(await customer.update.verify(change, write, context))).toMatchObject({
+    effect: 'none',
+    evidence: 'customer 70007 differs in legalName, tags; setting the same values again does no harm',
+  })
+  given(await customer.update.send(change, write, context))
+  expect(given((await customer.readMany(['70007'], context))[0])).toMatchObject({
+    ...change.changes,
+    status: 'UNKNOWN',
+    vendorStatus: 'dormant',
+    parent: '70014',
+  })
+  expect(given(await customer.update.verify(change, write, context)).effect).toBe('done')
 })

@@ -1280,6 +1280,24 @@ describe('answers of real servers', () => {
   })
 })
 
+describe('elements without content', () => {
+  it('are no numbers and no days; words of the contract are known in any case', async () => {
+    const more = '<DueDate/><TaxAmount></TaxAmount><ChangedAt> </ChangedAt>'
+    const { invoice } = await answering(
+      answer(
+        `<GetInvoiceResponse>${invoiceXml('A', more).replace('STANDARD', 'Standard')}</GetInvoiceResponse>`,
+      ),
+    )
+    const [read] = await invoice.readMany(['A'], context)
+    expect(value(read)).toMatchObject({
+      type: 'STANDARD',
+      dueDate: null,
+      totals: { tax: null },
+      updatedAt: null,
+    })
+  })
+})
+
 describe('simple types', () => {
   it.each([
     ['0', '0'],

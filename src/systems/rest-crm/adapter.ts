@@ -85,7 +85,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
           externalRefField: fields.customer.externalRef,
           findBy,
           duplicateDetail: 'customerId',
-          takes: ['addresses', 'customFields'],
+          takes: ['legalName', 'addresses', 'tags', 'customFields'],
           refuse: (input) =>
             input.code === undefined
               ? mapping.refuseCustomer(input)
@@ -97,7 +97,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         }),
         update: writing.update<CustomerChanges, 'customer'>({
           source: customers,
-          takes: ['addresses', 'customFields'],
+          takes: ['legalName', 'addresses', 'tags', 'customFields'],
           whole,
           refuse: mapping.refuseCustomer,
           body: mapping.customerBody,

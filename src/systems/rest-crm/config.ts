@@ -1,11 +1,15 @@
 import { z } from 'zod'
-import { customFields, name, path, readingSettings, restSettings } from '../kit/rest/settings.ts'
+import { codes, customFields, name, path, readingSettings, restSettings } from '../kit/rest/settings.ts'
 
 const customerFields = z.strictObject({
   id: name('customerId', 'Key of the customer'),
   name: name('customerName', 'Name'),
   level: name('level', 'VIP, PREMIUM, STANDARD or BASIC; other values are passed on as vendorLevel'),
   industry: name('industry', 'Industry'),
+  legalName: name('legalName', 'Name as registered'),
+  tags: name('tags', 'List of tags'),
+  status: name('status', 'ACTIVE, INACTIVE, or a word of the CRM'),
+  parent: name('parentId', 'Key of the customer that it belongs to'),
   taxNumber: name('taxNumber', 'Tax number; other systems recognise the customer by it'),
   phone: name('phone', 'Telephone'),
   email: name('email', 'E-mail address'),
@@ -88,6 +92,10 @@ export const restCrmConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe('The CRM refuses a second record with the same reference, so that sending again is safe'),
+  customerStatuses: codes(
+    ['ACTIVE', 'INACTIVE'],
+    'What a status of a customer means, besides ACTIVE and INACTIVE',
+  ),
   paths: z
     .strictObject({
       customers: path('/api/customers', 'Customers; one of them is at /ID below it'),

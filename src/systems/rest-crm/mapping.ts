@@ -11,6 +11,7 @@ import {
   fieldText,
   given,
   key,
+  meaningOfAnyCase,
   missingCustom,
   optionalDay,
   optionalDecimal,
@@ -21,6 +22,7 @@ import {
   renamed,
   sameMoney,
   setCustom,
+  texts,
   toDateTime,
 } from '../kit/rest/fields.ts'
 import { unknownCustomField } from '../kit/rest/writing.ts'
@@ -43,6 +45,7 @@ import type {
 import type { RestCrmConfig, RestCrmFields } from './config.ts'
 
 const LEVELS: ReadonlySet<string> = new Set<CustomerLevel>(['VIP', 'PREMIUM', 'STANDARD', 'BASIC'])
+const STATUSES = { ACTIVE: 'ACTIVE', INACTIVE: 'INACTIVE' } as const
 const STAGES: ReadonlySet<string> = new Set<OpportunityStage>([
   'PROSPECTING',
   'QUALIFICATION',
@@ -86,7 +89,8 @@ export interface Mapping {
   toDateTime(text: string): string | null | undefined
 }
 
-export function createMapping({ fields, timeZone, customFields }: RestCrmConfig): Mapping {
+export function createMapping(config: RestCrmConfig): Mapping {
+  const { fields, timeZone, customFields, customerStatuses } = config
   const clock = createClock(timeZone)
   const time = optionalTime(clock.dateTime)
   const day = optionalDay(clock.wall)
@@ -97,6 +101,10 @@ export function createMapping({ fields, timeZone, customFields }: RestCrmConfig)
     level: optionalText,
     industry: optionalText,
     taxNumber: optionalText,
+    legalName: optionalText,
+    tags: texts,
+    status: optionalText,
+    parent: optionalText,
     phone: optionalText,
     email: optionalText,
     revision: optionalText,
@@ -143,6 +151,8 @@ export function createMapping({ fields, timeZone, customFields }: RestCrmConfig)
       ...given(names.name, changes.name),
       ...given(names.level, changes.level),
       ...given(names.industry, changes.industry),
+      ...given(names.legalName, changes.legalName),
+      ...given(names.tags, changes.tags),
       ...given(names.phone, changes.phone),
       ...given(names.email, changes.email),
       ...given(names.contacts, people?.map(contactBody(fields.contact))),
@@ -174,6 +184,11 @@ export function createMapping({ fields, timeZone, customFields }: RestCrmConfig)
           vendorLevel: level,
           industry: plain.industry,
           taxNumber: plain.taxNumber,
+          legalName: plain.legalName,
+          tags: plain.tags,
+          status: plain.status === null ? null : meaningOfAnyCase(plain.status, customerStatuses, STATUSES),
+          vendorStatus: plain.status,
+          parent: plain.parent,
           phone: plain.phone,
           email: plain.email,
           contacts: contacts(fieldOf(raw, fields.customer.contacts)),
@@ -283,6 +298,8 @@ export function missingChanges(customer: Customer, changes: CustomerChanges): st
     name: customer.name,
     level: customer.level,
     industry: customer.industry,
+    legalName: customer.legalName,
+    tags: JSON.stringify(customer.tags ?? []),
     phone: customer.phone,
     email: customer.email,
     contacts: contactsText(customer.contacts),
@@ -290,6 +307,7 @@ export function missingChanges(customer: Customer, changes: CustomerChanges): st
   }
   const asked = {
     ...changes,
+    tags: changes.tags && JSON.stringify(changes.tags),
     contacts: changes.contacts && contactsText(changes.contacts),
     addresses: changes.addresses && addressesText(changes.addresses),
   }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { type Outcome, ok, outcomeOf, SourceError, type SourceFailure } from '../failure.ts'
 import { readCheckpoint } from '../kit/checkpoint.ts'
-import { verifyWebhook } from '../kit/signature.ts'
+import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
 import type {
   CallContext,
   ChangePage,
@@ -10,15 +10,16 @@ import type {
   ListPage,
   ListQuery,
   Lookup,
-  Notification,
   RecordPort,
-  WebhookReceiver,
 } from '../port.ts'
 import type { Key, RecordType, RecordTypes } from '../records.ts'
 import { createFinanceClient, type Fields, type FinanceClient } from './client.ts'
 import type { SoapFinanceConfig } from './config.ts'
 import { createMapping, isNumber, readDateTime } from './mapping.ts'
 import { cancelInvoice, createPosting, invoicePosting, paymentPosting } from './postings.ts'
+
+/** What the system may tell us of. */
+const TOLD = ['invoice', 'payment', 'customer', 'product'] as const
 
 export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { log, timeoutMs }) => {
   const client = createFinanceClient(config, timeoutMs)
@@ -109,7 +110,13 @@ export const createSoapFinance: CreateAdapter<SoapFinanceConfig> = (config, { lo
           detail: `finance service at ${config.path} answers; its clock differs from ours by ${seconds} s`,
         }
       }),
-    ...(config.webhook ? { webhook: createWebhook(config.webhook.secret, config.timeZone) } : {}),
+    ...(config.webhook
+      ? {
+          webhook: createReceiver(config.webhook, (body, id) =>
+            readStandardEvent(body, id, TOLD, (text) => readDateTime(text, config.timeZone)),
+          ),
+        }
+      : {}),
     async close() {
       client.close()
     },
@@ -302,51 +309,3 @@ const checkpointSchema = z.strictObject({
 })
 
 const writeCheckpoint = (checkpoint: z.infer<typeof checkpointSchema>): string => JSON.stringify(checkpoint)
-
-/* ---- being told ---- */
-
-/** Body as in seed 002 section 2.3.2. */
-const webhookBody = z.object({
-  id: z.string().min(1),
-  event: z.string().min(1),
-  timestamp: z.string(),
-  data: z.object({ externalId: z.string().min(1) }),
-})
-
-const EVENT_RECORDS = new Set(['invoice', 'payment', 'customer', 'product'])
-const isEventRecord = (name: string): name is Notification['type'] => EVENT_RECORDS.has(name)
-
-function createWebhook(secret: string, timeZone: string): WebhookReceiver {
-  return {
-    receive(request, now) {
-      const verdict = verifyWebhook(secret, request, now)
-      if (!verdict.ok) return verdict
-      const malformed = (detail: string) => ({ ok: false, reason: 'malformed', detail }) as const
-      let json: unknown
-      try {
-        json = JSON.parse(request.body.toString('utf8'))
-      } catch {
-        return malformed('the body is not JSON')
-      }
-      const body = webhookBody.safeParse(json)
-      if (!body.success) {
-        const [issue] = body.error.issues
-        return malformed(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
-      }
-      const { id, event, data } = body.data
-      // The signed id is the one that repeated deliveries are known by; a body that says otherwise is confused.
-      if (id !== verdict.id) return malformed('id differs from webhook-id')
-      const time = readDateTime(body.data.timestamp, timeZone)
-      if (!time) return malformed('timestamp is not a date-time')
-      const [type = '', ...verb] = event.split('.')
-      // Events of records that we do not keep are received and mean nothing: refusing them would only repeat them.
-      if (!isEventRecord(type) || verb.length === 0) return { ok: true, notifications: [] }
-      const changes: Readonly<Record<string, Notification['change']>> = {
-        created: 'created',
-        deleted: 'deleted',
-      }
-      const change = changes[verb.join('.')] ?? 'updated'
-      return { ok: true, notifications: [{ id, type, key: data.externalId, change, time }] }
-    },
-  }
-}

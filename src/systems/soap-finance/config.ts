@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { codes, unitCodes } from '../kit/rest/settings.ts'
+import { isTimeZone } from '../kit/clock.ts'
+import { codes, unitCodes, webhook } from '../kit/rest/settings.ts'
 import { MAX_NUMBER_LENGTH, MAX_ROWS, namesProblems } from './contract.ts'
 
 const xmlName = /^[\p{L}_][\p{L}\p{N}_.-]*$/u
@@ -149,16 +150,7 @@ export const soapFinanceConfig = z
       .describe('A longer answer is refused while it arrives. A page of 200 invoices has about 0.2 MB.'),
     maxConnections: z.int().min(1).default(8).describe('Sockets kept open to the system.'),
     verifyCertificate: z.boolean().default(true).describe('Refuse certificates that do not verify.'),
-    webhook: z
-      .strictObject({
-        secret: z
-          .string()
-          .min(1)
-          .meta({ secret: true })
-          .describe('Shared secret of the signature; after the prefix "whsec_" base64, otherwise text.'),
-      })
-      .optional()
-      .describe('Present where the finance system reports changes to us.'),
+    webhook: webhook.optional().describe('Present where the finance system reports changes to us.'),
   })
   .superRefine((config, context) => {
     const { profile, passwordType } = config.security
@@ -185,13 +177,4 @@ function isPrivateTransport(url: string): boolean {
   if (!URL.canParse(url)) return true // reported by its own check
   const { protocol, hostname } = new URL(url)
   return protocol === 'https:' || ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
-}
-
-function isTimeZone(zone: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: zone })
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,7 +1,7 @@
 /** Records of the contract to ours, and a payment to the contract. Pure; what the answer lacks stays null. */
 import { z } from 'zod'
 import { fail, type Outcome, ok, type Rejection, type SourceFailure } from '../failure.ts'
-import { meaningOf, quantityIn } from '../kit/rest/fields.ts'
+import { meaningOfAnyCase, quantityIn } from '../kit/rest/fields.ts'
 import { unknownCustomField } from '../kit/rest/writing.ts'
 import { isXmlText } from '../kit/xml.ts'
 import type { InvoiceCreate, PaymentCreate, WriteContext } from '../port.ts'
@@ -25,6 +25,14 @@ import { MAX_NUMBER_LENGTH } from './contract.ts'
 /* ---- simple types of XML Schema ---- */
 
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? null)
+/** An empty element for a number or a time is no value of its type; many servers write one for none. */
+const filled = <T extends z.ZodType>(type: T) =>
+  optional(
+    z.preprocess(
+      (value) => (typeof value === 'string' && value.trim() === '' ? null : value),
+      type.nullish(),
+    ),
+  )
 const text = z.string()
 const number = z.string().min(1)
 const currency = z
@@ -116,13 +124,13 @@ export function createMapping(config: Meanings) {
     LineNo: number,
     ProductNo: optional(text),
     Description: optional(text),
-    Quantity: optional(decimal),
+    Quantity: filled(decimal),
     Unit: optional(text),
-    UnitPrice: optional(decimal),
-    TaxPercent: optional(decimal),
-    NetAmount: optional(decimal),
-    TaxAmount: optional(decimal),
-    GrossAmount: optional(decimal),
+    UnitPrice: filled(decimal),
+    TaxPercent: filled(decimal),
+    NetAmount: filled(decimal),
+    TaxAmount: filled(decimal),
+    GrossAmount: filled(decimal),
     OrderNo: optional(text),
   })
   const lines = (given: readonly z.output<typeof line>[], money: MoneyIn): readonly InvoiceLine[] =>
@@ -147,7 +155,7 @@ export function createMapping(config: Meanings) {
       Kind: optional(text),
       Code: optional(text),
       TaxInvoiceNo: number,
-      IssueDate: optional(date),
+      IssueDate: filled(date),
       RedLetterOf: optional(text),
       File: optional(text),
     })
@@ -177,33 +185,33 @@ export function createMapping(config: Meanings) {
       Kind: optional(text),
       CustomerNo: optional(text),
       OrderNo: z.array(text),
-      IssueDate: optional(date),
-      DueDate: optional(date),
+      IssueDate: filled(date),
+      DueDate: filled(date),
       Currency: currency,
-      NetAmount: optional(decimal),
-      TaxAmount: optional(decimal),
-      GrossAmount: optional(decimal),
-      PaidAmount: optional(decimal),
-      OpenAmount: optional(decimal),
+      NetAmount: filled(decimal),
+      TaxAmount: filled(decimal),
+      GrossAmount: filled(decimal),
+      PaidAmount: filled(decimal),
+      OpenAmount: filled(decimal),
       Lines: optional(z.object({ Line: z.array(line) })),
       TaxInvoices: optional(z.object({ TaxInvoice: z.array(taxInvoice) })),
       Custom: custom,
       ExternalReference: optional(text),
       Status: optional(text),
-      CreatedAt: optional(dateTime),
-      ChangedAt: optional(dateTime),
+      CreatedAt: filled(dateTime),
+      ChangedAt: filled(dateTime),
     })
     .transform((raw): Invoice => {
       const money = moneyIn(raw.Currency)
       return {
         key: raw.InvoiceNo,
         number: raw.InvoiceNo,
-        type: meaningOf(raw.Kind, config.invoiceTypes, INVOICE_TYPES),
+        type: meaningOfAnyCase(raw.Kind, config.invoiceTypes, INVOICE_TYPES),
         customer: raw.CustomerNo,
         orderNumbers: raw.OrderNo,
         issueDate: raw.IssueDate,
         dueDate: raw.DueDate,
-        status: meaningOf(raw.Status, config.invoiceStatuses, INVOICE_STATUSES),
+        status: meaningOfAnyCase(raw.Status, config.invoiceStatuses, INVOICE_STATUSES),
         vendorStatus: raw.Status,
         totals: { net: money(raw.NetAmount), tax: money(raw.TaxAmount), gross: money(raw.GrossAmount) },
         paid: money(raw.PaidAmount),
@@ -222,18 +230,18 @@ export function createMapping(config: Meanings) {
     .object({
       PaymentNo: number,
       CustomerNo: optional(text),
-      PaymentDate: optional(date),
+      PaymentDate: filled(date),
       Currency: currency,
       Amount: decimal,
       Method: optional(text),
       Reference: optional(text),
       ExternalReference: optional(text),
-      Application: z.array(z.object({ InvoiceNo: number, Amount: decimal, Discount: optional(decimal) })),
-      UnappliedAmount: optional(decimal),
+      Application: z.array(z.object({ InvoiceNo: number, Amount: decimal, Discount: filled(decimal) })),
+      UnappliedAmount: filled(decimal),
       Custom: custom,
       Status: optional(text),
-      CreatedAt: optional(dateTime),
-      ChangedAt: optional(dateTime),
+      CreatedAt: filled(dateTime),
+      ChangedAt: filled(dateTime),
     })
     .transform(
       (raw): Payment => ({
@@ -245,7 +253,7 @@ export function createMapping(config: Meanings) {
         method: raw.Method,
         reference: raw.Reference,
         externalReference: raw.ExternalReference,
-        status: meaningOf(raw.Status, config.paymentStatuses, PAYMENT_STATUSES),
+        status: meaningOfAnyCase(raw.Status, config.paymentStatuses, PAYMENT_STATUSES),
         vendorStatus: raw.Status,
         applications: raw.Application.map((one) => ({
           invoice: one.InvoiceNo,
@@ -264,9 +272,7 @@ export function createMapping(config: Meanings) {
     .object({
       CustomerNo: number,
       AsOf: date,
-      Balance: z.array(
-        z.object({ Currency: currency, OpenAmount: decimal, OverdueAmount: optional(decimal) }),
-      ),
+      Balance: z.array(z.object({ Currency: currency, OpenAmount: decimal, OverdueAmount: filled(decimal) })),
     })
     .transform(
       (raw): Receivable => ({
