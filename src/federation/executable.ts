@@ -10,6 +10,7 @@ import {
   type GraphQLObjectType,
   type GraphQLSchema,
   getNamedType,
+  isNonNullType,
   isObjectType,
   Kind,
   type OperationTypeNode,
@@ -110,10 +111,27 @@ export function prepareExecutable<TContext>(
     run.errors.map((error) => withinAnswer(schema, selection, run.data, error))
   let writer: Write | undefined
 
+  const sure = selection.fields(root).filter(({ type }) => isNonNullType(type))
+  const isLost = ({ data, explanations }: Run<TContext>): boolean =>
+    sure.some(({ key }) => get(data, key) == null && explanations.covers([key]))
+  /** Once a mutation's answer is lost, nobody would learn what the next ones did: they are not sent, as in one server. */
+  const whileOfUse = (node: PlanNode): Step<TContext> => {
+    const places = new Places(node, [])
+    const steps = (node.kind === 'Sequence' ? node.nodes : [node]).map((child) =>
+      compilePlan(child, surroundings, [], places),
+    )
+    return async (run) => {
+      for (const step of steps) {
+        await step(run)
+        if (isLost(run)) return
+      }
+    }
+  }
+
   return {
     kind: definition.operation,
     fetches: body ? fetchesOf(body) : [],
-    step: body && compilePlan(body, surroundings),
+    step: body && (definition.operation === 'mutation' ? whileOfUse(body) : compilePlan(body, surroundings)),
     subscription,
     finish(run, asText = false) {
       introspect?.(run)

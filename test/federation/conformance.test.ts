@@ -686,6 +686,39 @@ describe('mutations', () => {
   })
 })
 
+describe('a mutation whose answer is lost', () => {
+  it('is the last that is sent', async () => {
+    const done: string[] = []
+    const act = (name: string, value: unknown) => () => {
+      done.push(name)
+      return value
+    }
+    const sources: Record<string, SubgraphSource> = {
+      a: {
+        sdl: 'type Query { a: Int } type Mutation { sure: Int! maybe: Int also: Int }',
+        resolvers: {
+          Mutation: {
+            sure: act('sure', null),
+            maybe: act('maybe', new GraphQLError('no')),
+            also: act('also', 1),
+          },
+        },
+      },
+      b: { sdl: 'type Mutation { b: Int }', resolvers: { Mutation: { b: act('b', 2) } } },
+    }
+    const lost = await answer(sources, 'mutation { also sure b last: also }')
+    expect([lost.data, lost.errors?.map(({ path }) => path)]).toEqual([null, [['sure']]])
+    expect(done).toEqual(['also', 'sure'])
+    done.length = 0
+    expect((await answer(sources, 'mutation { maybe b last: also }')).data).toEqual({
+      maybe: null,
+      b: 2,
+      last: 1,
+    })
+    expect(done).toEqual(['maybe', 'b', 'also'])
+  })
+})
+
 describe('keys', () => {
   it('that a subgraph does not resolve are not what it is asked with again', async () => {
     const { ask, asked } = fleet({

@@ -60,7 +60,9 @@ export function bench(
         const different = difference(expected, JSON.parse(text))
         if (different) return different
         const [wanted, done] = [oracle.mutations.join('\n'), world.mutations.join('\n')]
-        return wanted === done ? undefined : `mutations\n${wanted}\n${done}`
+        // One subgraph may have been asked for several at once, before another took the answer away.
+        const alike = expected.data ? wanted === done : done.startsWith(wanted)
+        return alike ? undefined : `mutations\n${wanted}\n${done}`
       }
       return (await run(false)) ?? (await run(true))
     },
