@@ -243,6 +243,8 @@ describe('reading', () => {
       foreignName: 'Precision bearing 6204',
       barcode: '6900000104729',
       unit: 'PC',
+      units: [],
+      cost: null, // of which plant, nobody has said
       category: { key: '101' },
       active: true,
     })
@@ -251,6 +253,22 @@ describe('reading', () => {
       name: 'Precision bearing 6204',
       foreignName: null,
     })
+  })
+
+  test('a product has a cost in the plant of new orders, for one unit, and its other units; neither where unwanted', async () => {
+    const { world, open, called } = await setUp()
+    const item = world.get('erpItems', 'A00001')
+    if (!item) throw new Error('seed')
+    world.put('erpItems', { ...item, salesUnit: { name: '箱', each: '12' } })
+    const { product } = open({ defaults: { plant: '1010' }, unitCodes: { CAR: 'CT' } })
+    expect(value((await product.readMany(['A00001'], call))[0])).toMatchObject({
+      cost: { amount: '7.35', currency: 'CNY' },
+      // 1 carton is 12 pieces
+      units: [{ unit: 'CT', vendorUnit: 'CAR', numerator: '1', denominator: '12' }],
+    })
+    const before = called(/to_Valuation|UnitsOfMeasure/).length
+    await product.readMany(['A00001'], { ...call, without: new Set(['cost', 'units']) })
+    expect(called(/to_Valuation|UnitsOfMeasure/)).toHaveLength(before)
   })
 
   test('stock adds up the batches of one type and leaves out other types and special stock', async () => {

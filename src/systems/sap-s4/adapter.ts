@@ -83,6 +83,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     set: 'A_Product',
     key: 'Product',
     select: selectOf(config, 'product'),
+    parts: { cost: 'to_Valuation', units: 'to_ProductUnitsOfMeasure' },
     direction: 'asc',
     // Names lie behind a navigation to many, which no filter reaches.
     searched: ['Product', 'ProductStandardID'],
@@ -131,7 +132,7 @@ export const createSapS4: CreateAdapter<SapS4Config> = (config, context): Adapte
     concurrency: config.maxConnections,
     ports: {
       customer: readable<'customer'>(customers),
-      product: readable<'product'>(products),
+      product: { ...readable<'product'>(products), parts: { cost: ['cost'], units: ['units'] } },
       ...(Object.keys(config.warehouses).length === 0 ? {} : { warehouse: warehousePort(config) }),
       inventoryLevel: inventoryPort(source, map),
       order: {

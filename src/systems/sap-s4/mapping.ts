@@ -26,6 +26,7 @@ import {
   type OrderStatus,
   type Party,
   type Product,
+  type ProductUnit,
   type Quantity,
   type Reference,
   type SubStatus,
@@ -106,6 +107,18 @@ const partnerSchema = z.object({
   ),
 })
 
+const valuationSchema = z.object({
+  ValuationArea: text,
+  ValuationType: text,
+  InventoryValuationProcedure: text,
+  StandardPrice: amount,
+  MovingAveragePrice: amount,
+  PriceUnitQty: amount,
+  Currency: text,
+})
+
+const unitSchema = z.object({ AlternativeUnit: text, QuantityNumerator: amount, QuantityDenominator: amount })
+
 const productSchema = z.object({
   Product: z.string().min(1),
   BaseUnit: text,
@@ -114,6 +127,8 @@ const productSchema = z.object({
   IsMarkedForDeletion: flag,
   LastChangeDateTime: date,
   to_Description: many(z.object({ Language: text, ProductDescription: text })),
+  to_Valuation: many(valuationSchema),
+  to_ProductUnitsOfMeasure: many(unitSchema),
 })
 
 const keyPart = z
@@ -291,7 +306,12 @@ const NESTED = {
     to_Customer: ['OrderIsBlockedForCustomer'],
     'to_Customer/to_CustomerSalesArea': salesAreaSchema,
   },
-  product: { '': productSchema, to_Description: ['Language', 'ProductDescription'] },
+  product: {
+    '': productSchema,
+    to_Description: ['Language', 'ProductDescription'],
+    to_Valuation: valuationSchema,
+    to_ProductUnitsOfMeasure: unitSchema,
+  },
   order: {
     '': orderSchema,
     to_Item: itemSchema,
@@ -328,6 +348,8 @@ export function selectOf(config: SapS4Config, name: EntityName): string[] {
   const paths: string[] = []
   const parts: Record<string, z.ZodObject | readonly string[]> = NESTED[name]
   for (const [prefix, part] of Object.entries(parts)) {
+    // What a product costs is kept by plant: without one there is nothing to choose by.
+    if (prefix === 'to_Valuation' && config.defaults.plant === undefined) continue
     const names = 'shape' in part ? Object.keys(part.shape) : part
     for (const field of names) {
       const path = prefix === '' ? field : `${prefix}/${field}`
@@ -473,6 +495,8 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         foreignName: names[1] ?? null,
         barcode: product.ProductStandardID || null,
         unit: product.BaseUnit || null,
+        units: product.to_ProductUnitsOfMeasure.flatMap((one) => productUnit(one, product.BaseUnit)),
+        cost: costOf(product.to_Valuation),
         category: product.ProductGroup ? { key: product.ProductGroup } : null,
         active: typeof product.IsMarkedForDeletion === 'boolean' ? !product.IsMarkedForDeletion : null,
       })
@@ -623,6 +647,25 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         })),
       })
     },
+  }
+
+  /** Of so many of the other unit so many base units: the vendor's names are the other way round. */
+  function productUnit(unit: z.infer<typeof unitSchema>, base: string | null | undefined): ProductUnit[] {
+    const { AlternativeUnit: vendorUnit, QuantityNumerator, QuantityDenominator } = unit
+    if (!vendorUnit || vendorUnit === base || !QuantityNumerator || !QuantityDenominator) return []
+    const [numerator, denominator] = [plain(QuantityDenominator), plain(QuantityNumerator)]
+    return [{ unit: config.unitCodes[vendorUnit] ?? null, vendorUnit, numerator, denominator }]
+  }
+
+  /** Of one base unit, in the plant of new orders: at the standard price (S) or the moving average (V). */
+  function costOf(valuations: readonly z.infer<typeof valuationSchema>[]): Money | null {
+    const one = valuations.find((one) => one.ValuationArea === config.defaults.plant && !one.ValuationType)
+    if (!one) return null
+    const isAverage = one.InventoryValuationProcedure === 'V'
+    const price = isAverage ? one.MovingAveragePrice : one.StandardPrice
+    const per = new Big(one.PriceUnitQty || '1')
+    if (!price || per.lte(0)) return null
+    return money(per.eq(1) ? price : plain(new Big(price).div(per).toString()), one.Currency)
   }
 
   function textOf(texts: readonly z.infer<typeof textSchema>[], type: string): string | null {

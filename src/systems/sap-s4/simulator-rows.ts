@@ -102,6 +102,18 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
       ...all('date', 'CreationDate LastChangeDate'),
       LastChangeDateTime: 'instant',
       to_Description: { many: 'A_ProductDescription' },
+      to_Valuation: { many: 'A_ProductValuation' },
+      to_ProductUnitsOfMeasure: { many: 'A_ProductUnitsOfMeasure' },
+    },
+    A_ProductValuation: {
+      Product: 'alpha',
+      ...all('string', 'ValuationArea ValuationType InventoryValuationProcedure Currency'),
+      ...all('decimal', 'StandardPrice MovingAveragePrice PriceUnitQty'),
+    },
+    A_ProductUnitsOfMeasure: {
+      Product: 'alpha',
+      AlternativeUnit: 'string',
+      ...all('decimal', 'QuantityNumerator QuantityDenominator'),
     },
     A_ProductDescription: { Product: 'alpha', ...all('string', 'Language ProductDescription') },
     A_MatlStkInAcctMod: {
@@ -214,7 +226,7 @@ export function typesOf(own: Readonly<Record<string, readonly string[]>>): Types
 }
 
 /** The vendor's codes for the words that the demo uses for units. */
-const UNITS: Readonly<Record<string, string>> = { 个: 'PC', 台: 'EA', 根: 'PC', 米: 'M' }
+const UNITS: Readonly<Record<string, string>> = { 个: 'PC', 台: 'EA', 根: 'PC', 米: 'M', 箱: 'CAR' }
 const unitOf = (unit: string | undefined): string => UNITS[unit ?? ''] ?? 'PC'
 const METHODS: Readonly<Record<string, string>> = { TRANSFER: 'T' }
 const LEVELS = ['A', 'B', 'C', ''] as const
@@ -334,6 +346,28 @@ export function createRows(world: World, rejections: ReadonlyMap<number, Readonl
       { Product: item.code, Language: 'EN', ProductDescription: item.foreignName.slice(0, 40) },
       { Product: item.code, Language: 'ZH', ProductDescription: item.name.slice(0, 40) },
     ],
+    // Kept in hundreds, so that small costs have digits enough; another plant has its own.
+    to_Valuation: item.cost
+      ? ['9999', PLANT].map((ValuationArea) => ({
+          Product: item.code,
+          ValuationArea,
+          ValuationType: '',
+          InventoryValuationProcedure: 'S',
+          StandardPrice: ValuationArea === PLANT ? new Big(item.cost ?? '0').times(100).toFixed(2) : '1.00',
+          MovingAveragePrice: '0.00',
+          PriceUnitQty: '100',
+          Currency: world.companyCurrency,
+        }))
+      : [],
+    to_ProductUnitsOfMeasure: [
+      { name: unitOf(item.unit), each: '1' },
+      ...(item.salesUnit ? [{ ...item.salesUnit, name: unitOf(item.salesUnit.name) }] : []),
+    ].map(({ name, each }) => ({
+      Product: item.code,
+      AlternativeUnit: name,
+      QuantityNumerator: each,
+      QuantityDenominator: '1',
+    })),
   })
 
   /** Unrestricted stock in two batches, and stock of other types, which is not the same. */
