@@ -2,28 +2,48 @@
 import type { FormattedExecutionResult } from 'graphql'
 
 const BEFORE = '{"data":'
+/** Where in a room the data begins. */
+export const dataStart = BEFORE.length
+
+/** Data as it was written, with room before and after it for an answer around it. */
+export interface Written {
+  readonly room: Buffer
+  readonly end: number
+}
+
+const roomBytes = 256 * 1024
+/** Rooms that nobody reads any more: memory that is new for every answer costs more than writing it. */
+const rooms: Buffer[] = []
+const maxRooms = 64
+
+export function takeRoom(): Buffer {
+  return rooms.pop() ?? Buffer.allocUnsafeSlow(roomBytes)
+}
 
 /**
  * Data as JSON text, in bytes. Stands in for the object where the host will only make text of it again;
  * `JSON.stringify` gives the same as ever, `answerBytes` and `stringifyAnswer` give it without the detour.
  */
 export class DataText {
-  // With room around the data for an answer without errors, so that a large one need not be copied again.
   #room: Buffer
   readonly #end: number
   #taken = false
 
-  /** @param text Bytes are copied. */
-  constructor(text: string | Buffer) {
-    const bytes = typeof text === 'string' ? Buffer.from(text) : text
-    this.#end = BEFORE.length + bytes.length
-    this.#room = Buffer.allocUnsafe(this.#end + 300)
-    this.#room.write(BEFORE)
-    this.#room.set(bytes, BEFORE.length)
+  /** @param text What was written is taken over. */
+  constructor(text: string | Written) {
+    if (typeof text === 'string') {
+      this.#end = dataStart + Buffer.byteLength(text)
+      this.#room = Buffer.allocUnsafe(this.#end)
+      this.#room.write(text, dataStart)
+    } else {
+      this.#end = text.end
+      this.#room = text.room
+    }
+    this.#room.write(BEFORE, 'latin1')
   }
 
   get bytes(): Buffer {
-    return this.#room.subarray(BEFORE.length, this.#end)
+    return this.#room.subarray(dataStart, this.#end)
   }
 
   /** The data as an answer, ended by text. */
@@ -38,10 +58,19 @@ export class DataText {
     return this.#room.subarray(0, this.#end + this.#room.write(after, this.#end))
   }
 
+  /** Its memory will be another answer's: nobody may read bytes of this one any more. */
+  release(): void {
+    const room = this.#room
+    this.#room = released
+    if (room.length === roomBytes && rooms.length < maxRooms) rooms.push(room)
+  }
+
   toJSON(): unknown {
     return JSON.parse(this.bytes.toString())
   }
 }
+
+const released = Buffer.alloc(0)
 
 type Answer = Pick<FormattedExecutionResult, 'data' | 'errors' | 'extensions'>
 
@@ -62,4 +91,9 @@ export function answerBytes(result: Answer): Buffer {
     data.bytes,
     Buffer.from(after),
   ])
+}
+
+/** For hosts that know when the bytes of an answer have left: until then, and only until then, they are good. */
+export function releaseAnswer({ data }: Answer): void {
+  if (data instanceof DataText) data.release()
 }

@@ -210,7 +210,7 @@ function compileVisit(path: PlanPath, from: number, places: Places): Visit {
     'get',
     'set',
     'mark',
-    `"use strict"; return (starts, collection, passed, arrived) => {
+    `"use strict"; return function visit(starts, collection, passed, arrived) {
       for (let s = 0; s < starts.length; s++) { const start = starts[s]; ${build(from, 'start', () => '')} } }`,
   )(get, set, markSlot) as Visit
 }

@@ -49,7 +49,7 @@ export function compileMerge(shape: Shape, isObjectTypeName: (name: string) => b
     'get',
     'set',
     'mergePresent',
-    `"use strict"; return (target, source) => { let v; ${code.join('\n')} }`,
+    `"use strict"; return function merge(target, source) { let v; ${code.join('\n')} }`,
   )(get, set, mergePresent) as Merge
 }
 

@@ -48,7 +48,7 @@ export function compileRead(selectionSet: SelectionSetNode): Read {
   let size = 0
   let names = 0
   const define = (parameters: string, body: string): string => {
-    const name = `f${code.length}`
+    const name = `read${code.length}`
     code.push(`function ${name}(${parameters}) {${body}}`)
     size += body.length
     return name
@@ -78,7 +78,7 @@ export function compileRead(selectionSet: SelectionSetNode): Read {
   /** An object, null, or lists of them. */
   const valueFunction = (sets: readonly SelectionSetNode[]): string => {
     const object = objectFunction(sets)
-    const name = `f${code.length}`
+    const name = `read${code.length}`
     return define(
       'p',
       `const c = b[p]; if (c === 123) return ${object}(p); if (c !== 91) return nothing(p);

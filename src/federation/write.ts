@@ -24,11 +24,12 @@ import {
   isNonNullType,
   isObjectType,
 } from 'graphql'
+import { dataStart, takeRoom, type Written } from './answer.ts'
 import { get, type Json } from './property.ts'
 import type { FieldPlan, Selection } from './selection.ts'
 
-/** @returns undefined when something is not as it should be; bytes that are good until the next answer is written. */
-export type Write = (data: Json) => Buffer | undefined
+/** @returns undefined when something is not as it should be. */
+export type Write = (data: Json) => Written | undefined
 
 const giveUp = Symbol('give up')
 
@@ -57,7 +58,7 @@ export function compileWriter(
     return `c[${index}]`
   }
   const define = (body: string): string => {
-    const name = `f${code.length}`
+    const name = `write${code.length}`
     code.push(`function ${name}(p, v) {${body}}`)
     size += body.length
     return name
@@ -211,38 +212,43 @@ function put(literal: string): string {
 }
 
 /**
- * Where answers are written, one after the other, before they are copied out. Nothing checks for room:
- * stores beyond the end of a typed array do nothing, and an attempt that got further than the end is made again in a
- * larger one.
+ * Where answers are written, one after the other. Nothing checks for room: stores beyond the end of a typed array do
+ * nothing, and an attempt that got further than the end is made again in a larger one.
  */
 class Sink {
-  buffer: Buffer
-  readonly #usual: Buffer
+  buffer = takeRoom()
   // Where in this attempt the objects are that stand in several places. Their numbers are never used again: an object
   // may carry one from an attempt before.
   #firstPlace = 0
   #starts: number[] = []
   #ends: number[] = []
 
-  constructor(bytes: number) {
-    this.#usual = Buffer.allocUnsafeSlow(bytes)
-    this.buffer = this.#usual
-  }
-
-  collect(write: (position: number) => number): Buffer {
+  collect(write: (position: number) => number): Written {
+    const usual = this.buffer
     try {
       for (;;) {
         this.#firstPlace += this.#starts.length
         this.#starts = []
         this.#ends = []
-        const length = write(0)
-        if (length <= this.buffer.length) return this.buffer.subarray(0, length)
-        this.buffer = Buffer.allocUnsafeSlow(length)
+        const end = write(dataStart)
+        if (end + spareBytes <= this.buffer.length) return this.#handOver(end, usual)
+        this.buffer = Buffer.allocUnsafeSlow(end + spareBytes)
       }
     } finally {
       // A large answer does not keep its room.
-      this.buffer = this.#usual
+      if (this.buffer.length !== usual.length) this.buffer = usual
     }
+  }
+
+  #handOver(end: number, usual: Buffer): Written {
+    const room = this.buffer
+    if (end <= copiedBytes) {
+      const own = Buffer.allocUnsafe(end + spareBytes)
+      own.set(room.subarray(0, end))
+      return { room: own, end }
+    }
+    if (room === usual) this.buffer = takeRoom()
+    return { room, end }
   }
 
   remember(start: number, end: number): number {
@@ -262,7 +268,12 @@ class Sink {
   }
 }
 
-const sink = new Sink(256 * 1024)
+/** For what follows the data in an answer. */
+const spareBytes = 300
+/** Up to here an answer is copied: a whole room for it would be more trouble. */
+const copiedBytes = 16 * 1024
+
+const sink = new Sink()
 
 const writers = {
   /** A text of ASCII that needs no escapes. */

@@ -7,7 +7,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
-import { answerBytes } from '../federation/answer.ts'
+import { answerBytes, releaseAnswer } from '../federation/answer.ts'
 import type { Engine } from '../federation/engine.ts'
 import type { Pipeline } from './pipeline.ts'
 
@@ -84,6 +84,8 @@ export async function answerPost<TContext>(
   const { extensions, cacheControl } = options.notesOf(executed)
   const all = { ...('extensions' in result ? result.extensions : {}), ...extensions }
   const bytes = answerBytes((Object.keys(all).length > 0 ? { ...result, extensions: all } : result) as never)
+  // Sent, or nobody is there any more.
+  reply.raw.once('close', () => releaseAnswer(result as never))
   return reply
     .status('data' in result ? 200 : 400)
     .header('content-type', answerType(request.headers.accept) ?? JSON_TYPE)

@@ -100,6 +100,27 @@ describe('answers as text', () => {
     expect(JSON.parse(second.toString()).extensions.n).toHaveLength(1000)
   })
 
+  it('have memory of their own until they are given back, and then another has it', async () => {
+    const large = async (length: number) => {
+      const { data } = await ask(`{ texts(count: 300, length: ${length}) }`, {}, { asText: true })
+      return data as unknown as DataText
+    }
+    const first = await large(100)
+    const said = first.bytes.toString()
+    const memory = first.bytes.buffer
+    const others = [await large(101), await large(102)]
+    expect(first.bytes.toString()).toBe(said)
+    expect(others.map(({ bytes }) => bytes.buffer)).not.toContain(memory)
+    first.release()
+    const later = [await large(103), await large(104)]
+    expect(later.map(({ bytes }) => bytes.buffer)).toContain(memory)
+    for (const [i, { bytes }] of [...others, ...later].entries()) {
+      expect(JSON.parse(bytes.toString()).texts.map(({ length }: string) => length)).toEqual(
+        Array(300).fill(101 + i),
+      )
+    }
+  })
+
   it('keep what a host adds', () => {
     const data = new DataText('{"a":1}') as never
     expect(stringifyAnswer({ data, extensions: { demo: true } })).toBe(

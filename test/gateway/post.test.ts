@@ -68,6 +68,18 @@ describe.each([
   })
 })
 
+it('large answers that are on their way together arrive whole', async () => {
+  const ask = (i: number, more = {}) =>
+    gateway.post({ query: `{ n${i}: __schema { types { name description fields { name } } } }`, ...more })
+  const numbers = Array.from({ length: 12 }, (_, i) => i)
+  const whole = await ask(0, { extensions: {} })
+  expect(JSON.stringify(whole.body).length).toBeGreaterThan(30_000)
+  const answers = [...(await Promise.all(numbers.map((i) => ask(i)))), await ask(0)]
+  for (const [i, { body }] of answers.entries()) {
+    expect(body.data).toEqual({ [`n${i % 12}`]: (whole.body.data as Record<string, unknown>).n0 })
+  }
+})
+
 it('a GET needs nothing but its query, and changes nothing; a form is no POST', async () => {
   const get = (query: string) => fetch(`${gateway.url}/graphql?${new URLSearchParams({ query })}`)
   const answer = await get('{ __typename }')

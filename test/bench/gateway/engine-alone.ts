@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type DocumentNode, parse, validate } from 'graphql'
-import { answerBytes } from '../../../src/federation/answer.ts'
+import { answerBytes, releaseAnswer } from '../../../src/federation/answer.ts'
 import { createEngine } from '../../../src/federation/engine.ts'
 import { httpTransport } from '../../../src/federation/http.ts'
 
@@ -30,6 +30,7 @@ const server = createServer((request, response) => {
     const result = await engine.execute({ document: documentOf(query), variables, context: {}, asText: true })
     const answer = answerBytes(result)
     response
+      .on('close', () => releaseAnswer(result))
       .writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length })
       .end(answer)
   })
