@@ -15,6 +15,7 @@ import {
   startWangdiantongSimulator,
   type WangdiantongSimulatorOptions,
 } from '../../src/systems/wangdiantong/simulator.ts'
+import { startWire } from './wire.ts'
 
 const SECRETS = { enterprise: 'S3cret-密钥', flagship: 'S3cret-密钥:s4lt-盐' }
 const REFERENCE = '0123456789abcdef0123456789abcdef'
@@ -587,19 +588,44 @@ describe('queues', () => {
     expect(lines.join()).toContain('非待同步状态')
   })
 
-  test('stock that moved again after it was read stays in its queue', async () => {
-    const { world, simulator, open } = await setUp()
-    const { inventoryLevel } = open({ queues: { stock: { shop: 'web01' } } })
+  const stockQueues = [
+    ['enterprise', { shop: 'web01' }],
+    ['flagship', {}],
+  ] as const
+  test.each(stockQueues)(
+    'stock that moved again after it was read stays in its queue (%s)',
+    async (edition, stock) => {
+      const { world, simulator, open } = await setUp({ edition })
+      const { inventoryLevel } = open({ queues: { stock } })
+      const begin = value(await inventoryLevel?.changes?.(null, call))
+      moveShopStock(world, 'A00002', '11002', { onHand: '5' })
+      const first = value(await inventoryLevel?.changes?.(begin.checkpoint, call))
+      expect(first.records.map(({ key }) => key)).toEqual(['A00002/11001', 'A00002/11002'])
+      moveShopStock(world, 'A00002', '11002', { locked: '1' })
+      const second = value(await inventoryLevel?.changes?.(first.checkpoint, call))
+      expect(second.records.map(({ reserved }) => Number(reserved?.value))).toContain(1)
+      expect(second.hasMore).toBe(true)
+      expect(value(await inventoryLevel?.changes?.(second.checkpoint, call)).hasMore).toBe(false)
+      expect(simulator.waiting.stock).toBe(0)
+    },
+  )
+
+  test('goods whose stock cannot be calculated do not hide what waits behind them (flagship)', async () => {
+    const { world, simulator, called, open } = await setUp({
+      edition: 'flagship',
+      simulator: { unsynced: ['A00001'] },
+    })
+    const { inventoryLevel } = open({ queues: { stock: {} } })
     const begin = value(await inventoryLevel?.changes?.(null, call))
-    moveShopStock(world, 'A00002', '11002', { onHand: '5' })
+    moveShopStock(world, 'A00001', '11001', { onHand: '4' })
+    expect(value(await inventoryLevel?.changes?.(begin.checkpoint, call)).records).toEqual([])
+    moveShopStock(world, 'A00002', '11001', { onHand: '5' })
     const first = value(await inventoryLevel?.changes?.(begin.checkpoint, call))
-    expect(first.records.map(({ key }) => key)).toEqual(['A00002/11001', 'A00002/11002'])
-    moveShopStock(world, 'A00002', '11002', { locked: '1' })
-    const second = value(await inventoryLevel?.changes?.(first.checkpoint, call))
-    expect(second.records.map(({ reserved }) => reserved?.value)).toContain('1.0000')
-    expect(second.hasMore).toBe(true)
-    expect(value(await inventoryLevel?.changes?.(second.checkpoint, call)).hasMore).toBe(false)
-    expect(simulator.waiting.stock).toBe(0)
+    expect(new Set(first.records.map(({ product }) => product))).toEqual(new Set(['A00002']))
+    // Nothing was acknowledged before the checkpoint came back.
+    expect(called(/syncSuccess/)).toEqual([])
+    value(await inventoryLevel?.changes?.(first.checkpoint, call))
+    expect(simulator.waiting.stock).toBe(1)
   })
 })
 
@@ -663,6 +689,26 @@ describe('refusals and bad days', () => {
     expect(failure(at(await order.readMany(['JY1'], call), 0))).toMatchObject(expected)
   })
 
+  test.each(['enterprise', 'flagship'] as const)(
+    'rows that nobody counts are all read (%s)',
+    async (edition) => {
+      const { world, simulator, seeded, open } = await setUp({ edition })
+      for (const order of seeded().slice(0, 5)) changeShopOrder(world, order, { remark: '改' })
+      const counted = value(await open({ pageLimit: 100 }).order.list?.({ first: 50 }, call))
+      expect(counted.items.length).toBeGreaterThan(4)
+      const { origin, pathname } = new URL(simulator.url)
+      await using uncounted = await startWire(origin, (answer) => ({
+        ...answer,
+        body: Buffer.from(answer.body.toString('utf8').replaceAll(/"total_count":"?\d+"?/g, '"x":0')),
+      }))
+      const { order } = open({ pageLimit: 2, baseUrl: uncounted.url + pathname })
+      const read = value(await order.list?.({ first: 50 }, call))
+      expect(read.items.map(({ record }) => record.key)).toEqual(
+        counted.items.map(({ record }) => record.key),
+      )
+    },
+  )
+
   test('an empty body of the flagship edition is a success without anything', async () => {
     const { simulator, order } = await setUp({ edition: 'flagship' })
     simulator.setFaults([{ kind: 'status', status: 200, body: '' }])
@@ -707,7 +753,10 @@ describe('refusals and bad days', () => {
     const base = { edition: 'flagship', sid: 's', appKey: 'k', appSecret: 'only-secret' }
     expect(wangdiantongConfig.safeParse(base).error?.issues[0]?.path).toEqual(['appSecret'])
     const stock = { ...base, appSecret: 'a:b', queues: { stock: { shop: 'x' } } }
-    expect(wangdiantongConfig.safeParse(stock).error?.issues[0]?.path).toEqual(['queues', 'stock'])
+    for (const wrong of [stock, { ...stock, edition: 'enterprise', queues: { stock: {} } }]) {
+      const path = wangdiantongConfig.safeParse(wrong).error?.issues[0]?.path
+      expect(path).toEqual(['queues', 'stock', 'shop'])
+    }
   })
 
   test('the samples in the README are valid', () => {

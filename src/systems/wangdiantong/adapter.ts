@@ -260,34 +260,33 @@ export const createWangdiantong: CreateAdapter<WangdiantongConfig> = (config, co
           const query = { first, after, backMs: config.stockListDays * DAY_MS }
           return listed(await lastModifiedFirst(source(call), place, query), map.inventoryLevel, skip)
         }),
-      changes:
-        stockQueue && edition.stockQueue
-          ? (
-              (queue) => (checkpoint, call) =>
-                outcomeOf(() =>
-                  queueChanges(
-                    checkpoint,
-                    {
-                      queue,
-                      shop: stockQueue.shop,
-                      limit: config.queueLimit,
-                      warn,
-                      async read(rows) {
-                        const codes = rows.map((row) => fieldText(row, 'spec_no') ?? '')
-                        const found = await levelsOf(codes.filter(isCode), call)
-                        return readable(failing([...found.values()]).flat())
-                      },
+      changes: stockQueue
+        ? (
+            (queue) => (checkpoint, call) =>
+              outcomeOf(() =>
+                queueChanges(
+                  checkpoint,
+                  {
+                    queue,
+                    shop: stockQueue.shop,
+                    limit: config.queueLimit,
+                    warn,
+                    async read(rows) {
+                      const codes = rows.map((row) => fieldText(row, 'spec_no') ?? '')
+                      const found = await levelsOf(codes.filter(isCode), call)
+                      return readable(failing([...found.values()]).flat())
                     },
-                    call,
-                  ),
-                )
-            )(edition.stockQueue)
-          : (checkpoint, call) =>
-              outcomeOf(async () => {
-                const overlap = config.overlapSeconds * 1000
-                const { rows, ...rest } = await modifiedSince(source(call), checkpoint, overlap)
-                return { records: readable(rows.map(map.inventoryLevel)), ...rest }
-              }),
+                  },
+                  call,
+                ),
+              )
+          )(edition.stockQueue)
+        : (checkpoint, call) =>
+            outcomeOf(async () => {
+              const overlap = config.overlapSeconds * 1000
+              const { rows, ...rest } = await modifiedSince(source(call), checkpoint, overlap)
+              return { records: readable(rows.map(map.inventoryLevel)), ...rest }
+            }),
     }
   }
 

@@ -80,7 +80,11 @@ export const wangdiantongConfig = z
           .optional()
           .describe('What was sent comes from the queue of logistics to be told to the shop (物流同步)'),
         stock: z
-          .strictObject({ shop: code.describe('Number of the shop') })
+          .strictObject({
+            shop: code
+              .optional()
+              .describe('Number of the shop; of the flagship edition none, the account’s rights tell which'),
+          })
           .optional()
           .describe('What stock moved comes from the queue of stock to be told to the shop (库存同步)'),
       })
@@ -131,9 +135,13 @@ export const wangdiantongConfig = z
     error: 'is SECRET:SALT in the flagship edition',
     path: ['appSecret'],
   })
-  .refine((config) => config.edition === 'enterprise' || config.queues.stock === undefined, {
-    error: 'is known of the enterprise edition only',
-    path: ['queues', 'stock'],
-  })
+  .refine(
+    ({ edition, queues: { stock } }) =>
+      stock === undefined || (edition === 'enterprise') === (stock.shop !== undefined),
+    {
+      error: 'is needed in the enterprise edition, and not known in the flagship edition',
+      path: ['queues', 'stock', 'shop'],
+    },
+  )
 
 export type WangdiantongConfig = z.infer<typeof wangdiantongConfig>

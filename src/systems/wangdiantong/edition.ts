@@ -36,7 +36,7 @@ export interface Edition {
   shops(page: Page, context: CallContext): Promise<Rows>
   stock(filter: Span | { readonly product: string }, page: Page, context: CallContext): Promise<Rows>
   readonly logisticsQueue: Queue
-  readonly stockQueue?: Queue
+  readonly stockQueue: Queue
   /** @param text As the mapping wrote it. @param number The platform's number of the order in it. */
   push(text: string, number: string, context: CallContext): Promise<Pushed>
   close(): void
@@ -53,4 +53,23 @@ export interface Queue {
   ): Promise<readonly { readonly ticket: Ticket; readonly row: Row }[]>
   /** May be said twice. @returns The vendor's words about those that it did not take. */
   acknowledge(tickets: readonly Ticket[], context: CallContext): Promise<readonly string[]>
+}
+
+/**
+ * A page with the count of its question. Where that is not told, a full first page says nothing of what follows: the
+ * pages behind it are read until one is not full.
+ * @throws SourceError
+ */
+export async function counted(
+  pager: Page,
+  read: (pager: Page) => Promise<{ readonly rows: readonly Row[]; readonly told: unknown }>,
+): Promise<Rows> {
+  const { rows, told } = await read(pager)
+  if (typeof told === 'string' && /^\d+$/.test(told)) return { rows, total: Number(told) }
+  let [page, length] = [pager.page, rows.length]
+  while (pager.page === 0 && length >= pager.size) {
+    page++
+    length = (await read({ ...pager, page })).rows.length
+  }
+  return { rows, total: page * pager.size + length }
 }

@@ -5,25 +5,33 @@ import { listIn } from '../kit/named-fields.ts'
 import type { AdapterContext, CallContext } from '../port.ts'
 import { type Answer, createEnterpriseClient } from './client.ts'
 import type { WangdiantongConfig } from './config.ts'
-import type { Edition, Page, Queue, Row, Rows, Span, Ticket } from './edition.ts'
+import {
+  counted,
+  type Edition,
+  type Page,
+  type Queue,
+  type Row,
+  type Rows,
+  type Span,
+  type Ticket,
+} from './edition.ts'
 
 export function createEnterprise(config: WangdiantongConfig, context: AdapterContext): Edition {
   const client = createEnterpriseClient(config, context)
 
-  const query = async (
+  const query = (
     method: string,
     list: string,
     parameters: Readonly<Record<string, string>>,
-    { page, size }: Page,
+    pager: Page,
     call: CallContext,
-  ): Promise<Rows> => {
-    const paging = { page_no: String(page), page_size: String(size) }
-    const answer = await client.call(method, { ...parameters, ...paging }, { writes: false, context: call })
-    const rows = rowsOf(answer, list, method)
-    // The vendor counts on the first page only.
-    const total = answer.total_count
-    return { rows, total: typeof total === 'string' && /^\d+$/.test(total) ? Number(total) : rows.length }
-  }
+  ): Promise<Rows> =>
+    counted(pager, async ({ page, size }) => {
+      const paging = { page_no: String(page), page_size: String(size) }
+      const answer = await client.call(method, { ...parameters, ...paging }, { writes: false, context: call })
+      // The vendor counts on the first page only.
+      return { rows: rowsOf(answer, list, method), told: answer.total_count }
+    })
   const inSpan = ({ begin, end }: Span) => ({ start_time: begin, end_time: end })
 
   const queue = (
@@ -50,14 +58,19 @@ export function createEnterprise(config: WangdiantongConfig, context: AdapterCon
   })
 
   return {
-    orders(filter, page, call) {
+    async orders(filter, page, call) {
       const parameters: Readonly<Record<string, string>> =
         'begin' in filter
           ? inSpan(filter)
           : 'number' in filter
             ? { trade_no: filter.number }
             : { src_tid: filter.platformNumber }
-      return query('trade_query', 'trades', parameters, page, call)
+      const { rows, total } = await query('trade_query', 'trades', parameters, page, call)
+      // What carries the shop's number goes by several names.
+      return {
+        rows: rows.map((row) => ({ ...row, src_tids: row.src_tids ?? row.src_tid ?? row.tid })),
+        total,
+      }
     },
     stock: (filter, page, call) =>
       query(

@@ -36,6 +36,8 @@ export interface WangdiantongSimulatorOptions {
   readonly holdsRawOrders?: boolean
   /** Refuses every acknowledgement, item by item. */
   readonly keepsQueues?: boolean
+  /** Goods whose stock cannot be calculated for the shop (flagship edition). */
+  readonly unsynced?: readonly string[]
 }
 
 export interface WangdiantongSimulator extends Simulator {
@@ -62,6 +64,38 @@ const STATUS: Readonly<Record<ShopOrder['status'], number>> = {
   SENT: 95,
   CANCELLED: 5,
 }
+/** The rule by which stock is told to a shop; what is acknowledged repeats it. */
+const SYNC_RULE = {
+  stock_syn_rule_id: -10000,
+  stock_syn_rule_no: '',
+  stock_syn_warehouses: '6,12',
+  stock_syn_mask: 0,
+  stock_syn_percent: 100,
+  stock_syn_plus: 0,
+  stock_syn_min: 0,
+  stock_syn_max: 0,
+  is_auto_listing: true,
+  is_auto_delisting: true,
+}
+const SYNC_RESULT = ['stock_syn_other', 'is_syn_success', 'is_manual', 'syn_result']
+const calculated = ({
+  id,
+  count,
+  stock,
+}: {
+  readonly id: number
+  readonly count: number
+  readonly stock: Pick<ShopStock, 'item' | 'onHand'>
+}): Fields => ({
+  rec_id: id,
+  match_code: stock.item,
+  outer_id: '',
+  spec_outer_id: stock.item,
+  shop_id: 3,
+  syn_stock: Number(stock.onHand),
+  stock_change_count: count,
+  ...SYNC_RULE,
+})
 const EPOCH_2012 = 1_325_347_200
 const CHINA_MS = 8 * 3_600_000
 const TIME = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/
@@ -487,6 +521,45 @@ export async function startWangdiantongSimulator(
           return error === null ? [] : [error]
         })
         return { data }
+      }
+      case 'sales.StockSync.getSelfWaitSyncIdListOpen': {
+        const [count, position] = args
+        if (typeof count !== 'number' || count < 10 || count > 5000) throw new Refusal(100, 'count错误')
+        if (typeof position !== 'number') throw new Refusal(100, 'position错误')
+        const list = [...moved.values()].filter(({ id }) => id > position).slice(0, count)
+        const last = list.at(-1)
+        return { data: { id_list: list.map(({ id }) => id), ...(last ? { position: last.id } : {}) } }
+      }
+      case 'sales.StockSync.batchCalcStock': {
+        const [wanted] = args as [unknown]
+        if (!Array.isArray(wanted)) throw new Refusal(100, '参数错误')
+        const success: Fields[] = []
+        const errors: Fields[] = []
+        for (const { api_goods_id: id, force_sync: force, ...more } of wanted as Fields[]) {
+          only(more, [])
+          const entry = [...moved.values()].find((one) => one.id === id)
+          if (typeof force !== 'boolean') errors.push({ rec_id: id, err_msg: 'force_sync' })
+          else if (!entry || options.unsynced?.includes(entry.stock.item)) {
+            errors.push({ rec_id: id, err_msg: '货品未绑定' })
+          } else success.push(calculated(entry))
+        }
+        return { data: { success_date: success, error_date: errors } }
+      }
+      case 'sales.StockSync.syncSuccess': {
+        const [id, info] = args as [unknown, Fields]
+        only(info ?? {}, [...Object.keys(SYNC_RULE), 'syn_stock', 'stock_change_count', ...SYNC_RESULT])
+        const entry = [...moved.values()].find((one) => one.id === id)
+        const said = calculated(entry ?? { id: 0, count: 0, stock: { item: '', onHand: '0' } })
+        for (const name of [...Object.keys(SYNC_RULE), 'syn_stock']) {
+          if (info?.[name] !== said[name]) throw new Refusal(100, `${name}错误`)
+        }
+        if (info?.is_syn_success !== true || typeof info.syn_result !== 'string') {
+          throw new Refusal(100, 'syn_result错误')
+        }
+        const { syn_stock: stock, stock_change_count: count } = info
+        const error = ackStock({ rec_id: id, sync_stock: String(stock), stock_change_count: count })
+        if (error !== null) throw new Refusal(100, error)
+        return {}
       }
       case 'sales.RawTrade.pushSelf2': {
         const [shopNo, trades, details] = args as [unknown, readonly Fields[], readonly Fields[]]
