@@ -5,6 +5,7 @@
 import { createHmac } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/observe/log.ts'
+import type { OrderCreate } from '../../src/systems/port.ts'
 import { createRestErp } from '../../src/systems/rest-erp/adapter.ts'
 import { restErpConfig } from '../../src/systems/rest-erp/config.ts'
 import {
@@ -132,6 +133,77 @@ describe('a server that has only what the seed lists', () => {
     const page = given(await must(connect(url).ports.product?.list)({ first: 50 }, context))
     expect(page.items.map(({ record }) => record.key)).toEqual(['P1', 'P2', 'P3', 'P4', 'P5'])
     expect(page.hasMore).toBe(false)
+  })
+})
+
+describe('a new order is `OrderData`', () => {
+  const wares: Readonly<Record<string, object>> = {
+    P1: productData('P1'),
+    P2: {
+      ...productData('P2'),
+      pricing: { standardPrice: 1, currency: 'CNY', priceUnit: '米', taxRate: 6 },
+      inventory: { quantity: 1, unit: '米' },
+    },
+  }
+  const sent = async (settings: Record<string, unknown>, lines: OrderCreate['lines']): Promise<unknown> => {
+    const bodies: string[] = []
+    const { url } = await serve(({ method, url, body }) => {
+      const [, , collection, id = ''] = url.pathname.split('/')
+      if (method === 'POST') {
+        bodies.push(body)
+        return { status: 201, body: { success: true, data: { externalId: 'O-1', orderNumber: '1' } } }
+      }
+      const data = collection === 'customers' ? customerData(id, { code: 'K1' }) : wares[id]
+      return data ? { body: { success: true, data } } : { status: 404, body: { success: false } }
+    })
+    const create = must(connect(url, settings).ports.order?.create)
+    given(await create.send({ customer: 'C1', dueDate: '2026-03-01', lines }, write, context))
+    return JSON.parse(must(bodies[0]))
+  }
+
+  test('with names, units and amounts to the cent', async () => {
+    // 3 × 0.335 = 1.005, and 10 × 12.3456 less 2.5 % = 120.3696; taxed with 13 % as the lines say.
+    const lines = [
+      { product: 'P1', quantity: '3', unitPrice: '0.335' },
+      { product: 'P2', quantity: '10', unitPrice: '12.3456', discountPercent: '2.5' },
+    ]
+    const body = await sent({ currency: 'CNY', lineDefaults: { taxRate: 13 } }, lines)
+    expect(body).toMatchObject({
+      customer: { id: 'C1', name: '客户 C1', code: 'K1' },
+      items: [
+        { product: { id: 'P1', sku: 'SKU-P1', name: '产品 P1' }, subtotal: 1.01, taxRate: 13 },
+        {
+          product: { id: 'P2', sku: 'SKU-P2', name: '产品 P2' },
+          unit: '米',
+          subtotal: 120.37,
+          discount: 2.5,
+        },
+      ],
+      amounts: {
+        currency: 'CNY',
+        subtotal: 121.38,
+        discountAmount: 3.09,
+        taxAmount: 15.78,
+        totalAmount: 137.16,
+      },
+    })
+  })
+
+  test('without amounts where a price is the system’s to say, without tax where no rate is known', async () => {
+    const open = (await sent({ currency: 'CNY' }, [{ product: 'P2', quantity: '3' }])) as { amounts: unknown }
+    expect(open.amounts).toEqual({ currency: 'CNY' })
+    const line = { product: 'P1', quantity: '2', unitPrice: '5' }
+    const untaxed = (await sent({ currency: 'CNY' }, [line])) as { amounts: unknown }
+    expect(untaxed.amounts).toEqual({ currency: 'CNY', subtotal: 10, discountAmount: 0 })
+  })
+
+  test('without what cannot be read, and as it was given where the ERP is configured so', async () => {
+    const line = { product: 'P9', quantity: '2' }
+    expect(await sent({}, [line])).toMatchObject({ items: [{ product: { id: 'P9' }, quantity: 2 }] })
+    expect(await sent({ newOrders: 'given' }, [{ ...line, product: 'P1' }])).toMatchObject({
+      customer: { id: 'C1' },
+      items: [{ lineNumber: 1, product: { id: 'P1' }, quantity: 2 }],
+    })
   })
 })
 

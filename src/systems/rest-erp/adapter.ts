@@ -271,6 +271,20 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
 
   /* ---- orders ---- */
 
+  /** What cannot be read is left out: whether it is needed the ERP says itself. */
+  const completed = async (body: Record<string, unknown>, input: OrderCreate, context: CallContext) => {
+    const wanted = [...new Set(input.lines.map(({ product }) => product))]
+    const [[buyer], wares] = await Promise.all([
+      reading.port(customers).readMany([input.customer], context),
+      readProducts(wanted, context),
+    ])
+    const found = wares.flatMap((ware) => (ware.ok && ware.value ? [ware.value] : []))
+    return mapping.wholeOrder(body, input, {
+      customer: buyer?.ok ? buyer.value : null,
+      products: new Map(found.map((ware) => [ware.key, ware])),
+    })
+  }
+
   const byNumber: Lookup<'order'> = reading.lookup(
     orders,
     'orderNumbers',
@@ -316,6 +330,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
             takes: mapping.takes.create,
             refuse: mapping.refuseOrder,
             body: (input, _, write) => mapping.orderBody(input, write),
+            ...((config.newOrders ?? (extended ? 'given' : 'whole')) === 'whole' ? { completed } : {}),
           }),
           update: writing.update<OrderChanges, 'order'>({
             source: orders,

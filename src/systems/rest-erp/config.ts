@@ -76,6 +76,7 @@ const orderFields = z.strictObject({
   type: name('orderType', '`sales`; others are passed over'),
   customer: name('customer.id', 'Key of the customer'),
   customerName: name('customer.name', 'Name of the customer'),
+  customerCode: name('customer.code', 'Number of the customer that people use; sent only'),
   customerReference: name('references.customerReference', "The customer's own number of the order"),
   externalRef: name('references.externalRef', 'Receives the reference by which a lost answer is looked up'),
   orderDate: name('orderDate', 'Day of the order'),
@@ -177,6 +178,13 @@ export const restErpConfig = z.strictObject({
     .describe(
       'What a PUT of `{companyInfo: {industry}}` means: `whole` replaces companyInfo, so that the rest of it is read ' +
         'before and sent along (default); `merged` leaves the rest as it is (default of `extended`)',
+    ),
+  newOrders: z
+    .enum(['whole', 'given'])
+    .optional()
+    .describe(
+      'What a new order says: `whole`, also names, units and, where every price is given, amounts, for which customer ' +
+        'and products are read before (default of `standard`); `given`, what the caller gives (default of `extended`)',
     ),
   only: z
     .strictObject({

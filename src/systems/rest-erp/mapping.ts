@@ -7,6 +7,7 @@ import { jsonNumber } from '../kit/json.ts'
 import {
   customOf,
   decimal,
+  fieldOf,
   fieldText,
   key,
   meaningOfAnyCase,
@@ -28,12 +29,15 @@ import {
 import { unknownCustomField } from '../kit/rest/writing.ts'
 import type { Extra, OrderChanges, OrderCreate, ShipTo, WriteContext } from '../port.ts'
 import {
+  type Customer,
   type DateTimeText,
   type InventoryLevel,
   joinKey,
+  type Key,
   type Money,
   type Order,
   type OrderStatus,
+  type Product,
   type Reference,
 } from '../records.ts'
 import { namesOf, type RestErpConfig } from './config.ts'
@@ -63,9 +67,17 @@ export interface Mapping extends CustomerMapping, ProductMapping {
   refuseOrder(input: OrderCreate): SourceFailure | undefined
   refuseChanges(changes: OrderChanges): SourceFailure | undefined
   orderBody(input: OrderCreate, write: WriteContext): Record<string, unknown>
+  /** All that `OrderData` says, as far as it is known: names, units, amounts. */
+  wholeOrder(body: Record<string, unknown>, input: OrderCreate, known: KnownOfOrder): Record<string, unknown>
   changesBody(changes: OrderChanges): Record<string, unknown>
   missingInOrder(order: Order, changes: OrderChanges): string[]
   toDateTime(text: string): string | null | undefined
+}
+
+/** What the ERP has of those that an order names. */
+export interface KnownOfOrder {
+  readonly customer: Customer | null
+  readonly products: ReadonlyMap<Key, Product>
 }
 
 /** What the mappings of all record types need. */
@@ -382,6 +394,42 @@ export function createMapping(config: RestErpConfig): Mapping {
       return body
     },
 
+    wholeOrder(body, input, { customer, products }) {
+      const whole: Record<string, unknown> = { ...body }
+      setAll(whole, [
+        [orderNames.customerName, customer?.name],
+        [orderNames.customerCode, customer?.code],
+      ])
+      const currency = fieldText(whole, orderNames.currency) ?? customer?.account?.currency
+      const digits = digitsOf(currency)
+      const amounts = input.lines.map((line) => amountsOf(line, products.get(line.product), config, digits))
+      const items = (fieldOf(body, orderNames.items) as Record<string, unknown>[]).map((item, index) => {
+        const ware = products.get(input.lines[index]?.product ?? '')
+        const filled = { ...item }
+        setAll(filled, [
+          [fields.line.sku, ware?.sku],
+          [fields.line.description, ware?.name],
+          [fields.line.unit, ware?.unit],
+          [fields.line.net, jsonAmount(amounts[index]?.net, digits)],
+        ])
+        return filled
+      })
+      setAt(whole, orderNames.items, items)
+      const priced = amounts.filter((one) => one !== null)
+      if (priced.length < amounts.length) return whole
+      const net = sumOf(priced.map((one) => one.net))
+      const taxes = priced.flatMap((one) => (one.tax === null ? [] : [one.tax]))
+      const tax = taxes.length < priced.length ? undefined : sumOf(taxes).round(digits, Big.roundHalfUp)
+      setAll(whole, [
+        [orderNames.currency, currency],
+        [orderNames.net, jsonAmount(net, digits)],
+        [orderNames.discount, jsonAmount(sumOf(priced.map((one) => one.discount)), digits)],
+        [orderNames.tax, jsonAmount(tax, digits)],
+        [orderNames.gross, jsonAmount(tax && net.plus(tax), digits)],
+      ])
+      return whole
+    },
+
     changesBody(changes) {
       const body: Record<string, unknown> = {}
       setAll(body, [
@@ -405,6 +453,45 @@ export function createMapping(config: RestErpConfig): Mapping {
     },
   }
 }
+
+const sumOf = (all: readonly Big[]): Big => all.reduce((sum, one) => sum.plus(one), new Big(0))
+
+const jsonAmount = (amount: Big | undefined, digits: number): unknown =>
+  amount && jsonNumber(amount.toFixed(digits))
+
+/** Rounded to the currency's decimals, except for the tax. */
+interface LineAmounts {
+  readonly net: Big
+  readonly discount: Big
+  /** Null where no tax rate is known. */
+  readonly tax: Big | null
+}
+
+/** Null where the line has no price, or one of which it is not known what is tax. */
+function amountsOf(
+  { quantity, unitPrice, discountPercent = '0' }: OrderCreate['lines'][number],
+  product: Product | undefined,
+  { lineDefaults, taxRates, pricesIncludeTax }: RestErpConfig,
+  digits: number,
+): LineAmounts | null {
+  if (unitPrice === undefined || pricesIncludeTax) return null
+  const full = new Big(quantity).times(unitPrice)
+  const net = full.minus(full.times(discountPercent).div(100)).round(digits, Big.roundHalfUp)
+  const discount = full.round(digits, Big.roundHalfUp).minus(net)
+  const { taxRate: standing } = lineDefaults
+  const percent =
+    standing === undefined
+      ? product?.taxRate
+      : new Big(String(standing)).times(taxRates === 'fraction' ? 100 : 1).toFixed()
+  return { net, discount, tax: percent ? net.times(percent).div(100) : null }
+}
+
+/** Decimals of a currency; two where it is not known. */
+const digitsOf = (currency: string | null | undefined): number =>
+  currency
+    ? (new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ??
+      2)
+    : 2
 
 /** What an order can be made from, and the name of the field that says so. */
 const REFERENCES = [

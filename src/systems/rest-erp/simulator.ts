@@ -775,30 +775,54 @@ const rate: Check = (value, field) => {
   decimalNumber(false)(value, field)
   if (new Big((value as Digits).text).gt(100)) throw new BadField(field, `"${field}" is a percentage.`)
 }
-const ITEM = objectOf(
-  {
-    lineNumber: decimalNumber(true),
-    product: objectOf({ id: ID }, ['id']),
-    quantity: decimalNumber(true),
-    unitPrice: decimalNumber(false),
-    discount: rate,
-    taxRate: rate,
-    warehouse: ID,
-    notes: text(200),
-  },
-  ['lineNumber', 'product', 'quantity'],
-)
+const ITEM_FIELDS = {
+  lineNumber: decimalNumber(true),
+  product: objectOf({ id: ID }, ['id']),
+  quantity: decimalNumber(true),
+  unitPrice: decimalNumber(false),
+  discount: rate,
+  taxRate: rate,
+  warehouse: ID,
+  notes: text(200),
+}
+const ORDER_FIELDS = {
+  orderType: oneOf(['sales']),
+  customer: objectOf({ id: ID }, ['id']),
+  orderDate: day,
+  delivery: DELIVERY,
+  references: REFERENCES,
+  payment: PAYMENT,
+  amounts: objectOf({ currency: CURRENCY }),
+  metadata: METADATA,
+}
 const NEW_ORDER = objectOf(
+  { ...ORDER_FIELDS, items: listOf(objectOf(ITEM_FIELDS, ['lineNumber', 'product', 'quantity']), 200) },
+  ['orderType', 'customer', 'items'],
+)
+/** `OrderData` as the seed has it: what is not optional there, as far as its sender can know it, must be said. */
+const LETTER_ORDER = objectOf(
   {
-    orderType: oneOf(['sales']),
-    customer: objectOf({ id: ID }, ['id']),
-    orderDate: day,
-    delivery: DELIVERY,
-    references: REFERENCES,
-    payment: PAYMENT,
-    amounts: objectOf({ currency: CURRENCY }),
-    metadata: METADATA,
-    items: listOf(ITEM, 200),
+    ...ORDER_FIELDS,
+    customer: objectOf({ id: ID, name: notBlank(200), code: text(50) }, ['id', 'name']),
+    amounts: objectOf({
+      currency: CURRENCY,
+      subtotal: decimalNumber(false),
+      taxAmount: decimalNumber(false),
+      discountAmount: decimalNumber(false),
+      totalAmount: decimalNumber(false),
+    }),
+    items: listOf(
+      objectOf(
+        {
+          ...ITEM_FIELDS,
+          product: objectOf({ id: ID, sku: ID, name: notBlank(200) }, ['id', 'sku', 'name']),
+          unit: notBlank(20),
+          subtotal: decimalNumber(false),
+        },
+        ['lineNumber', 'product', 'quantity', 'unit'],
+      ),
+      200,
+    ),
   },
   ['orderType', 'customer', 'items'],
 )
@@ -830,16 +854,35 @@ interface OrderBody {
     contractId?: string
   }
   payment?: { method?: string; terms?: string; dueDate?: string; paidAmount?: Digits; paidDate?: string }
-  amounts?: { currency: string }
+  amounts?: { currency?: string; subtotal?: Digits; taxAmount?: Digits; totalAmount?: Digits }
   metadata?: { notes?: string; createdBy?: string; customFields?: Record<string, string> }
   items: {
     product: { id: string }
     quantity: Digits
     unitPrice?: Digits
     discount?: Digits
+    subtotal?: Digits
     warehouse?: string
     notes?: string
   }[]
+}
+
+/** Amounts that are said must be those of the lines. */
+function checkSums({ items, amounts }: OrderBody): void {
+  const differs = (said: Digits, due: Big) => new Big(said.text).minus(due).abs().gt('0.01')
+  let sum = new Big(0)
+  for (const [index, { quantity, unitPrice, discount, subtotal }] of items.entries()) {
+    if (!subtotal) continue
+    sum = sum.plus(subtotal.text)
+    const full = new Big(quantity.text).times(unitPrice?.text ?? 0)
+    if (differs(subtotal, full.minus(full.times(discount?.text ?? 0).div(100))))
+      throw new BadField(`items[${index}].subtotal`, '金额与数量单价不符', { line: index + 1 })
+  }
+  if (amounts?.subtotal && differs(amounts.subtotal, sum))
+    throw new BadField('amounts.subtotal', '合计与明细不符')
+  const { subtotal, taxAmount, totalAmount } = amounts ?? {}
+  if (totalAmount && differs(totalAmount, new Big(subtotal?.text ?? 0).plus(taxAmount?.text ?? 0)))
+    throw new BadField('amounts.totalAmount', '合计与明细不符')
 }
 
 /** The delivery address after a change of some of its parts; none where all of them are empty. */
@@ -882,8 +925,10 @@ function createOrder(erp: Erp, request: SimulatedRequest): Answered {
   refuseParameters(request)
   const raw = readBody(request)
   const actor = actorOf(request)
-  NEW_ORDER(raw, '')
+  const whole = erp.extended ? NEW_ORDER : LETTER_ORDER
+  whole(raw, '')
   const body = raw as OrderBody
+  checkSums(body)
   const reference = body.references?.externalRef
   // Said first, so that repeating a request gives the same answer whatever became of its customer since.
   const earlier =

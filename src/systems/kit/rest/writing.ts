@@ -51,6 +51,12 @@ export interface Creation<Input, T extends RecordType> {
   /** What speaks against sending this. */
   refuse?(input: Input): SourceFailure | undefined
   body(input: Input, externalReference: string, write: WriteContext): Record<string, unknown>
+  /** Puts in what the system knows already and wants to be told nevertheless. The preview goes without. */
+  completed?(
+    body: Record<string, unknown>,
+    input: Input,
+    context: CallContext,
+  ): Promise<Record<string, unknown>>
 }
 
 export interface Change<Changes, T extends RecordType> {
@@ -138,6 +144,7 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
     takes = [],
     refuse,
     body,
+    completed,
   }: Creation<Input, T>): WriteAction<Input, T> => {
     const sentBody = (input: Input, write: WriteContext) => body(input, write.externalReference, write)
     const preview = (input: Input, write: WriteContext): VendorRequest => ({
@@ -153,7 +160,12 @@ export function createWriting(client: RestClient, reading: Reading, settings: Wr
       async send(input, write, context): Promise<Outcome<WriteResult<T>>> {
         const refused = refuse?.(input)
         if (refused) return fail(refused)
-        const sent = await outcomeOf(() => client.write(preview(input, write), context))
+        const sent = await outcomeOf(async () => {
+          const request = preview(input, write)
+          if (!completed) return client.write(request, context)
+          const whole = await completed(sentBody(input, write), input, context)
+          return client.write({ ...request, body: JSON.stringify(whole) }, context)
+        })
         if (sent.ok) {
           const { data, located } = sent.value
           const record = shownIn(source, data)
