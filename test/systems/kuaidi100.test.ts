@@ -434,6 +434,16 @@ describe('parcels are followed', () => {
     expect(service.calls.filter((call) => call.startsWith('QUERY'))).toHaveLength(1)
   })
 
+  test('the code of "followed before" beside words of a server that failed is no success', async () => {
+    const { create, service } = await startFollowing()
+    const body = '{"result":false,"returnCode":"501","message":"服务器错误"}'
+    service.setFaults([{ kind: 'status', status: 200, body, match: 'POST /poll$', times: 1 }])
+    const input = { trackingNumber: 'JT5200000000023' }
+    expect(failureOf(await create.send(input, write, context))).toMatchObject({ kind: 'unknown-outcome' })
+    expect(service.followed()).toEqual([])
+    expect(given(await create.send(input, write, context)).note).toBeUndefined()
+  })
+
   test('a lost answer is an unknown outcome, and sending again is proven to be harmless', async () => {
     const { create, service } = await startFollowing()
     service.setFaults([{ kind: 'drop-after', match: 'POST /poll$', times: 1 }])

@@ -33,6 +33,8 @@ export interface ParcelRef {
 export const NOTHING_FOUND = '500'
 export const PHONE_NEEDED = '408'
 const FOLLOWED_BEFORE = '501'
+/** To a question the same code says that its server failed: words such as these are no "followed before" (重复订阅). */
+const FELL = /服务|系统|异常|错误|失败|繁忙|server|error|busy/i
 
 const md5 = (text: string): string => createHash('md5').update(text, 'utf8').digest('hex').toUpperCase()
 
@@ -119,7 +121,9 @@ export function createKuaidi100Client(config: Kuaidi100Config, timeoutMs: number
         throw error
       }
       if (read.code === '200') return { repeated: false }
-      if (read.code === FOLLOWED_BEFORE) return { repeated: true }
+      if (read.code === FOLLOWED_BEFORE && (/重复/.test(read.message) || !FELL.test(read.message))) {
+        return { repeated: true }
+      }
       throw new SourceError(subscribeFailure(read.code, read.message))
     },
 
@@ -221,6 +225,7 @@ function subscribeFailure(code: string, message: string): SourceFailure {
   const detail = `${code} ${message}`
   switch (code) {
     case '500':
+    case FOLLOWED_BEFORE:
     case '502':
       // Its own server failed on the way: whether before or after it took the parcel, it does not say.
       return { kind: 'unknown-outcome', detail }
