@@ -1697,6 +1697,45 @@ describe('what the seed asks of writes', () => {
     },
   }
 
+  test('an order follows from a quotation of its customer, line by line', async () => {
+    const quotations = [
+      { docEntry: 70, docNum: 5001, cardCode: 'C20001', items: ['A00001', 'A00003', 'A00003'] },
+      { docEntry: 71, docNum: 5002, cardCode: 'C20003', items: ['A00003'] },
+    ]
+    const { order } = await setUp({ simulator: { quotations } })
+    const { create } = order
+    if (!create) throw new Error('create')
+    const precededBy = [{ type: 'QUOTATION' as const, number: '5001' }]
+    const [line] = newOrder.lines
+    if (!line) throw new Error('lines')
+    // The third product is not in it.
+    const lines = [line, { product: 'A00002', quantity: '1' }, line]
+    const input: OrderCreate = { ...newOrder, precededBy, lines }
+    const shown = JSON.parse((await create.previewLater?.(input, write))?.body ?? '').DocumentLines
+    const base = { BaseType: 23, BaseEntry: 70 }
+    expect(shown).toEqual([
+      expect.objectContaining({ ...base, BaseLine: 1 }),
+      expect.not.objectContaining({ BaseType: 23 }),
+      expect.objectContaining({ ...base, BaseLine: 2 }),
+    ])
+    const { key } = value(await create.send(input, write, call))
+    const [made] = await order.readMany([key], call)
+    expect(value(made)).toMatchObject({ precededBy: [{ type: 'QUOTATION', number: '5001' }] })
+    // What the first has taken is closed, another's is not there, and a contract is something else.
+    const refusals = [
+      [precededBy, 'Quotation 5001 has no open line'],
+      [[{ type: 'QUOTATION' as const, number: '5002' }], 'Customer C20001 has no quotation 5002'],
+      [[{ type: 'QUOTATION' as const, number: 'QT-1' }], '"QT-1" is no number'],
+      [[{ type: 'CONTRACT' as const, number: '1' }], 'not from CONTRACT'],
+    ] as const
+    for (const [references, words] of refusals) {
+      const again = { ...newOrder, precededBy: references, lines: [line] }
+      expect(failure(await create.send(again, write, call))).toMatchObject({
+        message: expect.stringContaining(words),
+      })
+    }
+  })
+
   test('an order takes address, terms, comments of lines and own fields, and shows them', async () => {
     const { world, open } = await setUp({ simulator: { userFields: OWN } })
     const { order } = open(settings)

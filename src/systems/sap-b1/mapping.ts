@@ -870,6 +870,13 @@ function createClock(
 /** Codes of what callers name; looked up before the body is made. */
 export interface OrderCodes {
   readonly paymentTerms?: string | undefined
+  /** By line: the line of a quotation that it follows from. */
+  readonly bases?: readonly (QuotationLine | undefined)[] | undefined
+}
+
+export interface QuotationLine {
+  readonly entry: number
+  readonly line: number
 }
 
 /**
@@ -896,7 +903,8 @@ export function orderBody(
     ...customBody(config.customFields.order, input.customFields),
     ...(config.onBehalfOfField === null ? {} : { [config.onBehalfOfField]: write.onBehalfOf }),
     [config.externalReferenceField]: write.externalReference,
-    DocumentLines: input.lines.map((line) => ({
+    DocumentLines: input.lines.map((line, at) => ({
+      ...baseBody(codes.bases?.[at]),
       ItemCode: line.product,
       Quantity: line.quantity,
       UnitPrice: line.unitPrice,
@@ -907,6 +915,9 @@ export function orderBody(
     })),
   })
 }
+
+const baseBody = (base: QuotationLine | undefined): Record<string, number> =>
+  base === undefined ? {} : { BaseType: Number(QUOTATION_OBJECT), BaseEntry: base.entry, BaseLine: base.line }
 
 export const vendorCurrency = (config: SapB1Config, iso: string): string =>
   Object.entries(config.currencyCodes).find(([, code]) => code === iso)?.[0] ?? iso

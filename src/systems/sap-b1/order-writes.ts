@@ -1,4 +1,5 @@
 /** What may be written to orders: create, update, cancel. */
+import { z } from 'zod'
 import { gatewayCaller } from '../../caller/caller.ts'
 import { fail, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
 import type { HttpAnswer } from '../kit/http.ts'
@@ -26,6 +27,7 @@ import {
   orderChanges,
   readDraft,
   rowKey,
+  text,
   unknownCustomField,
 } from './mapping.ts'
 import { NO_NAMES, type Tables } from './names.ts'
@@ -51,6 +53,83 @@ const codesOf = async (
   if (paymentTerms === undefined) return ok({})
   const code = await tables.paymentTerms.codeOf(paymentTerms, context)
   return code.ok ? ok({ paymentTerms: code.value }) : code
+}
+
+const quotationSchema = z.object({
+  DocEntry: z.string(),
+  DocNum: z.string(),
+  DocumentLines: z.array(z.object({ LineNum: z.string(), ItemCode: text, LineStatus: text })),
+})
+
+/**
+ * The lines of quotations from which the lines of an order follow: for each the first of the same item that is open.
+ * An order that takes up nothing of a quotation would be said to follow from it, and is refused.
+ */
+const basesOf = async (
+  { client, config }: Pick<OrderWritesOptions, 'client' | 'config'>,
+  { customer, precededBy = [], lines }: OrderCreate,
+  context: Pick<CallContext, 'caller'>,
+): Promise<Outcome<OrderCodes>> => {
+  if (precededBy.length === 0) return ok({})
+  const odd = precededBy.find(({ type }) => type !== 'QUOTATION')
+  if (odd) {
+    const message = `Orders of this system are made from quotations, and not from ${odd.type}.`
+    return fail({ kind: 'unsupported', message })
+  }
+  const refused = (message: string): Outcome<never> =>
+    fail({ kind: 'rejected', code: 'QUOTATION', message, field: 'precededBy' })
+  const numbers = precededBy.map(({ number }) => number)
+  const strange = numbers.find((number) => !isEntry(number))
+  if (strange !== undefined) return refused(`"${strange}" is no number of a quotation.`)
+  const read = await outcomeOf(async () => {
+    const rows = await client.rows(
+      {
+        entity: 'Quotations',
+        select: Object.keys(quotationSchema.shape),
+        filter: `(CardCode eq ${literal(customer)}) and (${numbers.map((one) => `DocNum eq ${one}`).join(' or ')})`,
+        orderby: 'DocEntry asc',
+        pageSize: config.pageLimit,
+      },
+      context,
+    )
+    return rows.flatMap((row) => quotationSchema.safeParse(row).data ?? [])
+  })
+  if (!read.ok) return read
+  const missing = numbers.find((number) => !read.value.some(({ DocNum }) => DocNum === number))
+  if (missing !== undefined) return refused(`Customer ${customer} has no quotation ${missing}.`)
+  const open = read.value.flatMap(({ DocEntry, DocNum, DocumentLines }) =>
+    DocumentLines.filter(({ LineStatus }) => LineStatus !== 'bost_Close').map((line) => ({
+      number: DocNum,
+      item: line.ItemCode,
+      entry: Number(DocEntry),
+      line: Number(line.LineNum),
+    })),
+  )
+  const used = new Set<string>()
+  const bases = lines.map(({ product }) => {
+    const at = open.findIndex(({ item }) => item === product)
+    const [found] = at < 0 ? [] : open.splice(at, 1)
+    if (found) used.add(found.number)
+    return found && { entry: found.entry, line: found.line }
+  })
+  const unused = numbers.find((number) => !used.has(number))
+  return unused === undefined
+    ? ok({ bases })
+    : refused(`Quotation ${unused} has no open line with a product of this order.`)
+}
+
+/** What is looked up before an order is made. */
+const codesOfNew = async (
+  options: OrderWritesOptions,
+  input: OrderCreate,
+  context: Pick<CallContext, 'caller'>,
+): Promise<Outcome<OrderCodes>> => {
+  const [codes, bases] = await Promise.all([
+    codesOf(options, input, context),
+    basesOf(options, input, context),
+  ])
+  if (!codes.ok) return codes
+  return bases.ok ? ok({ ...codes.value, ...bases.value }) : bases
 }
 
 type Result = Outcome<WriteResult<'order'>>
@@ -100,18 +179,18 @@ function createAction(options: OrderWritesOptions): WriteAction<OrderCreate, 'or
     }).then((outcome) => (outcome.ok ? outcome.value : outcome))
 
   return {
-    takes: ['shipTo', 'paymentTerms', 'paymentMethod', 'lines.comments', 'lines.customFields'],
+    takes: ['shipTo', 'paymentTerms', 'paymentMethod', 'precededBy', 'lines.comments', 'lines.customFields'],
     // With the names themselves, where they cannot be looked up.
-    preview: (input, write) => preview(request(input, write, input)),
+    preview: (input, write) => preview(request(input, write, { paymentTerms: input.paymentTerms })),
     previewLater: async (input, write) => {
-      const codes = await codesOf(options, input, { caller: gatewayCaller })
-      return preview(request(input, write, codes.ok ? codes.value : input))
+      const codes = await codesOfNew(options, input, { caller: gatewayCaller })
+      return preview(request(input, write, codes.ok ? codes.value : { paymentTerms: input.paymentTerms }))
     },
 
     async send(input, write, context): Promise<Result> {
       const unstorable = cannotStore(config, input)
       if (unstorable) return fail(unstorable)
-      const codes = await codesOf(options, input, context)
+      const codes = await codesOfNew(options, input, context)
       if (!codes.ok) return codes
       const sent = await outcomeOf(() => client.write(request(input, write, codes.value), context))
       if (!sent.ok) return sent

@@ -59,6 +59,8 @@ export interface SapB1SimulatorOptions {
   readonly paymentApprovalAbove?: string
   /** The release knows PaidToDate of invoices. Default true. */
   readonly paidToDate?: boolean
+  /** Quotations that orders can be made from, beside those that orders of the world follow. */
+  readonly quotations?: readonly SimulatedQuotation[]
   /** Properties that this release or localization does not have. */
   readonly unknownFields?: readonly string[]
   /** The posting periods up to this day are locked. */
@@ -67,6 +69,14 @@ export interface SapB1SimulatorOptions {
   readonly emptyUpdateDates?: boolean
   /** Requests in a `$batch` may ask for pages of their own size. Default true: no source says. */
   readonly batchPages?: boolean
+}
+
+export interface SimulatedQuotation {
+  readonly docEntry: number
+  readonly docNum: number
+  readonly cardCode: string
+  /** Items, by line; what an order was made from is closed. */
+  readonly items: readonly string[]
 }
 
 export interface SapB1Simulator extends Simulator {
@@ -436,6 +446,9 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
   const drafts: Draft[] = []
   const paymentDrafts: PaymentDraft[] = []
   const creditNotes: Row[] = []
+  const quotations = options.quotations ?? []
+  /** Lines of quotations that orders were made from: `DocEntry/LineNum`. */
+  const taken = new Set<string>()
   const table = (type: string, fields: Fields, key: string, rows: () => Row[]): EntitySet => ({
     type,
     key,
@@ -546,12 +559,23 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
     Users: table('User', USER, 'InternalKey', () => [
       { InternalKey: MANAGER, UserCode: options.user ?? 'manager', UserName: '管理员' },
     ]),
-    Quotations: table('Document', document, 'DocEntry', () =>
-      world.all('erpOrders').flatMap((order) => {
+    Quotations: table('Document', document, 'DocEntry', () => [
+      ...world.all('erpOrders').flatMap((order) => {
         const number = quotationOf(order)
-        return number === null ? [] : [{ DocEntry: order.docEntry, DocNum: number, CardCode: order.cardCode }]
+        const head = { DocEntry: order.docEntry, DocNum: number, CardCode: order.cardCode }
+        return number === null ? [] : [{ ...head, DocumentLines: [] }]
       }),
-    ),
+      ...quotations.map(({ docEntry, docNum, cardCode, items }) => ({
+        DocEntry: docEntry,
+        DocNum: docNum,
+        CardCode: cardCode,
+        DocumentLines: items.map((ItemCode, LineNum) => ({
+          LineNum,
+          ItemCode,
+          LineStatus: taken.has(`${docEntry}/${LineNum}`) ? 'bost_Close' : 'bost_Open',
+        })),
+      })),
+    ]),
     Attachments2: table('Attachments2', ATTACHMENT, 'AbsoluteEntry', () =>
       world
         .all('erpOrders')
@@ -602,8 +626,31 @@ function createCompany(world: World, options: SapB1SimulatorOptions) {
 
   /* -- writing -- */
 
+  /** The quotations that lines of an order follow from. */
+  const basesOf = (lines: readonly Record<string, unknown>[], { cardCode }: NewOrder) =>
+    lines.flatMap((line, at) => {
+      if (line.BaseType === undefined) return []
+      const place = (field: string) => `[RDR1.${field}][line: ${at + 1}]`
+      const quotation = quotations.find(({ docEntry }) => docEntry === line.BaseEntry)
+      const key = `${line.BaseEntry}/${line.BaseLine}`
+      const item = quotation?.items[Number(line.BaseLine)]
+      if (line.BaseType !== 23 || !quotation || item === undefined) {
+        throw new Refusal(404, '-2028', `No matching records found  ${place('BaseEntry')}`)
+      }
+      if (quotation.cardCode !== cardCode || item !== line.ItemCode) {
+        throw new Refusal(400, -10, `The base document is another's  ${place('BaseEntry')}`)
+      }
+      if (taken.has(key)) throw new Refusal(400, -5002, `Base line is closed  ${place('BaseLine')}`)
+      return [{ key, docNum: quotation.docNum }]
+    })
+
   const post = (request: SimulatedRequest): SimulatedResponse => {
-    const order = readNewOrder(bodyOf(request), world, { document, line: lineFields, userFields })
+    const body = bodyOf(request)
+    const read = readNewOrder(body, world, { document, line: lineFields, userFields })
+    const bases = basesOf(body.DocumentLines as Record<string, unknown>[], read)
+    const [base] = bases
+    const order = base ? { ...read, references: { quotation: String(base.docNum) } } : read
+    for (const { key } of bases) taken.add(key)
     mustBeOpenPeriod(order.docDate, 'ORDR')
     const quiet = /return-no-content/.test(String(request.headers.prefer ?? ''))
     if (options.approvalAbove !== undefined && grossOf(order, world).gt(options.approvalAbove)) {
