@@ -117,29 +117,49 @@ async function record({ query, variables }: Measured): Promise<Recording> {
   return { answer: `${JSON.stringify(result)}\n`, stages: stages.filter(Boolean) }
 }
 
-/** Operations sent in turn. */
+/** Requests sent in turn. */
 interface Workload {
   readonly name: string
-  readonly operations: readonly Measured[]
+  /** Different ones. */
+  readonly count: number
+  readonly at: (index: number) => Measured
+  /** Each operation once: recorded, and asked for before anything is measured. */
+  readonly samples: readonly Measured[]
+  /** Where there are too many to ask for each beforehand. */
+  readonly answerTo?: (index: number) => string
 }
 
-const all: Record<string, readonly Measured[]> = {
-  small: [small],
-  deep: [deep],
-  nested: [nested],
-  mutation: [mutation],
-  spread: spread(5),
-}
-const workloads: Workload[] = values.queries.split(',').flatMap((name) => {
-  const operations = all[name]
-  return operations ? [{ name, operations }] : []
+const single = (operation: Measured): Workload => ({
+  name: operation.name,
+  count: 1,
+  at: () => operation,
+  samples: [operation],
 })
+const all: readonly Workload[] = [
+  ...[small, deep, nested, mutation].map(single),
+  {
+    name: 'spread',
+    count: spread.count,
+    at: spread.at,
+    samples: Array.from({ length: spread.operations }, (_, i) => spread.at(i)),
+    answerTo: spread.answerTo,
+  },
+]
+const workloads = values.queries
+  .split(',')
+  .flatMap((name) => all.filter((workload) => workload.name === name))
 
 const recordings: Record<string, Recording> = {}
 const answers = new Map<string, readonly string[]>()
-for (const { name, operations } of workloads) {
+for (const { name, count, samples, answerTo } of workloads) {
   const recorded: Recording[] = []
-  for (const operation of operations) recorded.push(await record(operation))
+  for (const [i, sample] of samples.entries()) {
+    const recording = await record(sample)
+    if (answerTo && answerTo(i) !== recording.answer.trimEnd()) {
+      throw new Error(`${name} ${i}: the data say ${answerTo(i)}, the engine ${recording.answer}`)
+    }
+    recorded.push(recording)
+  }
   answers.set(
     name,
     recorded.map(({ answer }) => answer.trimEnd()),
@@ -150,7 +170,7 @@ for (const { name, operations } of workloads) {
   const calls = recorded.reduce((sum, { stages }) => sum + stages.flat().length, 0) / recorded.length
   const size = recorded.reduce((sum, { answer }) => sum + answer.length, 0) / recorded.length
   say(
-    `${name}: ${operations.length} requests, ${calls.toFixed(1)} upstream calls in ${first.stages.length} stages, answers of ${(size / 1000).toFixed(1)} kB`,
+    `${name}: ${count} requests, ${calls.toFixed(1)} upstream calls in ${first.stages.length} stages, answers of ${(size / 1000).toFixed(1)} kB`,
   )
 }
 const recordingFile = join(work, 'recording.json')
@@ -213,18 +233,22 @@ let wrongAnswers = 0
 const checked = new Map<string, string[]>()
 const bodyOf = ({ query, variables }: Measured): string => JSON.stringify({ query, variables })
 
+/** How far each contestant has come: what it was asked last time is not what it is asked next. */
+const positions = new Map<string, number>()
+
 async function measure(
   contestant: Contestant,
   workload: Workload,
   time: number,
 ): Promise<{ perSecond: number; cpu: number }> {
   const url = contestant.urlFor(workload)
-  const bodies = workload.operations.map(bodyOf)
-  const checkedAs = `${contestant.name} ${workload.name}`
-  const expected = checked.get(checkedAs) ?? []
-  checked.set(checkedAs, expected)
-  for (const [i, body] of bodies.entries()) {
+  const { count, samples, answerTo } = workload
+  const key = `${contestant.name} ${workload.name}`
+  const expected = checked.get(key) ?? []
+  checked.set(key, expected)
+  for (const [i, sample] of samples.entries()) {
     if (i < expected.length) continue
+    const body = bodyOf(sample)
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json' },
@@ -239,10 +263,21 @@ async function measure(
   }
   const before = await upstreamCalls()
   const cpuBefore = cpuSeconds(contestant.pid)
-  const result = await load({ url, bodies, expected, connections, seconds: time })
-  const count = result.perSecond * time
-  const calls = ((await upstreamCalls()) - before) / count
-  const cpu = ((cpuSeconds(contestant.pid) - cpuBefore) / count) * 1e6
+  const from = positions.get(key) ?? 0
+  const bodies = count === 1 ? samples.map(bodyOf) : []
+  const result = await load({
+    url,
+    count,
+    bodyAt: (index) => bodies[index] ?? bodyOf(workload.at(index)),
+    expectedAt: answerTo ?? ((index) => expected[index] ?? ''),
+    from,
+    connections,
+    seconds: time,
+  })
+  const { answered } = result
+  positions.set(key, (from + answered) % count)
+  const calls = ((await upstreamCalls()) - before) / answered
+  const cpu = ((cpuSeconds(contestant.pid) - cpuBefore) / answered) * 1e6
   wrongAnswers += result.wrong
   say(
     `${contestant.name} · ${workload.name}: ${result.perSecond.toFixed(0)}/s, p50 ${result.p50.toFixed(1)} ms, p99 ${result.p99.toFixed(1)} ms, ${calls.toFixed(1)} upstream calls and ${cpu.toFixed(0)} µs of CPU each${result.wrong ? `, ${result.wrong} WRONG` : ''}`,
@@ -251,7 +286,7 @@ async function measure(
 }
 
 const takesPart = (contestant: Contestant, workload: Workload): boolean =>
-  !contestant.name.startsWith('replay') || workload.operations.length === 1
+  !contestant.name.startsWith('replay') || workload.count === 1
 
 /** Compiling what runs often is CPU time too: until it is over, it would be most of what is seen. */
 const warmRequests = 1500

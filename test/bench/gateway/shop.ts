@@ -54,6 +54,11 @@ const purchases: Purchase[] = Array.from({ length: 40 }, (_, i) => ({
   userId: `u${i % 12}`,
   upc: `p${(i * 7) % 9}`,
 }))
+const userOf = (id: string): User | undefined => users.find((user) => user.id === id)
+const reviewsOf = (upc: string): Review[] => reviews.filter((review) => review.upc === upc)
+const inStock = ({ upc }: Pick<Product, 'upc'>): boolean => Number(upc.slice(1)) % 2 === 0
+const shippingEstimate = ({ price, weight }: Product): number => (price > 300 ? 0 : Math.round(weight / 2))
+
 /** Who waits for stock to move. */
 export const moves = {
   listeners: new Set<(upc: string) => void>(),
@@ -142,11 +147,11 @@ export const subgraphs: Record<
         review: (_: unknown, { upc, body }: Review) => ({ id: 'new', body, authorId: 'u0', upc }),
       },
       Review: {
-        author: ({ authorId }: Review) => users.find((user) => user.id === authorId),
+        author: ({ authorId }: Review) => userOf(authorId),
         product: ({ upc }: Review) => ({ upc }),
       },
       User: { reviews: ({ id }: User) => reviews.filter((review) => review.authorId === id) },
-      Product: { reviews: ({ upc }: Product) => reviews.filter((review) => review.upc === upc) },
+      Product: { reviews: ({ upc }: Product) => reviewsOf(upc) },
     },
   },
   sales: {
@@ -164,8 +169,8 @@ export const subgraphs: Record<
       User: { purchases: ({ id }: User) => purchases.filter((purchase) => purchase.userId === id) },
       Purchase: { product: ({ upc }: Purchase) => ({ upc }) },
       Product: {
-        inStock: ({ upc }: Product) => Number(upc.slice(1)) % 2 === 0,
-        shippingEstimate: ({ price, weight }: Product) => (price > 300 ? 0 : Math.round(weight / 2)),
+        inStock,
+        shippingEstimate,
       },
     },
   },
@@ -238,25 +243,60 @@ export const mutation: Measured = {
 /** What a thousand screens show: the moved product, with its name from another subgraph. */
 export const subscription = 'subscription Moved { stockMoved { upc inStock name price } }'
 
-/** Two hundred operations that differ in what they select, each with values of its own out of a thousand. */
-export function spread(valuesEach: number): Measured[] {
-  const leaves = [
-    'name',
-    'price',
-    'weight',
-    'inStock',
-    'shippingEstimate',
-    'reviews { id body }',
-    'reviews { author { name } }',
-  ]
-  return Array.from({ length: 200 }, (_, i) => {
-    const fields = leaves.filter((_, bit) => ((i + 1) >> bit) & 1)
-    const alias = i >= 127 ? 'other: ' : ''
-    const query = `query S${i}($upc: ID!) { ${alias}product(upc: $upc) { upc ${fields.join(' ')} } }`
-    return Array.from({ length: valuesEach }, (_, k) => ({
-      name: 'spread',
-      query,
-      variables: { upc: `p${(i * valuesEach + k * 41) % 1000}` },
-    }))
-  }).flat()
+/** What an operation of `spread` can select, and what the shop's data say to it. */
+const leaves: readonly { readonly fields: string; of(product: Product): Record<string, unknown> }[] = [
+  { fields: 'name', of: ({ name }) => ({ name }) },
+  { fields: 'price', of: ({ price }) => ({ price }) },
+  { fields: 'weight', of: ({ weight }) => ({ weight }) },
+  { fields: 'inStock', of: (product) => ({ inStock: inStock(product) }) },
+  { fields: 'shippingEstimate', of: (product) => ({ shippingEstimate: shippingEstimate(product) }) },
+  {
+    fields: 'reviews { id body }',
+    of: ({ upc }) => ({ reviews: reviewsOf(upc).map(({ id, body }) => ({ id, body })) }),
+  },
+  {
+    fields: 'reviews { author { name } }',
+    of: ({ upc }) => ({
+      reviews: reviewsOf(upc).map(({ authorId }) => ({ author: { name: userOf(authorId)?.name } })),
+    }),
+  },
+]
+
+/** Two hundred operations that differ in what they select, each with a thousand values: every product. */
+export const spread = {
+  operations: 200,
+  count: 200 * products.length,
+  /** All operations in turn, and each comes to all of its values. */
+  at(index: number): Measured {
+    const { operation, product } = choice(index)
+    const fields = chosen(operation).map((leaf) => leaf.fields)
+    const query = `query S${operation}($upc: ID!) { ${aliasOf(operation)}product(upc: $upc) { upc ${fields.join(' ')} } }`
+    return { name: 'spread', query, variables: { upc: product.upc } }
+  },
+  /** Made of the data, by nobody who executes GraphQL. */
+  answerTo(index: number): string {
+    const { operation, product } = choice(index)
+    const answer: Record<string, unknown> = { upc: product.upc }
+    for (const leaf of chosen(operation)) {
+      for (const [key, value] of Object.entries(leaf.of(product))) {
+        const present = answer[key]
+        // Two selections of one list are one list.
+        answer[key] =
+          Array.isArray(present) && Array.isArray(value)
+            ? present.map((item, i) => ({ ...item, ...value[i] }))
+            : value
+      }
+    }
+    return JSON.stringify({ data: { [aliasOf(operation) ? 'other' : 'product']: answer } })
+  },
+}
+
+const chosen = (operation: number) => leaves.filter((_, bit) => ((operation + 1) >> bit) & 1)
+const aliasOf = (operation: number): string => (operation >= 127 ? 'other: ' : '')
+
+function choice(index: number): { readonly operation: number; readonly product: Product } {
+  const operation = index % spread.operations
+  // 41 and 1,000 have no factor in common: after a thousand rounds each operation has had them all.
+  const value = (Math.floor(index / spread.operations) * 41 + operation * 5) % products.length
+  return { operation, product: products[value] as Product }
 }

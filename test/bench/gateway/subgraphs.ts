@@ -7,19 +7,23 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer, type Socket } from 'node:net'
-import { execute, parse } from 'graphql'
+import { type DocumentNode, execute, parse } from 'graphql'
 import { useServer } from 'graphql-ws/use/ws'
 import { WebSocketServer } from 'ws'
 import { moves, schemaOf, subgraphs } from './shop.ts'
 
 let requests = 0
+const maxKnown = 20_000
 
 function serve(name: string): Promise<string> {
   const schema = schemaOf(name)
   const known = new Map<string, Buffer>()
+  const documents = new Map<string, DocumentNode>()
   const answer = async (body: string): Promise<Buffer> => {
     const { query, variables, operationName } = JSON.parse(body)
-    const result = await execute({ schema, document: parse(query), variableValues: variables, operationName })
+    const document = documents.get(query) ?? parse(query)
+    documents.set(query, document)
+    const result = await execute({ schema, document, variableValues: variables, operationName })
     const text = Buffer.from(JSON.stringify(result))
     const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n`
     return Buffer.concat([Buffer.from(head), text])
@@ -44,7 +48,8 @@ function serve(name: string): Promise<string> {
         else {
           queue = queue.then(async () => {
             const made = await answer(Buffer.from(body, 'latin1').toString())
-            known.set(body, made)
+            // Of `spread` there are more than need be kept.
+            if (known.size < maxKnown) known.set(body, made)
             socket.write(made)
           })
         }
