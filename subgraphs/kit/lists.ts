@@ -292,8 +292,11 @@ function newestLoader<T extends Belonging>(context: SubgraphContext, type: T, sy
   const id = `${type} ${system.id}`
   const known = ofRequest.get(id)
   if (known) return known
+  const canLookUp = portOf(system, type)?.lookups?.byCustomer !== undefined
   const page = async ({ key, first }: Wanted) => {
     const read = await context.reader.list(system, type, { first, filter: { customer: key } })
+    // It has no list, or none by customer: what a configured system has is as configured.
+    if (!read.ok && read.failure.kind === 'unsupported' && canLookUp) return lookup({ key, first })
     if (!read.ok) return read
     const records = read.value.items.map(({ record }) => record)
     return { ...read, value: locatedFrom<T>(system, read.from, records) }
@@ -310,7 +313,7 @@ function newestLoader<T extends Belonging>(context: SubgraphContext, type: T, sy
   const loader: Newest = new DataLoader(
     (wanted) => {
       const several = new Set(wanted.map(({ key }) => key)).size > 1
-      return Promise.all(wanted.map(several && portOf(system, type)?.lookups?.byCustomer ? lookup : page))
+      return Promise.all(wanted.map(several && canLookUp ? lookup : page))
     },
     { cache: false },
   )

@@ -4,6 +4,7 @@ import { fail, type Outcome, outcomeOf } from '../failure.ts'
 import { createClock } from '../kit/clock.ts'
 import type { CallContext, CreateAdapter, LookupName, Ports } from '../port.ts'
 import type { Key, OwnType, RecordType, RecordTypes } from '../records.ts'
+import { checkConfiguration } from './check.ts'
 import { createSystemClient } from './client.ts'
 import { eventNameOf, type HttpConfig, type OwnTypeConfig, type RecordConfig } from './config.ts'
 import { compileExpression, textOf, type Vocabulary } from './expressions.ts'
@@ -22,17 +23,24 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
     (entry): entry is [MappedType, RecordConfig] => !!entry[1],
   )
   const ownTypes = Object.entries(config.graph?.types ?? {}) as [OwnType, OwnTypeConfig][]
-  const ports: [RecordType, object][] = [
-    ...records.map(([type, one]): [RecordType, object] => {
+  const held = [
+    ...records.map(([type, one]) => {
       const { map, customFields } = one as {
         map: Record<string, string>
         customFields: Record<string, string>
       }
-      return [type, portOf(type, one, recordMapping(type, { map, customFields }, vocabulary), tools)]
+      const mapping = recordMapping(type, { map, customFields }, vocabulary) as Mapping<never>
+      return { type: type as RecordType, config: one, mapping, port: portOf(type, one, mapping, tools) }
     }),
-    ...ownTypes.map(([type, one]): [RecordType, object] => {
-      const port = portOf(type, one, ownMapping(type, one.map, vocabulary), tools)
-      return [type, { ...port, eventName: one.event ?? eventNameOf(type) }]
+    ...ownTypes.map(([type, one]) => {
+      const mapping = ownMapping(type, one.map, vocabulary) as Mapping<never>
+      const eventName = one.event ?? eventNameOf(type)
+      return {
+        type: type as RecordType,
+        config: one,
+        mapping,
+        port: { ...portOf(type, one, mapping, tools), eventName },
+      }
     }),
   ]
 
@@ -49,7 +57,7 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
         textOf(await client.read(compileExpression(config.health.detail, vocabulary), answer))
       return { detail: detail ?? `${host} answers` }
     }
-    for (const [type, one] of [...records, ...ownTypes]) {
+    for (const { type, config: one } of held) {
       if (!one.list) continue
       const pages = createPages(client, one.list, vocabulary)
       await pages.read(pages.first, {}, { ...context, writes: false })
@@ -63,18 +71,22 @@ export const createHttpSystem: CreateAdapter<HttpConfig> = (config, { log, timeo
 
   return {
     kind: 'http',
-    ports: Object.fromEntries(ports) as Ports,
+    ports: Object.fromEntries(held.map(({ type, port }) => [type, port])) as Ports,
     ...(config.graph ? { graph: ownGraph(config.graph, tools) } : {}),
     ...(config.webhook
       ? {
           webhook: createWebhook(
             config.webhook,
-            ports.map(([type]) => type),
+            held.map(({ type }) => type),
             vocabulary,
           ),
         }
       : {}),
     health: (context) => outcomeOf(() => health(context)),
+    checkConfiguration: checkConfiguration(
+      held.map(({ port, ...one }) => ({ ...one, readMany: port.readMany })),
+      tools,
+    ),
     connect: (context) => outcomeOf(() => client.connect(context)),
     close: () => client.close(),
   }

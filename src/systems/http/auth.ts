@@ -8,9 +8,19 @@ import { SourceError, type SourceFailure } from '../failure.ts'
 import { signatureOf } from '../kit/signature.ts'
 import type { AuthConfig } from './config.ts'
 
-/** For one request. */
-export interface Credentials {
+/** Where credentials stand in a request. */
+export interface Carried {
   readonly headers: Readonly<Record<string, string>>
+  /** Instead of a header: a parameter of the address, a field of the body, or whichever of both there is a place for. */
+  readonly token?: {
+    readonly parameter?: string | undefined
+    readonly field?: string | undefined
+    readonly value: string
+  }
+}
+
+/** For one request. */
+export interface Credentials extends Carried {
   /** The system has answered to them. */
   accepted(): void
   /** The system refused them. @returns Whether fresh ones are worth one more attempt. */
@@ -26,8 +36,7 @@ export interface Authentication {
 }
 
 /** A token as a login or a token endpoint gives it. */
-export interface Grant {
-  readonly headers: Readonly<Record<string, string>>
+export interface Grant extends Carried {
   readonly secrets: readonly string[]
   /** Seconds; undefined: until it is refused. */
   readonly expiresIn: number | undefined
@@ -44,15 +53,15 @@ export interface Grants {
 export function createAuthentication(auth: AuthConfig, grants: Grants | undefined): Authentication {
   switch (auth.type) {
     case 'none':
-      return constant({}, [])
+      return constant({ headers: {} }, [])
     case 'bearer':
-      return constant({ authorization: `Bearer ${auth.token}` }, [auth.token])
+      return constant({ headers: { authorization: `Bearer ${auth.token}` } }, [auth.token])
     case 'basic': {
       const encoded = basic(auth.username, auth.password)
-      return constant({ authorization: `Basic ${encoded}` }, [encoded, auth.password])
+      return constant({ headers: { authorization: `Basic ${encoded}` } }, [encoded, auth.password])
     }
     case 'apiKey':
-      return constant({ [auth.header.toLowerCase()]: auth.key }, [auth.key])
+      return constant(carried(auth, auth.key), [auth.key])
     case 'signature':
       return signature(auth)
     case 'clientCredentials':
@@ -67,8 +76,26 @@ export const basic = (user: string, password: string): string =>
 
 const unchangeable = { accepted: () => {}, refused: () => false }
 
-const constant = (headers: Readonly<Record<string, string>>, secrets: readonly string[]): Authentication => ({
-  credentials: async () => ({ headers, ...unchangeable }),
+/** @param inHeader Not given: the value as it is. */
+export const carried = (
+  {
+    header,
+    parameter,
+    field,
+  }: {
+    readonly header: string
+    readonly parameter?: string | undefined
+    readonly field?: string | undefined
+  },
+  value: string,
+  inHeader = value,
+): Carried =>
+  parameter === undefined && field === undefined
+    ? { headers: { [header.toLowerCase()]: inHeader } }
+    : { headers: {}, token: { parameter, field, value } }
+
+const constant = (of: Carried, secrets: readonly string[]): Authentication => ({
+  credentials: async () => ({ ...of, ...unchangeable }),
   secrets: () => secrets,
   close: async () => {},
 })
@@ -127,6 +154,7 @@ class Tokens implements Authentication {
     const held = await this.#acquire(signal)
     return {
       headers: held.grant.headers,
+      ...(held.grant.token ? { token: held.grant.token } : {}),
       accepted: () => {
         held.proven = true
       },

@@ -10,7 +10,7 @@ import {
   unavailable,
 } from '../kit/http.ts'
 import type { CallContext, VendorRequest } from '../port.ts'
-import { type Authentication, createAuthentication } from './auth.ts'
+import { type Authentication, type Carried, createAuthentication } from './auth.ts'
 import type { HttpConfig, RequestConfig } from './config.ts'
 import {
   compileExpression,
@@ -317,11 +317,17 @@ export function createSystemClient(
     if (known) return known
     // "Internal error" promises nothing of what was done before.
     if (error.code === '-32603') return writes ? unknown(detail) : unavailable('overloaded', detail, http)
+    const data: Answer = { body: error.data, status: http.status, headers: http.headers }
+    const about = async (expression: Expression | undefined) =>
+      textOf(await evaluate(expression, data).catch(() => undefined))
+    const [line, field] = [await about(refusal.line), await about(refusal.field)]
     const details = detailsOf(error.data, clean)
     return {
       kind: 'rejected',
       code: clean(error.code),
       message: message || detail,
+      ...(line === undefined ? {} : { line: clean(line) }),
+      ...(field === undefined ? {} : { field: clean(field) }),
       ...(details ? { details } : {}),
     }
   }
@@ -334,7 +340,7 @@ export function createSystemClient(
     request: Prepared,
     rules?: Rules,
   ): Promise<{ answer: Answer; http: HttpAnswer }> => {
-    const http = await through.request({ ...bare(request), writes: false })
+    const http = await through.request({ ...bare(request), writes: false, shown: withoutSecrets(request) })
     return { answer: await understand(request, http, false, rules), http }
   }
 
@@ -342,10 +348,11 @@ export function createSystemClient(
     for (let attempt = 1; ; attempt++) {
       const credentials = await authentication.credentials(request.body ?? '', signal)
       const answer = await http.request({
-        ...bare(request),
-        headers: { ...request.headers, ...credentials.headers },
+        ...bare(withCredentials(request, credentials)),
         signal,
         writes,
+        // By what name a token stands there, nobody else knows.
+        ...(credentials.token ? { shown: { path: request.path, body: request.body } } : {}),
       })
       try {
         const understood = await understand(request, answer, writes)
@@ -398,6 +405,37 @@ export function createSystemClient(
     },
   }
 }
+
+/** @throws SourceError where the request has no place for them */
+export function withCredentials(request: Prepared, { headers, token }: Carried): Prepared {
+  const known = { ...request, headers: { ...request.headers, ...headers } }
+  if (!token) return known
+  const { parameter, field, value } = token
+  const body = field === undefined ? undefined : bodyWith(request, field, value)
+  if (body !== undefined) return { ...known, body }
+  if (parameter === undefined) {
+    const message = `The request cannot be written: it has no form and no JSON object that could carry "${field}"; set "parameter" of auth.`
+    throw new SourceError({ kind: 'rejected', code: 'REQUEST_TEMPLATE', message })
+  }
+  const query = new URLSearchParams([[parameter, value]])
+  return { ...known, path: `${request.path}${request.path.includes('?') ? '&' : '?'}${query}` }
+}
+
+/** @returns Undefined where there is no body, or one that takes no field. */
+function bodyWith({ format, body }: Prepared, field: string, value: string): string | undefined {
+  if (body === undefined) return undefined
+  if (format === 'form') return `${body}${body === '' ? '' : '&'}${new URLSearchParams([[field, value]])}`
+  // Written into the text: its numbers may have more digits than a float.
+  if (format !== 'json' || !body.startsWith('{')) return undefined
+  return `{${JSON.stringify(field)}:${JSON.stringify(value)}${body === '{}' ? '' : ','}${body.slice(1)}`
+}
+
+/** Of logins: a password and a token may have any name. */
+const withoutSecrets = ({ path, body }: Prepared) => ({
+  path: path.split('?')[0] ?? path,
+  body: body === undefined ? undefined : '***',
+  answer: '***',
+})
 
 const ACCEPT: Readonly<Record<Format, string>> = {
   json: 'application/json',

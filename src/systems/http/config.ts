@@ -451,6 +451,18 @@ const graph = z.strictObject({
 
 /* ---- the system ---- */
 
+/** Where many put a token instead of a header. */
+const carriers = {
+  parameter: z.string().min(1).optional().describe('Carries it in the address instead, under this name'),
+  field: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Carries it in bodies instead, as this field of a form or JSON object; with `parameter`: where there is one',
+    ),
+}
+
 const login = z.strictObject({
   type: z.literal('login').describe('A login gives a token for the requests that follow'),
   username: z.string().min(1).describe('The technical user'),
@@ -462,6 +474,7 @@ const login = z.strictObject({
   ).optional(),
   header: headerName.default('Authorization').describe('Carries the token'),
   value: template('Value of that header; sees `token`').default('Bearer {token}'),
+  ...carriers,
   cookies: z.boolean().default(false).describe('The session is in cookies that the login sets'),
   logout: request.optional().describe('Ends the session; sees `token`'),
 })
@@ -481,6 +494,7 @@ const auth = z.discriminatedUnion('type', [
     type: z.literal('apiKey').describe('A key in a header of its own'),
     header: headerName.default('X-API-Key').describe('The header that carries the key'),
     key: secret('The key'),
+    ...carriers,
   }),
   z.strictObject({
     type: z.literal('clientCredentials').describe('OAuth 2.0 client credentials, RFC 6749 section 4.4'),
@@ -514,8 +528,8 @@ const errors = z.strictObject({
   ).optional(),
   code: expression('On a refusal: the code').optional(),
   message: expression('On a refusal: what it says').optional(),
-  line: expression('On a refusal: the line').optional(),
-  field: expression('On a refusal: the field').optional(),
+  line: expression('On a refusal, of JSON-RPC on its `data`: the line').optional(),
+  field: expression('On a refusal, of JSON-RPC on its `data`: the field').optional(),
   details: expression('On a refusal: an object with more').optional(),
   kinds: z
     .strictObject({

@@ -1,8 +1,15 @@
 /** What gives credentials that end: logins of systems, and token endpoints of OAuth 2.0. */
 import { SourceError } from '../failure.ts'
 import type { HttpAnswer, HttpClient } from '../kit/http.ts'
-import { basic, type Grant, type Grants } from './auth.ts'
-import type { Answer, Operation, Prepared, Rules, SystemClient } from './client.ts'
+import { basic, carried, type Grant, type Grants } from './auth.ts'
+import {
+  type Answer,
+  type Operation,
+  type Prepared,
+  type Rules,
+  type SystemClient,
+  withCredentials,
+} from './client.ts'
 import type { AuthConfig, LoginConfig } from './config.ts'
 import { type Expression, textOf, type Vocabulary } from './expressions.ts'
 import { compileTemplate, fillHeader } from './templates.ts'
@@ -62,9 +69,11 @@ function loginGrants(auth: LoginConfig, tools: LoginTools): Grants {
         if (token && given === undefined) {
           throw new SourceError({ kind: 'invalid-response', detail: 'login: the answer has no token' })
         }
-        const headers: Record<string, string> = {}
-        if (given !== undefined)
-          headers[auth.header.toLowerCase()] = (await fillHeader(value, { token: given })) ?? ''
+        const { token: inPlace, headers: inHeader } =
+          given === undefined
+            ? { headers: {} }
+            : carried(auth, given, (await fillHeader(value, { token: given })) ?? '')
+        const headers: Record<string, string> = { ...inHeader }
         const cookies = auth.cookies ? cookiesOf(http) : []
         if (cookies.length > 0) headers.cookie = cookies.join('; ')
         const seconds = Number(textOf(await tools.evaluate(expiresIn, answer)))
@@ -74,6 +83,7 @@ function loginGrants(auth: LoginConfig, tools: LoginTools): Grants {
         ]
         const grant: Grant = {
           headers,
+          ...(inPlace ? { token: inPlace } : {}),
           secrets,
           expiresIn: Number.isFinite(seconds) && seconds > 0 ? seconds : undefined,
         }
@@ -84,7 +94,7 @@ function loginGrants(auth: LoginConfig, tools: LoginTools): Grants {
       if (!logout) return
       try {
         const request = await tools.prepare(logout, { token: tokens.get(grant) })
-        await tools.exchange(tools.http, { ...request, headers: { ...request.headers, ...grant.headers } })
+        await tools.exchange(tools.http, withCredentials(request, grant))
       } catch {
         // The session ends by itself then.
       }

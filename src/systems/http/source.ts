@@ -11,7 +11,7 @@ import type { ChangesConfig, ListConfig, LookupConfig, RequestConfig } from './c
 import { compileExpression, listOf, textOf, type Vocabulary } from './expressions.ts'
 import type { Mapping } from './mapping.ts'
 import { createPages, isTrue, type Page, type Pages, type Place, standsStill } from './paging.ts'
-import { formatTime } from './times.ts'
+import { formatTime, toDateTime } from './times.ts'
 
 export interface Tools {
   readonly client: SystemClient
@@ -345,10 +345,7 @@ export function changes<R>(config: ChangesConfig, mapping: Mapping<R>, tools: To
     }
     const momentOf = (value: unknown): number => {
       const text = textOf(value) ?? ''
-      if (/^\d{9,11}$/.test(text)) return Number(text) * 1000
-      return /^\d{12,14}$/.test(text)
-        ? Number(text)
-        : Date.parse(vocabulary.clock.dateTime(text.replace(' ', 'T')) ?? text)
+      return Date.parse(toDateTime(text, vocabulary.clock) ?? text)
     }
     const inputFor = (since: number) => ({ since: formatTime(since, follow.format, vocabulary.clock) })
 

@@ -33,6 +33,8 @@ export interface HttpRequest {
    * unless the connection was never made.
    */
   readonly writes: boolean
+  /** What is told of the exchange instead, where it carries credentials under names that nobody else knows. */
+  readonly shown?: Partial<Pick<Exchange, 'path' | 'body' | 'answer'>>
 }
 
 export interface HttpAnswer {
@@ -132,9 +134,15 @@ async function tellOf(
   about: CallScope['about'],
 ): Promise<HttpAnswer> {
   const began = performance.now()
-  const { method, path, writes, body } = request
+  const { method, path, writes, body, shown } = request
   const tell = (end: Pick<Exchange, 'status' | 'answer' | 'failure'>) =>
-    told({ method, path, writes, body, took: performance.now() - began, ...end }, about)
+    told(
+      {
+        ...{ method, path, writes, body, took: performance.now() - began, ...end, ...shown },
+        answer: end.answer && (shown?.answer ?? end.answer),
+      },
+      about,
+    )
   try {
     const answer = await exchange(request)
     tell({ status: answer.status, answer: answer.text, failure: undefined })
