@@ -409,3 +409,32 @@ test('a signature in the body may stand anywhere in it', () => {
   const forged = JSON.stringify({ signature, ...event }).replace('O-1', 'O-2')
   expect(must(webhook).receive({ headers: {}, body: Buffer.from(forged) }, now)).toMatchObject({ ok: false })
 })
+
+test('an order of seed 000 is read without items, a moment in milliseconds, and its status in any case', async () => {
+  // 2025-09-05 16:30 in Greenwich is the next day in Shanghai.
+  const order = {
+    orderId: 'ORD1',
+    orderNo: 'SO1',
+    customerId: 9001,
+    createDate: 1_757_089_800_000,
+    totalAmount: 1234.5,
+    status: 'processing',
+    orderItems: null,
+  }
+  const { url } = await serve(({ url }) =>
+    url.pathname === '/api/orders/ORD1'
+      ? { body: order }
+      : { status: 404, body: { status: 404, error: 'Not Found', path: url.pathname } },
+  )
+  const settings = { contract: 'plain', currency: 'CNY', timeZone: 'Asia/Shanghai' }
+  const [known, none] = await must(connect(url, settings).ports.order).readMany(['ORD1', 'ORD9'], context)
+  expect(given(known)).toMatchObject({
+    number: 'SO1',
+    customer: '9001',
+    orderDate: '2025-09-06',
+    status: 'IN_PROGRESS',
+    totals: { gross: { amount: '1234.5', currency: 'CNY' } },
+    lines: [],
+  })
+  expect(given(none)).toBeNull()
+})

@@ -1,10 +1,9 @@
 /** A CRM that follows the published contract (`openapi.yaml`), or one that can be described as a variant of it. */
-import { fail, ok, outcomeOf } from '../failure.ts'
-import { createRestClient, queryOf } from '../kit/rest/client.ts'
+import { fail, ok } from '../failure.ts'
+import { queryOf } from '../kit/rest/client.ts'
 import { fieldText } from '../kit/rest/fields.ts'
-import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
-import { createWriting } from '../kit/rest/writing.ts'
+import { type Source, unsupported } from '../kit/rest/reading.ts'
+import { openRest, places, standardEvents } from '../kit/rest/system.ts'
 import type {
   ActionInput,
   CreateAdapter,
@@ -16,24 +15,13 @@ import type {
 import type { RestCrmConfig } from './config.ts'
 import { createMapping, missingChanges, missingOpportunityChanges } from './mapping.ts'
 
-export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeoutMs }) => {
+export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, options) => {
   const { fields, paths } = config
-  const client = createRestClient({ ...config, called: 'CRM', timeoutMs, log })
   const mapping = createMapping(config)
-  const reading = createReading(
-    client,
-    {
-      ...config,
-      keysIn: config.batchLimit > 1 ? 'ids' : 'path',
-      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
-    },
-    log,
-  )
-  const writing = createWriting(client, reading, {
-    ...config,
-    conditional: config.conditionalUpdates,
-    repeatableActions: false,
-  })
+  const rest = openRest(config, 'CRM', options)
+  const { reading } = rest
+  const { uniqueExternalRef, conditionalUpdates: conditional } = config
+  const writing = rest.writing({ uniqueExternalRef, conditional, repeatableActions: false })
 
   const findBy = config.findExternalRef ? 'externalRef' : null
   const whole = config.updates === 'whole' ? 'record' : undefined
@@ -42,9 +30,7 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     type: 'customer',
     path: paths.customers,
     read: mapping.customer,
-    keyOf: (raw) => fieldText(raw, fields.customer.id),
-    place: [fields.customer.createdAt, fields.customer.id],
-    changed: [fields.customer.updatedAt, fields.customer.id],
+    ...places(fields.customer),
     filter: ({ customer, search }) =>
       customer === undefined
         ? ok(queryOf({ search }))
@@ -54,18 +40,12 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
     type: 'opportunity',
     path: paths.opportunities,
     read: mapping.opportunity,
-    keyOf: (raw) => fieldText(raw, fields.opportunity.id),
-    place: [fields.opportunity.createdAt, fields.opportunity.id],
-    changed: [fields.opportunity.updatedAt, fields.opportunity.id],
+    ...places(fields.opportunity),
     filter: ({ customer, search }) => ok(queryOf({ customerIds: customer, search })),
   }
 
   // Opportunities of the contract have no revision.
-  const unversioned = createWriting(client, reading, {
-    ...config,
-    conditional: false,
-    repeatableActions: false,
-  })
+  const unversioned = rest.writing({ uniqueExternalRef, conditional: false, repeatableActions: false })
   /** A note is no record of ours: what was written to is its customer. */
   const notes: Source<'customer'> = {
     ...customers,
@@ -145,20 +125,8 @@ export const createRestCrm: CreateAdapter<RestCrmConfig> = (config, { log, timeo
         }),
       },
     },
-    health: (context) =>
-      outcomeOf(async () => {
-        await client.getPage(customers.path, { limit: '1' }, context)
-        return { detail: `REST CRM at ${new URL(config.baseUrl).host}: customers can be read` }
-      }),
-    ...(config.webhook
-      ? {
-          webhook: createReceiver(config.webhook, (body, id) =>
-            readStandardEvent(body, id, ['customer', 'opportunity'], mapping.toDateTime),
-          ),
-        }
-      : {}),
-    async close() {
-      client.close()
-    },
+    health: rest.health(customers.path, 'customers'),
+    ...rest.told(standardEvents(['customer', 'opportunity'], mapping.toDateTime)),
+    close: rest.close,
   }
 }

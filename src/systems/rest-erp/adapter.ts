@@ -2,11 +2,12 @@
 import { z } from 'zod'
 import { fail, failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import { inBatches, isAddressable } from '../kit/rest/batches.ts'
-import { createRestClient, queryOf, shaped } from '../kit/rest/client.ts'
+import { queryOf, shaped } from '../kit/rest/client.ts'
 import { fieldText } from '../kit/rest/fields.ts'
-import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
-import { AMONG_CHANGED, createWriting } from '../kit/rest/writing.ts'
+import { type Source, unsupported } from '../kit/rest/reading.ts'
+import { openRest, places } from '../kit/rest/system.ts'
+import { readStandardEvent } from '../kit/rest/webhook.ts'
+import { AMONG_CHANGED } from '../kit/rest/writing.ts'
 import type {
   CallContext,
   CreateAdapter,
@@ -63,30 +64,24 @@ const isMissing = (outcome: Outcome<unknown>): boolean =>
 
 const registrationSchema = z.looseObject({ id: z.string().min(1) })
 
-export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeoutMs }) => {
+export const createRestErp: CreateAdapter<RestErpConfig> = (config, options) => {
+  const { log } = options
   const { contract } = config
   const { paths, fields } = namesOf(config)
   const extended = contract === 'extended'
-  const client = createRestClient({
-    ...config,
-    called: 'ERP',
-    timeoutMs,
-    log,
-    envelope: config.envelope ?? (contract === 'plain' ? 'none' : 'success'),
-  })
   const mapping = createMapping(config)
-  const reading = createReading(
-    client,
+  const rest = openRest(
     {
       ...config,
-      keysIn: extended ? 'ids' : 'path',
+      envelope: config.envelope ?? (contract === 'plain' ? 'none' : 'success'),
       paging: config.paging ?? (extended ? 'after' : 'page'),
-      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
+      batchLimit: extended ? config.batchLimit : 1,
     },
-    log,
+    'ERP',
+    options,
   )
-  const writing = createWriting(client, reading, {
-    ...config,
+  const { client, reading } = rest
+  const writing = rest.writing({
     uniqueExternalRef: extended,
     conditional: extended,
     repeatableActions: extended,
@@ -105,9 +100,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     type: 'customer',
     path: paths.customers,
     read: mapping.customer,
-    keyOf: (raw) => fieldText(raw, fields.customer.id),
-    place: [fields.customer.createdAt, fields.customer.id],
-    changed: [fields.customer.updatedAt, fields.customer.id],
+    ...places(fields.customer),
     only: queryOf(config.only.customers),
     filter: onlySearch('Customers'),
   }
@@ -115,9 +108,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     type: 'product',
     path: paths.products,
     read: mapping.product,
-    keyOf: (raw) => fieldText(raw, fields.product.id),
-    place: [fields.product.createdAt, fields.product.id],
-    changed: [fields.product.updatedAt, fields.product.id],
+    ...places(fields.product),
     only: queryOf(config.only.products),
     filter: onlySearch('Products'),
   }
@@ -125,9 +116,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     type: 'order',
     path: paths.orders,
     read: mapping.order,
-    keyOf: (raw) => fieldText(raw, fields.order.id),
-    place: [fields.order.createdAt, fields.order.id],
-    changed: [fields.order.updatedAt, fields.order.id],
+    ...places(fields.order),
     filter: ({ customer, search }) => ok(queryOf({ customerIds: customer, search })),
   }
 
@@ -383,7 +372,6 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
     },
   })
 
-  const probe = contract === 'plain' ? 'orders' : 'customers'
   return {
     kind: 'rest-erp',
     ports:
@@ -416,28 +404,21 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, { log, timeo
             inventoryLevel: stock,
             order,
           },
-    health: (context) =>
-      outcomeOf(async () => {
-        // The plain interface has no list: an order that is not there proves as much.
-        if (contract === 'plain') {
-          const read = await reading.readOne(orders, '0', context)
-          if (!read.ok) throw new SourceError(read.failure)
-        } else await client.getPage(paths.customers, { limit: '1' }, context)
-        return { detail: `REST ERP at ${new URL(config.baseUrl).host}: ${probe} can be read` }
-      }),
-    ...(config.webhook
-      ? {
-          webhook: createReceiver(config.webhook, (body, id) => {
-            const told = readStandardEvent(body, id, ['customer', 'product', 'order'], mapping.toDateTime)
-            return typeof told === 'string' || !isStockEvent(body)
-              ? told
-              : [...told, ...told.flatMap(ofStock)]
-          }),
-        }
-      : {}),
+    health:
+      contract === 'plain'
+        ? (context) =>
+            outcomeOf(async () => {
+              // The plain interface has no list: an order that is not there proves as much.
+              const read = await reading.readOne(orders, '0', context)
+              if (!read.ok) throw new SourceError(read.failure)
+              return { detail: `REST ERP at ${new URL(config.baseUrl).host}: orders can be read` }
+            })
+        : rest.health(paths.customers, 'customers'),
+    ...rest.told((body, id) => {
+      const told = readStandardEvent(body, id, ['customer', 'product', 'order'], mapping.toDateTime)
+      return typeof told === 'string' || !isStockEvent(body) ? told : [...told, ...told.flatMap(ofStock)]
+    }),
     ...(contract === 'plain' || !config.webhook ? {} : { registration: registration(config.webhook.secret) }),
-    async close() {
-      client.close()
-    },
+    close: rest.close,
   }
 }

@@ -106,6 +106,8 @@ export function createMapping(config: RestErpConfig): Mapping {
     rate === null || config.taxRates === 'percent' ? rate : new Big(rate).times(100).toFixed()
   const tools: ReadingTools = { times, moneyIn, percent }
 
+  // Seed 000 expects that there may be none; `OrderData` has them.
+  const items = z.array(z.unknown())
   const orders = z.object({
     id: key,
     number: optionalText,
@@ -143,7 +145,7 @@ export function createMapping(config: RestErpConfig): Mapping {
     currency: optionalText,
     comments: optionalText,
     createdBy: optionalText,
-    items: z.array(z.unknown()),
+    items: config.contract === 'plain' ? items.nullish().transform((all) => all ?? []) : items,
     revision: optionalText,
     ...times,
   })

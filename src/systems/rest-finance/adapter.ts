@@ -1,44 +1,25 @@
 /** A finance system behind a JSON REST interface: invoices, payments, and what customers owe. */
-import { ok, outcomeOf } from '../failure.ts'
-import { createRestClient, queryOf } from '../kit/rest/client.ts'
+import { ok } from '../failure.ts'
+import { queryOf } from '../kit/rest/client.ts'
 import { fieldText } from '../kit/rest/fields.ts'
-import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
-import { createWriting } from '../kit/rest/writing.ts'
+import { type Source, unsupported } from '../kit/rest/reading.ts'
+import { openRest, places, standardEvents } from '../kit/rest/system.ts'
 import type { CreateAdapter, InvoiceCreate, PaymentCreate } from '../port.ts'
 import type { RecordType } from '../records.ts'
 import type { RestFinanceConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
 
-export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, { log, timeoutMs }) => {
+export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, options) => {
   const { fields, paths } = config
-  const client = createRestClient({ ...config, called: 'finance system', timeoutMs, log })
   const mapping = createMapping(config)
-  const reading = createReading(
-    client,
-    {
-      ...config,
-      keysIn: config.batchLimit > 1 ? 'ids' : 'path',
-      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
-    },
-    log,
-  )
-  const writing = createWriting(client, reading, {
-    ...config,
+  const rest = openRest(config, 'finance system', options)
+  const { reading } = rest
+  const writing = rest.writing({
+    uniqueExternalRef: config.uniqueExternalRef,
     conditional: false,
     repeatableActions: config.repeatableCancel,
   })
 
-  /** Where a record stands in lists and among changes. */
-  const places = (names: {
-    readonly id: string
-    readonly createdAt: string
-    readonly updatedAt: string
-  }) => ({
-    keyOf: (raw: unknown) => fieldText(raw, names.id),
-    place: [names.createdAt, names.id],
-    changed: [names.updatedAt, names.id],
-  })
   const ofCustomer: Source<RecordType>['filter'] = ({ customer, search }) =>
     ok(queryOf({ customerIds: customer, search }))
 
@@ -146,20 +127,8 @@ export const createRestFinance: CreateAdapter<RestFinanceConfig> = (config, { lo
         readMany: reading.port(receivables).readMany,
       },
     },
-    health: (context) =>
-      outcomeOf(async () => {
-        await client.getPage(paths.invoices, { limit: '1' }, context)
-        return { detail: `REST finance system at ${new URL(config.baseUrl).host}: invoices can be read` }
-      }),
-    ...(config.webhook
-      ? {
-          webhook: createReceiver(config.webhook, (body, id) =>
-            readStandardEvent(body, id, ['customer', 'invoice', 'payment'], mapping.toDateTime),
-          ),
-        }
-      : {}),
-    async close() {
-      client.close()
-    },
+    health: rest.health(paths.invoices, 'invoices'),
+    ...rest.told(standardEvents(['customer', 'invoice', 'payment'], mapping.toDateTime)),
+    close: rest.close,
   }
 }

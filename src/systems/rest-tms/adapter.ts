@@ -1,30 +1,19 @@
 /** A transport system behind a JSON REST interface: shipments, and what carriers noted on the way. */
-import { ok, outcomeOf } from '../failure.ts'
-import { createRestClient, queryOf } from '../kit/rest/client.ts'
-import { fieldText } from '../kit/rest/fields.ts'
-import { createReading, type Source, unsupported } from '../kit/rest/reading.ts'
-import { createReceiver, readStandardEvent } from '../kit/rest/webhook.ts'
-import { createWriting } from '../kit/rest/writing.ts'
+import { ok } from '../failure.ts'
+import { queryOf } from '../kit/rest/client.ts'
+import { type Source, unsupported } from '../kit/rest/reading.ts'
+import { openRest, places, standardEvents } from '../kit/rest/system.ts'
 import type { CreateAdapter, ShipmentTrack } from '../port.ts'
 import type { RestTmsConfig } from './config.ts'
 import { createMapping } from './mapping.ts'
 
-export const createRestTms: CreateAdapter<RestTmsConfig> = (config, { log, timeoutMs }) => {
+export const createRestTms: CreateAdapter<RestTmsConfig> = (config, options) => {
   const { paths } = config
   const names = config.fields.shipment
-  const client = createRestClient({ ...config, called: 'TMS', timeoutMs, log })
   const mapping = createMapping(config)
-  const reading = createReading(
-    client,
-    {
-      ...config,
-      keysIn: config.batchLimit > 1 ? 'ids' : 'path',
-      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
-    },
-    log,
-  )
-  const writing = createWriting(client, reading, {
-    ...config,
+  const rest = openRest(config, 'TMS', options)
+  const { reading } = rest
+  const writing = rest.writing({
     uniqueExternalRef: config.repeatable,
     conditional: false,
     repeatableActions: config.repeatable,
@@ -34,9 +23,7 @@ export const createRestTms: CreateAdapter<RestTmsConfig> = (config, { log, timeo
     type: 'shipment',
     path: paths.shipments,
     read: mapping.shipment,
-    keyOf: (raw) => fieldText(raw, names.id),
-    place: [names.createdAt, names.id],
-    changed: [names.updatedAt, names.id],
+    ...places(names),
     filter: ({ customer, search }) =>
       customer === undefined
         ? ok(queryOf({ search }))
@@ -80,20 +67,8 @@ export const createRestTms: CreateAdapter<RestTmsConfig> = (config, { log, timeo
         }),
       },
     },
-    health: (context) =>
-      outcomeOf(async () => {
-        await client.getPage(paths.shipments, { limit: '1' }, context)
-        return { detail: `REST TMS at ${new URL(config.baseUrl).host}: shipments can be read` }
-      }),
-    ...(config.webhook
-      ? {
-          webhook: createReceiver(config.webhook, (body, id) =>
-            readStandardEvent(body, id, ['shipment'], mapping.toDateTime),
-          ),
-        }
-      : {}),
-    async close() {
-      client.close()
-    },
+    health: rest.health(paths.shipments, 'shipments'),
+    ...rest.told(standardEvents(['shipment'], mapping.toDateTime)),
+    close: rest.close,
   }
 }

@@ -3,11 +3,10 @@ import { z } from 'zod'
 import { failureText, type Outcome, ok, outcomeOf, SourceError } from '../failure.ts'
 import { readCheckpoint } from '../kit/checkpoint.ts'
 import { inBatches } from '../kit/rest/batches.ts'
-import { broken, createRestClient, queryOf } from '../kit/rest/client.ts'
+import { broken, queryOf } from '../kit/rest/client.ts'
 import { fieldText } from '../kit/rest/fields.ts'
-import { allOf, createReading, type Source, unsupported } from '../kit/rest/reading.ts'
-import { createReceiver } from '../kit/rest/webhook.ts'
-import { createWriting } from '../kit/rest/writing.ts'
+import { allOf, type Source, unsupported } from '../kit/rest/reading.ts'
+import { openRest, places } from '../kit/rest/system.ts'
 import type {
   CallContext,
   ChangePage,
@@ -35,20 +34,13 @@ const EVENT_TYPES: Readonly<Record<Told, string>> = {
   delivery: 'DELIVERY_CHANGED',
 }
 
-export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeoutMs }) => {
+export const createRestWms: CreateAdapter<RestWmsConfig> = (config, options) => {
+  const { log } = options
   const { fields, paths } = config
-  const client = createRestClient({ ...config, called: 'WMS', timeoutMs, log })
   const mapping = createMapping(config)
-  const reading = createReading(
-    client,
-    {
-      ...config,
-      keysIn: config.batchLimit > 1 ? 'ids' : 'path',
-      momentOf: (text) => Date.parse(mapping.toDateTime(text) ?? ''),
-    },
-    log,
-  )
-  const writing = createWriting(client, reading, { ...config, conditional: config.conditionalWrites })
+  const rest = openRest(config, 'WMS', options)
+  const { client, reading } = rest
+  const writing = rest.writing({ ...config, conditional: config.conditionalWrites })
 
   const searchOnly =
     (what: string) =>
@@ -88,18 +80,14 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
     type: 'reservation',
     path: paths.reservations,
     read: mapping.reservation,
-    keyOf: (raw) => fieldText(raw, fields.reservation.id),
-    place: [fields.reservation.createdAt, fields.reservation.id],
-    changed: [fields.reservation.updatedAt, fields.reservation.id],
+    ...places(fields.reservation),
     filter: searchOnly('Reservations'),
   }
   const deliveries: Source<'delivery'> = {
     type: 'delivery',
     path: paths.deliveries,
     read: mapping.delivery,
-    keyOf: (raw) => fieldText(raw, fields.delivery.id),
-    place: [fields.delivery.createdAt, fields.delivery.id],
-    changed: [fields.delivery.updatedAt, fields.delivery.id],
+    ...places(fields.delivery),
     filter: searchOnly('Deliveries'),
   }
 
@@ -311,11 +299,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
         },
       },
     },
-    health: (context) =>
-      outcomeOf(async () => {
-        await client.getPage(paths.warehouses, { limit: '1' }, context)
-        return { detail: `REST WMS at ${new URL(config.baseUrl).host}: warehouses can be read` }
-      }),
+    health: rest.health(paths.warehouses, 'warehouses'),
     async checkConfiguration(context) {
       const { defaultWarehouse } = config
       if (defaultWarehouse === undefined) return ok([])
@@ -323,9 +307,7 @@ export const createRestWms: CreateAdapter<RestWmsConfig> = (config, { log, timeo
       if (!read.ok) return read
       return ok(read.value ? [] : [`defaultWarehouse: there is no warehouse "${defaultWarehouse}".`])
     },
-    ...(config.webhook ? { webhook: createReceiver(config.webhook, told) } : {}),
-    async close() {
-      client.close()
-    },
+    ...rest.told(told),
+    close: rest.close,
   }
 }

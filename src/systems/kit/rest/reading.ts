@@ -37,8 +37,6 @@ export interface ReadingSettings {
   readonly keysIn: 'ids' | 'path'
   /** Polling by `updatedSince` looks back this far; 0 where the system has another feed. */
   readonly overlapSeconds: number
-  /** Milliseconds since 1970 of a date-time as the system writes it. */
-  readonly momentOf: (text: string) => number
 }
 
 interface Stretch {
