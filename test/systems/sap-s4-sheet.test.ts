@@ -305,4 +305,19 @@ describe('a sparing Gateway', () => {
     await adapter.ports.order?.readMany(['1'], call)
     expect(asked).toHaveLength(before + 1)
   })
+
+  for (const [blocked, status] of [
+    [true, 'INACTIVE'],
+    [false, 'ACTIVE'],
+    [undefined, null],
+  ] as const) {
+    test(`a partner that is blocked as a whole is not active: ${blocked}`, async () => {
+      const row = { BusinessPartner: '17', Customer: '17', BusinessPartnerIsBlocked: blocked }
+      const { adapter } = await serve((path, request, body) =>
+        path === '/token' ? token(request, body) : { body: JSON.stringify({ d: { results: [row] } }) },
+      )
+      const [read] = (await adapter.ports.customer?.readMany(['17'], call)) ?? []
+      expect(value(read)?.status).toBe(status)
+    })
+  }
 })

@@ -179,6 +179,7 @@ describe('reading', () => {
     expect(value(first)).toEqual({
       key: 'C20001',
       version: 'C2000120260420090000',
+      status: 'ACTIVE',
       createdAt: '2024-11-08T17:00:00+08:00',
       updatedAt: '2026-04-20T17:00:00+08:00',
       name: '上海晨光精密机械有限公司',
@@ -1390,13 +1391,16 @@ describe('events', () => {
 
 describe('connecting', () => {
   test('a check holds every property against the live description', async () => {
-    const { adapter, open } = await setUp({ simulator: { absent: ['SalesDocApprovalStatus', 'Industry'] } })
+    const { adapter, open } = await setUp({
+      simulator: { absent: ['SalesDocApprovalStatus', 'Industry', 'to_ProductUnitsOfMeasure'] },
+    })
     expect(value((await adapter.checkConfiguration?.(call)) as Outcome<readonly string[]>)).toEqual([
       'A_BusinessPartner has no property Industry.',
+      'A_Product has no property to_ProductUnitsOfMeasure.',
       'A_SalesOrder has no property SalesDocApprovalStatus.',
     ])
     const own = open({
-      absentFields: ['SalesDocApprovalStatus', 'Industry'],
+      absentFields: ['SalesDocApprovalStatus', 'Industry', 'to_ProductUnitsOfMeasure'],
       externalReferenceField: 'YY1_Elsewhere_SDH',
       deliveryService: 'API_OUTBOUND_DELIVERY_SRV',
     })

@@ -438,8 +438,10 @@ async function checkFields(source: Source, context: CallContext): Promise<Outcom
       sentences.push(`${service} has no entity set ${set}.`)
       continue
     }
-    for (const path of select) {
-      if (!model.value.has(type, path.split('/'))) sentences.push(`${set} has no property ${path}.`)
+    // A navigation that is missing is said once, not for each property behind it.
+    const missing = select.map((path) => model.value.missing(type, path.split('/')))
+    for (const path of new Set(missing)) {
+      if (path !== null) sentences.push(`${set} has no property ${path}.`)
     }
   }
   return ok(sentences)
@@ -448,7 +450,8 @@ async function checkFields(source: Source, context: CallContext): Promise<Outcom
 interface Model {
   /** Names of entity types by entity set. */
   readonly sets: ReadonlyMap<string, string>
-  has(type: string, path: readonly string[]): boolean
+  /** The path up to the first step that is not there; null: all of it is. */
+  missing(type: string, path: readonly string[]): string | null
 }
 
 function readModel(root: XmlElement): Model {
@@ -467,11 +470,11 @@ function readModel(root: XmlElement): Model {
     )
     return bare(end?.attributes.get('Type'))
   }
-  const has = (type: string, [step = '', ...rest]: readonly string[]): boolean => {
+  const missing = (type: string, [step = '', ...rest]: readonly string[]): string | null => {
     const found = types.get(type)?.children.find((child) => child.attributes.get('Name') === step)
-    if (!found) return false
-    if (rest.length === 0) return found.name === 'Property'
-    return found.name === 'NavigationProperty' && has(target(found), rest)
+    if (found?.name !== (rest.length === 0 ? 'Property' : 'NavigationProperty')) return step
+    const behind = rest.length === 0 ? null : missing(target(found), rest)
+    return behind === null ? null : `${step}/${behind}`
   }
   return {
     sets: new Map(
@@ -480,6 +483,6 @@ function readModel(root: XmlElement): Model {
         bare(set.attributes.get('EntityType')),
       ]),
     ),
-    has,
+    missing,
   }
 }

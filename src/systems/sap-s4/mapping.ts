@@ -443,6 +443,13 @@ export function createMapping(config: SapS4Config, clock: Clock): Mapping {
         ...custom('customer', row),
         name: partner.BusinessPartnerFullName || partner.OrganizationBPName1 || '',
         type: partnerType(partner.BusinessPartnerCategory),
+        // Blocked as a whole; what is blocked of an area alone is told of the account.
+        status:
+          typeof partner.BusinessPartnerIsBlocked === 'boolean'
+            ? partner.BusinessPartnerIsBlocked
+              ? 'INACTIVE'
+              : 'ACTIVE'
+            : null,
         level: level === null ? null : ((config.levelCodes[level] ?? 'UNKNOWN') as CustomerLevel),
         vendorLevel: level,
         industry: partner.Industry || null,
