@@ -30,7 +30,7 @@ import { countInStore } from './reading/day-calls.ts'
 import { createReading } from './reading/reading.ts'
 import { createHoldings } from './store/holdings.ts'
 import { openSqliteStore } from './store/sqlite.ts'
-import { makeSecret, type Store, sharedValue } from './store/store.ts'
+import { makeSecret, type Store, StoreError, sharedValue } from './store/store.ts'
 import { inCallScope } from './systems/call-scope.ts'
 import { fail } from './systems/failure.ts'
 import { kinds } from './systems/kinds.ts'
@@ -243,9 +243,21 @@ export async function openApp(config: Config, logger: Log, options: AppOptions =
 
 async function openStore({ dataDir, store }: Config, logger: Log): Promise<Store> {
   const { postgres: url, schema, connections } = store
-  if (url === undefined) return openSqliteStore(join(dataDir, 'tributary.sqlite'))
-  const { openPostgresStore } = await import('./store/postgres.ts')
-  return openPostgresStore({ url, schema, connections, logger })
+  try {
+    if (url === undefined) return await openSqliteStore(join(dataDir, 'tributary.sqlite'))
+    const { openPostgresStore } = await import('./store/postgres.ts')
+    return await openPostgresStore({ url, schema, connections, logger })
+  } catch (error) {
+    // What drivers say names no address with its password.
+    const { message, code } = error as { message: string; code?: string }
+    const reason = message || code
+    throw new StoreError(
+      url === undefined
+        ? `The data folder "${dataDir}" (dataDir) cannot be used: ${reason}. It must be a folder that may be written to, and tributary.sqlite in it a database.`
+        : `The PostgreSQL of store.postgres cannot be used: ${reason}. See that it runs, and that its address, user and password are right.`,
+      { cause: error },
+    )
+  }
 }
 
 interface SystemOptions {

@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util'
 import type { Flags } from './commands/flags.ts'
 
 const USAGE = `Usage: npm start -- [options]              the gateway with all subgraphs; without a configuration, the demo
-       npm run subgraph -- NAME [options]  one subgraph as a process of its own: crm, erp, wms, finance, operations
+       npm run subgraph -- NAME [options]  one subgraph as a process of its own: crm, erp, wms, tms, finance,
+                                           operations
        npm run gateway -- --supergraph FILE [--port N]  a plain federation gateway over remote subgraphs;
                                            --remote NAME=URL … instead of the file composes what they serve
        npm run check -- [options]          is the configuration right, can the systems be reached?

@@ -1,4 +1,5 @@
 import { ConfigError } from '../config/load.ts'
+import { StoreError } from '../store/store.ts'
 
 /** Exit code 2: what was asked for is wrong, and asking again will not help. */
 export class UsageError extends Error {
@@ -7,6 +8,7 @@ export class UsageError extends Error {
 
 export function explain(error: unknown): { readonly text: string; readonly exitCode: number } {
   if (error instanceof ConfigError || error instanceof UsageError) return { text: error.message, exitCode: 2 }
+  if (error instanceof StoreError) return { text: error.message, exitCode: 1 }
   const { code, port, address } = error as { code?: string; port?: number; address?: string }
   if (code === 'EADDRINUSE') {
     const text = `${address}:${port} is in use already. Stop what listens there, or choose another port with --port.`

@@ -206,6 +206,17 @@ export const configSchema = z.strictObject({
       }),
     )
     .min(1, 'is empty: without callers nobody could ask anything')
+    .superRefine((callers, context) => {
+      const first = new Map<string, number>()
+      for (const [index, { apiKey }] of callers.entries()) {
+        const before = first.get(apiKey)
+        if (before === undefined) first.set(apiKey, index)
+        else {
+          const message = `is the key of callers.${before} too: each needs its own, nobody could tell them apart`
+          context.addIssue({ code: 'custom', path: [index, 'apiKey'], message })
+        }
+      }
+    })
     .describe('Who may ask, by API key'),
   callerSecret: z
     .string()

@@ -6,6 +6,11 @@ import type { Tables } from './tables.ts'
 
 export type Database = Kysely<Tables>
 
+/** The store cannot be opened; the message is for the operator. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+}
+
 export interface Store {
   /** Committed state only. */
   readonly read: Database

@@ -97,6 +97,14 @@ describe('a configuration', () => {
     )
   })
 
+  it('may not give two callers one key', async () => {
+    const problems = await problemsOf((raw) => {
+      const [first] = raw.callers as object[]
+      Object.assign(raw, { callers: [first, { ...first, subject: 'somebody else', tenant: 'other' }] })
+    })
+    expect(problems).toEqual([expect.stringMatching(/^callers\.1\.apiKey: is the key of callers\.0 too/)])
+  })
+
   it('is told what is missing, and what it is for', async () => {
     expect(
       await problemsOf((raw) => {
