@@ -7,7 +7,7 @@ import { systemSchema } from '../../src/config/schema.ts'
 import { type Log, silentLog } from '../../src/observe/log.ts'
 import { changeShopOrder, moveShopStock, placeShopOrder, sendShopOrder } from '../../src/simulation/shops.ts'
 import { type ShopOrder, World } from '../../src/simulation/world.ts'
-import { failureText, type Outcome } from '../../src/systems/failure.ts'
+import { failureText } from '../../src/systems/failure.ts'
 import { createJushuitan } from '../../src/systems/jushuitan/adapter.ts'
 import { sign } from '../../src/systems/jushuitan/client.ts'
 import { jushuitanConfig } from '../../src/systems/jushuitan/config.ts'
@@ -16,6 +16,7 @@ import {
   startJushuitanSimulator,
 } from '../../src/systems/jushuitan/simulator.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
+import { at, failure, value } from './outcomes.ts'
 import { startWire } from './wire.ts'
 
 const SECRET = 'S3cret-密钥'
@@ -84,22 +85,6 @@ async function setUp(setup: Setup = {}) {
   /** The seed's orders of this shop, oldest first. */
   const seeded = () => world.all('shopOrders').filter((order) => order.shop === '10087')
   return { world, simulator, open, called, seeded, ...open() }
-}
-
-function value<T>(outcome: Outcome<T> | undefined): T {
-  if (!outcome?.ok) throw new Error(outcome ? failureText(outcome.failure) : 'no outcome')
-  return outcome.value
-}
-
-function failure<T>(outcome: Outcome<T> | undefined) {
-  if (!outcome || outcome.ok) throw new Error(`no failure: ${JSON.stringify(outcome)}`)
-  return outcome.failure
-}
-
-const at = <T>(list: readonly T[], index: number): T => {
-  const one = list[index]
-  if (one === undefined) throw new Error(`nothing at ${index}`)
-  return one
 }
 
 const newOrder: OrderCreate = {

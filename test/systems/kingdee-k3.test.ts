@@ -8,7 +8,6 @@ import { gatewayCaller } from '../../src/caller/caller.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import { cancelOrder, changeOrder, deliver, moveStock, placeOrder } from '../../src/simulation/trade.ts'
 import { type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
-import { failureText, type Outcome } from '../../src/systems/failure.ts'
 import { createKingdeeK3 } from '../../src/systems/kingdee-k3/adapter.ts'
 import { kingdeeK3Config } from '../../src/systems/kingdee-k3/config.ts'
 import { signedHeaders } from '../../src/systems/kingdee-k3/login.ts'
@@ -18,6 +17,7 @@ import {
   startKingdeeK3Simulator,
 } from '../../src/systems/kingdee-k3/simulator.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
+import { failure, value } from './outcomes.ts'
 
 const PASSWORD = 'S3cret-密码'
 const APP_SECRET = 'app-s3cret-应用'
@@ -157,16 +157,6 @@ const sheetOrder = {
   FTaxPrice: '11.3',
   FAllAmount: '22.6',
   FDeliveryDate: '"2026-03-09T00:00:00"',
-}
-
-function value<T>(outcome: Outcome<T> | undefined): T {
-  if (!outcome?.ok) throw new Error(outcome ? failureText(outcome.failure) : 'no outcome')
-  return outcome.value
-}
-
-function failure<T>(outcome: Outcome<T> | undefined) {
-  if (!outcome || outcome.ok) throw new Error(`no failure: ${JSON.stringify(outcome)}`)
-  return outcome.failure
 }
 
 function orderIn(world: World, entry: number): ErpOrder {

@@ -6,7 +6,7 @@ import { systemSchema } from '../../src/config/schema.ts'
 import { type Log, silentLog } from '../../src/observe/log.ts'
 import { changeShopOrder, moveShopStock, placeShopOrder, sendShopOrder } from '../../src/simulation/shops.ts'
 import { type ShopOrder, World } from '../../src/simulation/world.ts'
-import { failureText, type Outcome } from '../../src/systems/failure.ts'
+import { failureText } from '../../src/systems/failure.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
 import { createWangdiantong } from '../../src/systems/wangdiantong/adapter.ts'
 import { signEnterprise, signFlagship } from '../../src/systems/wangdiantong/client.ts'
@@ -15,6 +15,7 @@ import {
   startWangdiantongSimulator,
   type WangdiantongSimulatorOptions,
 } from '../../src/systems/wangdiantong/simulator.ts'
+import { at, failure, value } from './outcomes.ts'
 import { startWire } from './wire.ts'
 
 const SECRETS = { enterprise: 'S3cret-密钥', flagship: 'S3cret-密钥:s4lt-盐' }
@@ -77,22 +78,6 @@ async function setUp(setup: Setup = {}) {
   const called = (pattern: RegExp) => simulator.calls.filter((line) => pattern.test(line))
   const seeded = () => world.all('shopOrders').filter((order) => order.shop === 'web01')
   return { world, simulator, open, called, seeded, ...open() }
-}
-
-function value<T>(outcome: Outcome<T> | undefined): T {
-  if (!outcome?.ok) throw new Error(outcome ? failureText(outcome.failure) : 'no outcome')
-  return outcome.value
-}
-
-function failure<T>(outcome: Outcome<T> | undefined) {
-  if (!outcome || outcome.ok) throw new Error(`no failure: ${JSON.stringify(outcome)}`)
-  return outcome.failure
-}
-
-const at = <T>(list: readonly T[], index: number): T => {
-  const one = list[index]
-  if (one === undefined) throw new Error(`nothing at ${index}`)
-  return one
 }
 
 const keyOf = ({ orderId }: ShopOrder): string => `JY${orderId}`

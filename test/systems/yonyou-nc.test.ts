@@ -7,7 +7,7 @@ import { systemSchema } from '../../src/config/schema.ts'
 import { type Log, silentLog } from '../../src/observe/log.ts'
 import { changeOrder, deliver, placeOrder } from '../../src/simulation/trade.ts'
 import { type ErpOrder, World, type WorldOptions } from '../../src/simulation/world.ts'
-import { failureText, type Outcome } from '../../src/systems/failure.ts'
+import { failureText } from '../../src/systems/failure.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
 import { createYonyouNc } from '../../src/systems/yonyou-nc/adapter.ts'
 import { yonyouNcConfig } from '../../src/systems/yonyou-nc/config.ts'
@@ -17,6 +17,7 @@ import {
   type YonyouNcSimulatorOptions,
 } from '../../src/systems/yonyou-nc/simulator.ts'
 
+import { failure, value } from './outcomes.ts'
 import { startWire } from './wire.ts'
 
 const SECRET = 'S3cret-密钥'
@@ -68,16 +69,6 @@ async function setUp(setup: Setup = {}) {
   closers.push(() => simulator.close())
   const called = (pattern: RegExp) => simulator.calls.filter((line) => pattern.test(line))
   return { world, simulator, open, parse, called, ...open() }
-}
-
-function value<T>(outcome: Outcome<T> | undefined): T {
-  if (!outcome?.ok) throw new Error(outcome ? failureText(outcome.failure) : 'no outcome')
-  return outcome.value
-}
-
-function failure<T>(outcome: Outcome<T> | undefined) {
-  if (!outcome || outcome.ok) throw new Error(`no failure: ${JSON.stringify(outcome)}`)
-  return outcome.failure
 }
 
 function orderIn(world: World, entry: number): ErpOrder {

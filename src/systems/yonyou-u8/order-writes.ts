@@ -254,7 +254,8 @@ function createAction(
       }
       if (told === 'working' || (told !== null && told.id === null)) {
         const result = told === 'working' ? 'is not there yet' : 'names none'
-        return ok({ effect: 'none', proven: false, evidence: `${none} yet, and the result ${result}` })
+        // Its number is the mark of a repetition as the vendor means it, but nobody has confirmed that it is kept to.
+        return ok({ effect: 'unknown', evidence: `${none} yet, and the result ${result}` })
       }
       if (told !== null) {
         const result = await identify(told.id, input, write, context)

@@ -1,6 +1,7 @@
 /** What happens at any of the simulated ERPs: they show the same books, each in its own words. */
 import { billOrder, changeOrder, deliver, placeOrder } from '../../../src/simulation/trade.ts'
 import type { ErpOrder, World } from '../../../src/simulation/world.ts'
+import type { Subject } from '../subject.ts'
 
 const now = () => new Date().toISOString()
 
@@ -121,3 +122,54 @@ export const AMOUNTS = {
   /** 5 × 249.99 + 250 × 1.8333 USD, rounded once; the net is the gross less the tax. */
   dollar: { entry: 5, net: '1708.27', gross: '1930.35', companyGross: '13705.49' },
 } as const
+
+/**
+ * What Chinese ERPs that show these books tell the suite alike: customers and orders are found by the numbers that
+ * people use, times have no offset.
+ * @param numberOf The number under which the vendor shows the n-th order; `entryOf` turns it back.
+ */
+export function byNumbers(numberOf: (entry: number) => string, entryOf: (key: string) => number) {
+  const amount = ({ entry, gross }: { entry: number; gross: string }, currency: string) => ({
+    type: 'order' as const,
+    key: numberOf(entry),
+    at: 'totals.gross',
+    amount: gross,
+    currency,
+  })
+  return {
+    insert: {
+      customer: addSomeAccount,
+      product: addSomeItem,
+      order: (world: World) => numberOf(addOrder(world).docEntry),
+    },
+    touch: {
+      customer: touchAccount,
+      product: touchItem,
+      order: (world: World, key: string) => touchOrder(world, entryOf(key)),
+    },
+    text: {
+      type: 'customer',
+      put: (world: World, name: string) => addAccount(world, 'C-TEXT', { name }),
+      at: 'name',
+    },
+    longKey: { type: 'customer', put: (world: World, digits: string) => addAccount(world, digits) },
+    decimal: {
+      type: 'order',
+      put: (world: World, price: string) => numberOf(pricedOrder(world, price).docEntry),
+      at: 'lines.0.unitPrice.amount.amount',
+      digits: 6,
+    },
+    money: [amount(AMOUNTS.yen, 'JPY'), amount(AMOUNTS.dollar, 'USD')],
+    time: { type: 'order', key: numberOf(3), at: 'createdAt', instant: '2026-06-24T09:00:00.000Z' },
+    zone: (timeZone: string) => ({ timeZone }),
+    create: {
+      type: 'order',
+      input: newOrder,
+      count: (world: World) => world.count('erpOrders'),
+      text: {
+        input: (comments: string) => ({ ...newOrder, comments }),
+        stored: (world: World, key: string) => orderIn(world, entryOf(key)).comments,
+      },
+    },
+  } satisfies Partial<Omit<Subject, 'create'>> & { create: Partial<Subject['create']> }
+}

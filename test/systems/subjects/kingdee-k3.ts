@@ -6,7 +6,10 @@ const PASSWORD = 'S3cret-密码+/'
 const numberOf = (entry: number) => `XSDD${String(entry).padStart(6, '0')}`
 const entryOf = (key: string) => Number(key.slice(4))
 
+const alike = erp.byNumbers(numberOf, entryOf)
+
 export default subject({
+  ...alike,
   start: (world) => startKingdeeK3Simulator(world, { password: PASSWORD }),
   settings: (baseUrl) => ({
     baseUrl,
@@ -51,52 +54,15 @@ export default subject({
     login: { ...(settings.login as object), password: 'wr0ng' },
   }),
   insert: {
-    customer: erp.addSomeAccount,
-    product: erp.addSomeItem,
+    ...alike.insert,
     warehouse: erp.addWarehouse,
-    order: (world) => numberOf(erp.addOrder(world).docEntry),
     delivery: (world) => `XSCKD${String(erp.addDelivery(world).docEntry).padStart(6, '0')}`,
     invoice: (world) => `AR${String(erp.addInvoice(world)).padStart(8, '0')}`,
   },
-  touch: {
-    customer: erp.touchAccount,
-    product: erp.touchItem,
-    order: (world, key) => erp.touchOrder(world, entryOf(key)),
-  },
-  text: {
-    type: 'customer',
-    put: (world, name) => erp.addAccount(world, 'C-TEXT', { name }),
-    at: 'name',
-  },
-  longKey: { type: 'customer', put: (world, digits) => erp.addAccount(world, digits) },
-  decimal: {
-    type: 'order',
-    put: (world, price) => numberOf(erp.pricedOrder(world, price).docEntry),
-    at: 'lines.0.unitPrice.amount.amount',
-    digits: 6,
-  },
-  money: [
-    { type: 'order', key: numberOf(7), at: 'totals.gross', amount: erp.AMOUNTS.yen.gross, currency: 'JPY' },
-    {
-      type: 'order',
-      key: numberOf(5),
-      at: 'totals.gross',
-      amount: erp.AMOUNTS.dollar.gross,
-      currency: 'USD',
-    },
-  ],
-  time: { type: 'order', key: numberOf(3), at: 'createdAt', instant: '2026-06-24T09:00:00.000Z' },
-  zone: (timeZone) => ({ timeZone }),
   create: {
-    type: 'order',
-    input: erp.newOrder,
+    ...alike.create,
     unique: false,
-    count: (world) => world.count('erpOrders'),
     request: 'DynamicFormService.Save',
-    text: {
-      input: (comments) => ({ ...erp.newOrder, comments }),
-      stored: (world, key) => erp.orderIn(world, entryOf(key)).comments,
-    },
   },
   versioned: {
     type: 'order',

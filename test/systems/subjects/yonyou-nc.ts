@@ -9,7 +9,10 @@ const entryOf = (key: string) => (Number(key.slice(9)) - 1000) / 3
 /** Of the application; all simulators of a process show the same. */
 let publicKey = ''
 
+const alike = erp.byNumbers(numberOf, entryOf)
+
 export default subject({
+  ...alike,
   start: async (world) => {
     const simulator = await startYonyouNcSimulator(world, { clientSecret: SECRET })
     publicKey = simulator.publicKey
@@ -40,50 +43,10 @@ export default subject({
   },
   login: { request: '/nccloud/opm/accesstoken', expire: (simulator) => simulator.expireTokens() },
   wrongCredentials: (settings) => ({ ...settings, clientSecret: 'wr0ng' }),
-  insert: {
-    customer: erp.addSomeAccount,
-    product: erp.addSomeItem,
-    order: (world) => numberOf(erp.addOrder(world).docEntry),
-  },
-  touch: {
-    customer: erp.touchAccount,
-    product: erp.touchItem,
-    order: (world, key) => erp.touchOrder(world, entryOf(key)),
-  },
-  text: {
-    type: 'customer',
-    put: (world, name) => erp.addAccount(world, 'C-TEXT', { name }),
-    at: 'name',
-  },
-  longKey: { type: 'customer', put: (world, digits) => erp.addAccount(world, digits) },
-  decimal: {
-    type: 'order',
-    put: (world, price) => numberOf(erp.pricedOrder(world, price).docEntry),
-    at: 'lines.0.unitPrice.amount.amount',
-    digits: 6,
-  },
-  money: [
-    { type: 'order', key: numberOf(7), at: 'totals.gross', amount: erp.AMOUNTS.yen.gross, currency: 'JPY' },
-    {
-      type: 'order',
-      key: numberOf(5),
-      at: 'totals.gross',
-      amount: erp.AMOUNTS.dollar.gross,
-      currency: 'USD',
-    },
-  ],
-  time: { type: 'order', key: numberOf(3), at: 'createdAt', instant: '2026-06-24T09:00:00.000Z' },
-  zone: (timeZone) => ({ timeZone }),
   create: {
-    type: 'order',
-    input: erp.newOrder,
+    ...alike.create,
     unique: true,
-    count: (world) => world.count('erpOrders'),
     request: 'POST /nccloud/api/so/saleorder/save',
-    text: {
-      input: (comments) => ({ ...erp.newOrder, comments }),
-      stored: (world, key) => erp.orderIn(world, entryOf(key)).comments,
-    },
   },
   versioned: {
     type: 'order',

@@ -6,7 +6,10 @@ const SECRET = 'S3cret-密钥+/'
 const numberOf = (entry: number) => String(1000 + entry * 3).padStart(10, '0')
 const entryOf = (key: string) => (Number(key) - 1000) / 3
 
+const alike = erp.byNumbers(numberOf, entryOf)
+
 export default subject({
+  ...alike,
   start: (world) => startYonyouU8Simulator(world, { appSecret: SECRET }),
   settings: (baseUrl) => ({
     baseUrl,
@@ -37,50 +40,19 @@ export default subject({
   login: { request: '/system/token', expire: (simulator) => simulator.expireTokens() },
   wrongCredentials: (settings) => ({ ...settings, appSecret: 'wr0ng' }),
   insert: {
-    customer: erp.addSomeAccount,
-    product: erp.addSomeItem,
+    ...alike.insert,
     warehouse: erp.addWarehouse,
-    order: (world) => numberOf(erp.addOrder(world).docEntry),
   },
-  touch: {
-    customer: erp.touchAccount,
-    product: erp.touchItem,
-    order: (world, key) => erp.touchOrder(world, entryOf(key)),
-  },
-  text: {
-    type: 'customer',
-    put: (world, name) => erp.addAccount(world, 'C-TEXT', { name }),
-    at: 'name',
-  },
-  longKey: { type: 'customer', put: (world, digits) => erp.addAccount(world, digits) },
   decimal: {
     type: 'order',
     put: (world, quantity) => numberOf(erp.orderOf(world, quantity).docEntry),
     at: 'lines.0.ordered.value',
     digits: 6,
   },
-  money: [
-    { type: 'order', key: numberOf(7), at: 'totals.gross', amount: erp.AMOUNTS.yen.gross, currency: 'JPY' },
-    {
-      type: 'order',
-      key: numberOf(5),
-      at: 'totals.gross',
-      amount: erp.AMOUNTS.dollar.gross,
-      currency: 'USD',
-    },
-  ],
-  time: { type: 'order', key: numberOf(3), at: 'createdAt', instant: '2026-06-24T09:00:00.000Z' },
-  zone: (timeZone) => ({ timeZone }),
   create: {
-    type: 'order',
-    input: erp.newOrder,
+    ...alike.create,
     unique: false,
-    count: (world) => world.count('erpOrders'),
     request: 'POST /api/saleorder/add',
-    text: {
-      input: (comments) => ({ ...erp.newOrder, comments }),
-      stored: (world, key) => erp.orderIn(world, entryOf(key)).comments,
-    },
   },
   versioned: {
     type: 'order',
