@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { createHoldings } from '../../src/store/holdings.ts'
 import { type Store, sharedValue, takeLease } from '../../src/store/store.ts'
 import { places } from './stores.ts'
 
@@ -106,6 +107,27 @@ for (const { name, make, available } of places) {
       expect(await takeLease(store, 'poll', 'b', 60_000)).toBe(false)
       expect(await takeLease(store, 'poll', 'a', -1)).toBe(true)
       expect(await takeLease(store, 'poll', 'b', 60_000)).toBe(true)
+      await store.close()
+    })
+
+    it('gives what a process that is gone has left to one of the others, once', async () => {
+      await using place = make()
+      const store = await place.open()
+      const dead = new Set<string>()
+      const of = (owner: string, system = 'erp') =>
+        createHoldings(store, { owner, isAlive: async (other) => !dead.has(other) }, system)
+      await of('a').hold('1', 'sealed 1')
+      await of('a').hold('2', 'sealed 2')
+      await of('a').release('2')
+      await of('a', 'crm').hold('3', 'sealed 3')
+      expect(await of('b').takeOver()).toEqual([])
+      dead.add('a')
+      const taken = await Promise.all([of('b').takeOver(), of('c').takeOver()])
+      expect(taken.flat()).toEqual([{ id: '1', sealed: 'sealed 1' }])
+      expect(await of('b', 'crm').takeOver()).toEqual([{ id: '3', sealed: 'sealed 3' }])
+      dead.add('b')
+      dead.add('c')
+      expect(await of('d').takeOver()).toEqual([{ id: '1', sealed: 'sealed 1' }])
       await store.close()
     })
 
