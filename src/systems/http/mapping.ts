@@ -34,18 +34,22 @@ const text = anything.transform((value, context) => {
 })
 
 const needed = <T>(schema: z.ZodType<T | null>) =>
-  schema.transform((value, context): T => {
-    if (value === null) context.addIssue('is missing')
-    return value as T
-  })
+  schema
+    .transform((value, context): T => {
+      if (value === null) context.addIssue('is missing')
+      return value as T
+    })
+    .meta({ needed: true })
 
 const convertedText = (what: string, convert: (given: string) => string | undefined) =>
-  text.transform((given, context): string | null => {
-    if (given === null) return null
-    const found = convert(given)
-    if (found === undefined) context.addIssue(`"${given.slice(0, 40)}" is no ${what}`)
-    return found ?? null
-  })
+  text
+    .transform((given, context): string | null => {
+      if (given === null) return null
+      const found = convert(given)
+      if (found === undefined) context.addIssue(`"${given.slice(0, 40)}" is no ${what}`)
+      return found ?? null
+    })
+    .meta({ holds: what })
 
 const decimal = convertedText('decimal number', (given) => (isDecimal(given) ? given : undefined))
 const day = convertedText('calendar day', toDay)
@@ -54,14 +58,16 @@ const currency = convertedText('currency code of ISO 4217', (given) =>
 )
 
 /** XML and some JSON systems write truth as text. */
-const truth = anything.transform((value, context): boolean | null => {
-  if (value === undefined || value === null || value === '') return null
-  if (typeof value === 'boolean') return value
-  if (value === 'true' || value === '1') return true
-  if (value === 'false' || value === '0') return false
-  context.addIssue('is neither true nor false')
-  return null
-})
+const truth = anything
+  .transform((value, context): boolean | null => {
+    if (value === undefined || value === null || value === '') return null
+    if (typeof value === 'boolean') return value
+    if (value === 'true' || value === '1') return true
+    if (value === 'false' || value === '0') return false
+    context.addIssue('is neither true nor false')
+    return null
+  })
+  .meta({ holds: 'true or false' })
 
 /** JSONata makes no difference between one value and a list of one. */
 const listOf = <T>(item: z.ZodType<T>) =>
@@ -104,7 +110,9 @@ const oneOf = <const V extends string>(...values: readonly V[]) =>
 
 /** Where a value is none of ours it is kept as the vendor's, and ours is `UNKNOWN`. */
 const status = <const V extends string>(...values: readonly V[]) =>
-  text.transform((given) => ({ given, ours: values.find((value) => value === given?.toUpperCase()) }))
+  text
+    .transform((given) => ({ given, ours: values.find((value) => value === given?.toUpperCase()) }))
+    .meta({ holds: values.join(', ') })
 
 const postal = { street: text, city: text, province: text, postalCode: text, country: text }
 const address = z.strictObject({
@@ -180,13 +188,15 @@ const customFields = z.record(z.string(), text).optional()
 
 /** As `status`, for records that need not have one. */
 const optionalStatus = <const V extends string>(...values: readonly V[]) =>
-  anything.transform((value, context) => {
-    const given = text.safeParse(value)
-    if (!given.success) context.addIssue('is no text')
-    return given.data == null
-      ? undefined
-      : { given: given.data, ours: values.find((one) => one === given.data?.toUpperCase()) }
-  })
+  anything
+    .transform((value, context) => {
+      const given = text.safeParse(value)
+      if (!given.success) context.addIssue('is no text')
+      return given.data == null
+        ? undefined
+        : { given: given.data, ours: values.find((one) => one === given.data?.toUpperCase()) }
+    })
+    .meta({ holds: values.join(', ') })
 
 const orderStatus = status(...ORDER_STATUSES)
 
@@ -501,6 +511,9 @@ export const RECORD_FIELDS: { readonly [T in MappedType]: readonly string[] } = 
     Object.keys(shape).filter((field) => field !== 'customFields'),
   ]),
 ) as never
+
+/** For the page that lists them. */
+export const recordShape = (type: MappedType): z.ZodRawShape => shapes(UTC)[type]
 
 /** Without these no record of that type can be made. */
 export function requiredFields(type: MappedType): readonly string[] {
