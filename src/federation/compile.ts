@@ -317,9 +317,19 @@ function takeEntities<TContext>(
   forgetChanged(fetch, run)
   for (let i = 0; i < entities.length; i++) {
     const entity: unknown = entities[i]
-    if (!isObject(entity)) continue
     const group = batch[i]
-    if (!group) continue
+    if (!group || entity === null) continue
+    if (!isObject(entity)) {
+      const failure = unavailable(
+        fetch.subgraph,
+        new SubgraphFailure('malformed'),
+        commonPath(fetch, run, group.targets),
+      )
+      run.errors.push(failure)
+      for (const place of placesOf(run.data, fetch.path, new Set(group.targets)))
+        explainShape(fetch, run, place)
+      continue
+    }
     if (node.outputRewrites?.length) {
       if (entity.__typename === undefined) entity.__typename = group.targets[0].__typename
       applyRewrites(node.outputRewrites, entity, matches)

@@ -8,8 +8,10 @@ import {
   type FieldNode,
   GraphQLError,
   type GraphQLObjectType,
+  type GraphQLOutputType,
   type GraphQLSchema,
   getNamedType,
+  isListType,
   isNonNullType,
   isObjectType,
   Kind,
@@ -206,22 +208,35 @@ function withinAnswer(
 ): GraphQLError {
   const { message, path, extensions } = error
   let chosen: Selection | undefined = selection
+  let type: GraphQLOutputType | undefined
   let value: unknown = data
   for (const [index, element] of (path ?? []).entries()) {
-    if (typeof element === 'number') {
-      value = Array.isArray(value) ? value[element] : undefined
-      continue
+    const present = value
+    const expected: GraphQLOutputType | undefined = isNonNullType(type) ? type.ofType : type
+    if (isListType(expected)) {
+      // A subgraph can write any path; beneath a null nobody knows how long the list would have been.
+      if (
+        typeof element === 'number' &&
+        (Array.isArray(present) ? element < present.length : present == null)
+      ) {
+        type = expected.ofType
+        value = Array.isArray(present) ? present[element] : undefined
+        continue
+      }
+    } else if (typeof element === 'string') {
+      const known: unknown = isObject(present) ? get(present, '__typename') : undefined
+      const actual = typeof known === 'string' ? schema.getType(known) : undefined
+      const field: FieldPlan | undefined = (isObjectType(actual) ? [actual] : (chosen?.possibleTypes() ?? []))
+        .flatMap((possible) => chosen?.fields(possible) ?? [])
+        .find(({ key }) => key === element)
+      if (field) {
+        chosen = field.selection
+        type = field.type
+        value = isObject(present) ? get(present, element) : undefined
+        continue
+      }
     }
-    const known: unknown = isObject(value) ? get(value, '__typename') : undefined
-    const type = typeof known === 'string' ? schema.getType(known) : undefined
-    const field: FieldPlan | undefined = (isObjectType(type) ? [type] : (chosen?.possibleTypes() ?? []))
-      .flatMap((possible) => chosen?.fields(possible) ?? [])
-      .find(({ key }) => key === element)
-    if (!field) {
-      return new GraphQLError(message, { ...(index > 0 ? { path: path?.slice(0, index) } : {}), extensions })
-    }
-    chosen = field.selection
-    value = isObject(value) ? get(value, element) : undefined
+    return new GraphQLError(message, { ...(index > 0 ? { path: path?.slice(0, index) } : {}), extensions })
   }
   return error
 }

@@ -5,8 +5,8 @@
  * @see GraphQL over HTTP, draft: https://graphql.github.io/graphql-over-http/draft/
  */
 import { type HttpAnswer, type HttpClientOptions, httpClient } from './http-client.ts'
-import { isObject } from './property.ts'
 import { type SubscriptionClient, subscriptionClient } from './remote-subscriptions.ts'
+import { responseFrom } from './response.ts'
 import {
   CallSignal,
   SubgraphFailure,
@@ -141,16 +141,13 @@ class SharedCall {
 
 /** A GraphQL answer counts whatever its status; anything else only says whether the server refused or babbled. */
 function responseOf(request: SubgraphRequest, { status, bytes }: HttpAnswer): SubgraphResponse {
-  const response = request.read?.(bytes)
-  if (response) return response
-  let body: unknown
+  let body: unknown = request.read?.(bytes)
   try {
-    body = JSON.parse(bytes.toString())
+    body ??= JSON.parse(bytes.toString())
   } catch (cause) {
     throw new SubgraphFailure(status >= 200 && status < 300 ? 'malformed' : 'status', { cause, status })
   }
-  if (!isObject(body) || !('data' in body || Array.isArray(body.errors))) {
-    throw new SubgraphFailure(status >= 200 && status < 300 ? 'malformed' : 'status', { status })
-  }
-  return body as SubgraphResponse
+  const response = responseFrom(body)
+  if (!response) throw new SubgraphFailure(status >= 200 && status < 300 ? 'malformed' : 'status', { status })
+  return response
 }

@@ -1,8 +1,8 @@
 /** All subscriptions to one remote subgraph, multiplexed over one `graphql-transport-ws` connection. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { GraphQLFormattedError } from 'graphql'
 import { type Client, createClient } from 'graphql-ws'
 import { WebSocket } from 'ws'
+import { responseFrom } from './response.ts'
 import { SubgraphFailure, type SubgraphResponse } from './transport.ts'
 
 export interface SubscriptionPayload {
@@ -103,12 +103,20 @@ export function subscriptionClient(url: string): SubscriptionClient {
           first = undefined
           const { done, value } = await coming
           if (done) finish()
-          return done ? end : { done: false, value: value as SubgraphResponse }
+          if (done) return end
+          const response = responseFrom(value)
+          if (!response) {
+            finish()
+            await source.return?.()
+            throw new SubgraphFailure('malformed')
+          }
+          return { done: false, value: response }
         } catch (error) {
           finish()
+          if (error instanceof SubgraphFailure) throw error
           // graphql-ws throws the `error` message's GraphQL errors as an array, everything else as events.
-          if (Array.isArray(error))
-            return { done: false, value: { errors: error as GraphQLFormattedError[] } }
+          const refusal = Array.isArray(error) && responseFrom({ errors: error })
+          if (refusal) return { done: false, value: refusal }
           throw new SubgraphFailure('unreachable', { cause: error })
         }
       }

@@ -155,7 +155,10 @@ describe('subgraphs over HTTP', () => {
     await using world = await start(() => ({ body: '{"data":{"_entities":[{"product":7},"x"]}}' }))
     const result = await world.ask('{ stock { product } }')
     expect(plain(result.data)).toEqual({ stock: [{ product: null }, { product: null }] })
-    expect(result.errors?.map((e) => e.path)).toEqual([['stock', 0, 'product']])
+    expect(result.errors?.map((e) => e.path)).toEqual([
+      ['stock', 1, 'product'],
+      ['stock', 0, 'product'],
+    ])
   })
 
   it('lets go of the subgraph when the client leaves', async () => {

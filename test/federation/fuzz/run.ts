@@ -4,7 +4,7 @@ import { stringifyAnswer } from '../../../src/federation/answer.ts'
 import { createEngine, type Engine } from '../../../src/federation/engine.ts'
 import { inProcessTransport } from '../../../src/federation/in-process.ts'
 import type { SubgraphTransport } from '../../../src/federation/transport.ts'
-import { compose } from '../kit.ts'
+import { CompositionError, compose } from '../kit.ts'
 import { difference } from './compare.ts'
 import type { Graph } from './graph.ts'
 import type { RandomOperation } from './operations.ts'
@@ -21,6 +21,16 @@ export interface Case {
 
 export const composed = (graph: Graph): string =>
   compose(Object.fromEntries(Object.entries(graph).map(([name, sdl]) => [name, { sdl }])))
+
+export function composes(graph: Graph): boolean {
+  try {
+    composed(graph)
+    return true
+  } catch (error) {
+    if (error instanceof CompositionError) return false
+    throw error
+  }
+}
 
 export interface Bench {
   readonly engine: Engine<object>
