@@ -18,6 +18,7 @@ import {
 } from '../../src/systems/kingdee-k3/simulator.ts'
 import type { OrderCreate, WriteContext } from '../../src/systems/port.ts'
 import { failure, value } from './outcomes.ts'
+import { startWire } from './wire.ts'
 
 const PASSWORD = 'S3cret-密码'
 const APP_SECRET = 'app-s3cret-应用'
@@ -1624,6 +1625,24 @@ describe('the profile galaxy', () => {
     const read = await Promise.all(Array.from({ length: 5 }, () => order.readMany([n(5)], call)))
     expect(read.map(([one]) => value(one)?.key)).toEqual(Array.from({ length: 5 }, () => n(5)))
     expect(called(/auth\/token/)).toHaveLength(2)
+  })
+
+  test('an answer with the id alone, as the specification reads it, is a success', async () => {
+    const { open, simulator, world } = await setUp({ simulator: { auth: 'token' }, config: galaxy })
+    await using bare = await startWire(simulator.url, (answer, { line }) => {
+      if (!line.includes('.Save.')) return answer
+      const { Result } = JSON.parse(answer.body.toString('utf8'))
+      return { ...answer, body: Buffer.from(JSON.stringify({ Result: { Id: Result.Id } })) }
+    })
+    const { order } = open({ baseUrl: bare.url })
+    const before = world.count('erpOrders')
+    const { lines, customer, dueDate } = newOrder
+    const input = { customer, dueDate, lines: lines.map(({ product, quantity }) => ({ product, quantity })) }
+    expect(value(await order.create?.send(input, write, call))).toMatchObject({
+      key: billNumberOf('TB', write.externalReference),
+      reached: 'effective',
+    })
+    expect(world.count('erpOrders')).toBe(before + 1)
   })
 
   test('pushes orders flat, with FEntity', async () => {

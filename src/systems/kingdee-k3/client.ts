@@ -145,15 +145,17 @@ export function createWebApi(config: KingdeeK3Config, context: AdapterContext): 
         // A proxy's page, or half an answer: the write has been sent.
         throw new SourceError({ kind: 'unknown-outcome', detail: `${what}: ${tidy(answer.text)}` })
       }
+      const { Id = null, Number: number = null } = resultSchema.safeParse(body).data?.Result ?? {}
       const status = statusOf(body)
-      if (!status) throw new SourceError({ kind: 'unknown-outcome', detail: `${what}: no ResponseStatus` })
-      if (!status.IsSuccess) throw new SourceError(statusFailure(status, true, tidy))
-      const result = resultSchema.safeParse(body)
-      const [entity] = status.SuccessEntitys ?? []
-      return {
-        id: (result.success ? result.data.Result.Id : null) || entity?.Id || null,
-        number: (result.success ? result.data.Result.Number : null) || entity?.Number || null,
+      // A gateway in front may leave of the answer what it needs itself: the id of what was saved says enough.
+      const isBare = !answer.text.includes('ResponseStatus')
+      const isNamed = call.operation === 'Save' && isBare && Boolean(Id) && Id !== '0'
+      if (!status && !isNamed) {
+        throw new SourceError({ kind: 'unknown-outcome', detail: `${what}: no ResponseStatus` })
       }
+      if (status && !status.IsSuccess) throw new SourceError(statusFailure(status, true, tidy))
+      const [entity] = status?.SuccessEntitys ?? []
+      return { id: Id || entity?.Id || null, number: number || entity?.Number || null }
     },
 
     preview(call) {
