@@ -1106,10 +1106,42 @@ describe('changing orders', () => {
     value(await update.send({ key: '1009', changes: { comments: '更新' } }, write, call))
     expect(orderIn(world, 3).comments).toBe('更新')
     expect(called(/PATCH .*A_SalesOrderText/)).toHaveLength(1)
-    const both = { key: '1009', changes: { comments: 'x', dueDate: '2026-12-24' } }
-    expect(failure(await update.send(both, write, call)).kind).toBe('unsupported')
     const stale = { key: '1009', expectedVersion: 'W/"old"', changes: { comments: 'x' } }
     expect(failure(await update.send(stale, write, call)).kind).toBe('conflict')
+  })
+
+  test('comments go behind the rest of a change; what is there of it is not sent again', async () => {
+    const { update, order, simulator, called } = await setUp()
+    const [before] = await order.readMany(['1009'], call)
+    const expectedVersion = value(before)?.version ?? ''
+    const heads = () => called(/PATCH .*A_SalesOrder\(/).length
+    const both = { key: '1009', changes: { comments: '加急', dueDate: '2026-12-24' } }
+    simulator.setFaults([{ kind: 'status', status: 500, match: 'POST .*to_Text', times: 1 }])
+    expect(failure(await update.send({ ...both, expectedVersion }, write, call))).toMatchObject({
+      kind: 'unknown-outcome',
+      detail: expect.stringContaining('all but the comments is changed'),
+    })
+    expect(value(await update.verify(both, write, call))).toMatchObject({
+      effect: 'none',
+      evidence: expect.stringContaining('LongText'),
+    })
+    expect(heads()).toBe(1)
+    // The version is not the caller's any more: who else may have changed it is not known.
+    expect(failure(await update.send({ ...both, expectedVersion }, write, call))).toMatchObject({
+      kind: 'conflict',
+      message: expect.stringContaining('but for the comments'),
+    })
+    const body = JSON.stringify({ error: { code: 'TD/602', message: { lang: 'en', value: 'No such text' } } })
+    simulator.setFaults([{ kind: 'status', status: 400, body, match: 'POST .*to_Text', times: 1 }])
+    expect(failure(await update.send(both, write, call))).toMatchObject({
+      kind: 'rejected',
+      message: 'All but the comments is as asked for: No such text',
+    })
+    expect(value(await update.send(both, write, call)).record).toMatchObject(both.changes)
+    expect(heads()).toBe(1)
+    const all = { key: '1009', changes: { comments: '更', dueDate: '2026-12-25' } }
+    expect(value(await update.send(all, write, call)).record).toMatchObject(all.changes)
+    expect(failure(await update.send({ ...all, expectedVersion }, write, call)).kind).toBe('conflict')
   })
 
   test('a change of nothing is not sent, and an order that is not there is not found', async () => {

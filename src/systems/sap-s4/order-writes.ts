@@ -1,6 +1,6 @@
 /** What may be written to sales orders: create, update, confirm, cancel. */
 import Big from 'big.js'
-import { fail, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
+import { fail, failureText, type Outcome, ok, outcomeOf, type SourceFailure } from '../failure.ts'
 import type { HttpAnswer } from '../kit/http.ts'
 import { isDecimal } from '../kit/json.ts'
 import type {
@@ -278,6 +278,37 @@ function updateAction({ client, config, reread }: OrderWritesOptions): WriteActi
   }
   const isHead = ({ changes }: Update) => Object.keys(headChanges(config, changes)).length > 0
 
+  /**
+   * The head, under the version that the caller knows, then the text. Where an earlier attempt did not get to the text,
+   * or somebody else made the same change, the head is as it shall be, and its version no longer the caller's.
+   */
+  const sendBoth = async (input: Update, context: CallContext): Promise<Result> => {
+    const { comments, ...head } = input.changes
+    const order = await reread(input.key, context)
+    if (!order.ok) return order
+    if (order.value === null) return fail(noOrder(input.key))
+    const isChanged = missingChanges(order.value, head).length === 0
+    const { version, number } = order.value
+    if (isChanged && input.expectedVersion !== undefined && input.expectedVersion !== version) {
+      const message = `Order ${number} has been changed since it was read: it is as asked for but for the comments.`
+      return fail({ kind: 'conflict', message, ...(version ? { currentVersion: version } : {}) })
+    }
+    const changed = isChanged ? null : await finish(input.key, headRequest(input), client, reread, context)
+    if (changed && !changed.ok) return changed
+    const present = order.value.comments ?? ''
+    if (comments === present) {
+      return changed ?? ok({ key: order.value.key, record: order.value, reached: 'effective' })
+    }
+    const noted = await finish(input.key, textRequest(input, present !== ''), client, reread, context)
+    if (noted.ok) return noted
+    const { failure } = noted
+    // Half of it is done, which the look afterwards tells.
+    if (changed) return fail(illegible(`all but the comments is changed; ${failureText(failure)}`))
+    return failure.kind === 'rejected'
+      ? fail({ ...failure, message: `All but the comments is as asked for: ${failure.message}` })
+      : noted
+  }
+
   return {
     takes: ['paymentTerms'],
     preview: (input) => previewOf(client, isHead(input) ? headRequest(input) : textRequest(input, true)),
@@ -288,13 +319,8 @@ function updateAction({ client, config, reread }: OrderWritesOptions): WriteActi
       if (!isOrderKey(input.key)) return fail(noOrder(input.key))
       const unlike = noVersion(input)
       if (unlike) return fail(unlike)
-      if (isHead(input)) {
-        if (input.changes.comments !== undefined) {
-          const message = 'Comments are a text of their own here: change them apart from the rest.'
-          return fail({ kind: 'unsupported', message })
-        }
-        return finish(input.key, headRequest(input), client, reread, context)
-      }
+      if (isHead(input) && input.changes.comments !== undefined) return sendBoth(input, context)
+      if (isHead(input)) return finish(input.key, headRequest(input), client, reread, context)
       const before = await unchanged(input, reread, context)
       if (!before.ok) return before
       // The vendor refuses a change of nothing.
