@@ -4,8 +4,8 @@ import { DataText, stringifyAnswer } from '../../src/federation/answer.ts'
 import { createEngine } from '../../src/federation/engine.ts'
 import { httpTransport } from '../../src/federation/http.ts'
 import { compileRead } from '../../src/federation/read.ts'
+import { randomOperation } from './fuzz/operations.ts'
 import { compose, fleet, plain, schemaOf, serve } from './kit.ts'
-import { randomOperation, seeded } from './random-operations.ts'
 import { monolith, world } from './world.ts'
 
 const rules = specifiedRules.filter((rule) => rule !== NoUnusedVariablesRule)
@@ -21,7 +21,7 @@ describe('random operations', () => {
   it(`get the answer that one schema over the same data gives (${seeds} operations)`, async () => {
     let compared = 0
     for (let seed = first; seed < first + seeds; seed++) {
-      const { query, variables } = randomOperation(engine.schema, seeded(seed), argumentOf)
+      const { query, variables } = randomOperation(engine.schema, seed, { argumentOf })
       const document = parse(query)
       if (validate(schema, document, rules).length > 0) continue
       compared++
@@ -69,7 +69,7 @@ describe('random operations', () => {
     })
     const answers = { read: 0, parsed: 0 }
     for (let seed = 5000; seed < 5030; seed++) {
-      const { query, variables } = randomOperation(engine.schema, seeded(seed), argumentOf)
+      const { query, variables } = randomOperation(engine.schema, seed, { argumentOf })
       const document = parse(query)
       if (validate(schema, document, rules).length > 0) continue
       const expected = await execute({ schema, document, variableValues: variables, rootValue })

@@ -10,7 +10,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import { type HttpClientOptions, httpClient } from '../../src/federation/http-client.ts'
 import { CallSignal, SubgraphFailure } from '../../src/federation/transport.ts'
-import { seeded } from './random-operations.ts'
+import { seeded } from './fuzz/dice.ts'
 
 /** A server of bytes: what it is sent ends with `}`, what it says is the test's. */
 async function raw(onRequest: (socket: Socket, request: string, count: number) => void) {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Kind, parse, type SelectionSetNode } from 'graphql'
 import { describe, expect, it } from 'vitest'
 import { answerReader, compileRead } from '../../src/federation/read.ts'
-import { type Random, seeded } from './random-operations.ts'
+import { seeded } from './fuzz/dice.ts'
 
 const selectionOf = (query: string): SelectionSetNode => {
   const [definition] = parse(query).definitions
@@ -75,7 +75,7 @@ const wild = [
 ]
 
 /** A selection, and an answer to it as a server writes it. */
-function random(dice: Random): { readonly query: string; answer(): string } {
+function random(dice: () => number): { readonly query: string; answer(): string } {
   const pick = <T>(items: readonly T[]): T => items[Math.floor(dice() * items.length)] as T
   type Field = { key: string; fields?: Field[]; type?: string }
   const selection = (depth: number): { text: string; fields: Field[] } => {
@@ -125,7 +125,7 @@ function random(dice: Random): { readonly query: string; answer(): string } {
 }
 
 /** A fault in the bytes: something taken out, put in, doubled or cut off. */
-function spoil(bytes: Buffer, dice: Random): Buffer {
+function spoil(bytes: Buffer, dice: () => number): Buffer {
   const at = Math.floor(dice() * bytes.length)
   const to = Math.min(bytes.length, at + Math.floor(dice() * 4))
   const piece = wild[Math.floor(dice() * wild.length)] as string
