@@ -361,7 +361,7 @@ export const createRestErp: CreateAdapter<RestErpConfig> = (config, options) => 
           body: JSON.stringify({ url, events, secret, retryPolicy }),
         }
         const { data, located } = await client.write(request, context)
-        return located ?? shaped(registrationSchema, data, paths.webhooks).id
+        return fieldText(data, 'id') ?? located ?? shaped(registrationSchema, data, paths.webhooks).id
       }),
     async unregister(id, context) {
       if (!isAddressable(id)) return fail({ kind: 'not-found', message: `There is no webhook "${id}".` })

@@ -209,11 +209,12 @@ export function createRestClient(options: RestClientOptions): RestClient {
         throw new SourceError(broken(path, `there is no such list (${page.failure.message})`))
       }
       const { data, at } = page.value
-      const items = shaped(
-        z.array(z.unknown()),
-        options.listItems === '.' ? data : fieldOf(data, options.listItems),
-        path,
-      )
+      const items = options.listItems === '.' ? data : fieldOf(data, options.listItems)
+      if (!Array.isArray(items)) {
+        const where =
+          options.listItems === '.' ? 'the answer is no list' : `no list at "${options.listItems}"`
+        throw new SourceError(broken(path, `${where}; the setting listItems says where it is`))
+      }
       // Beside the records or a level deeper; a list by itself has nothing.
       const around = paginationSchema.safeParse(fieldOf(data, 'pagination') ?? data)
       return { items, hasMore: hasMoreOf(items.length, around.data ?? {}, query), at }
