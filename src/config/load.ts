@@ -219,7 +219,7 @@ function problemsOf(
     const at = [...prefix, ...issue.path.map(String)]
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => {
-        const known = [...keysAt(schema, issue.path), ...alsoKnown]
+        const known = [...keysAt(schema, issue.path), ...(issue.path.length === 0 ? alsoKnown : [])]
         return { path: [...at, key].join('.'), message: 'is not known', hint: suggestion(key, known) }
       })
     }
@@ -250,7 +250,15 @@ function suggestion(key: string, known: readonly string[]): string | undefined {
 
 type Inspectable = {
   shape?: Record<string, z.ZodType>
-  def?: { innerType?: z.ZodType; element?: z.ZodType; valueType?: z.ZodType; in?: z.ZodType }
+  /** Of a list of names. */
+  options?: readonly unknown[]
+  def?: {
+    innerType?: z.ZodType
+    element?: z.ZodType
+    keyType?: z.ZodType
+    valueType?: z.ZodType
+    in?: z.ZodType
+  }
 }
 
 /** Walks a schema to the place an issue talks of, through defaults, lists and records. */
@@ -271,8 +279,11 @@ function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): Inspectable 
   return place
 }
 
-const keysAt = (schema: z.ZodType, path: readonly PropertyKey[]): string[] =>
-  Object.keys(schemaAt(schema, path)?.shape ?? {})
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const place = schemaAt(schema, path)
+  const names = (place?.def?.keyType as Inspectable | undefined)?.options ?? []
+  return [...Object.keys(place?.shape ?? {}), ...names.filter((name) => typeof name === 'string')]
+}
 
 function descriptionAt(schema: z.ZodType, path: readonly PropertyKey[]): string | undefined {
   const parent = schemaAt(schema, path.slice(0, -1))

@@ -78,6 +78,22 @@ describe('a configuration', () => {
     ])
   })
 
+  it('is told of an unknown key far inside with what is known there, not with what is known of every system', async () => {
+    const map = { key: 'no', name: 'title', levle: 'grade', remarks: 'memo' }
+    const customer = { read: { request: { path: '/c/{key}' } }, map }
+    const http = { kind: 'http', environment: 'test', baseUrl: 'http://x.example', auth: { type: 'none' } }
+    expect(
+      await problemsOf((raw) => {
+        raw.systems.any = { ...http, records: { customer } }
+      }),
+    ).toEqual([
+      'systems.any.records.customer.map.levle: is not known — Did you mean "level"?',
+      expect.stringMatching(
+        /^systems\.any\.records\.customer\.map\.remarks: is not known — Known here: key, version,/,
+      ),
+    ])
+  })
+
   it('is told of wrong types and values', async () => {
     expect(
       (
