@@ -556,6 +556,20 @@ describe('the customer table', () => {
     expect(value((await order.readMany([numberOf(1)], call))[0])?.customer).toBe('C20001')
   })
 
+  test('customers are found where the condition is overlooked', async () => {
+    const { customer, simulator, called } = await setUp({
+      simulator: { tableOf: '001' },
+      config: { ...table, pageLimit: 4 },
+    })
+    const others = JSON.stringify({ data: [{ cCusCode: 'X1' }, { cCusCode: 'X2' }] })
+    simulator.setFaults([{ match: 'customer/query', kind: 'status', status: 200, body: others, times: 2 }])
+    const keys = ['C20003', 'nobody']
+    const [found, none] = (await customer.readMany(keys, call)).map(value)
+    expect([found?.key, none]).toEqual(['C20003', null])
+    // Ten customers and more, four to a page, read at most once for each of the two.
+    expect(called(/customer\/query/).length).toBeLessThanOrEqual(2 + 2 * 4)
+  })
+
   test('a wrong account set is a matter of configuration', async () => {
     const { open } = await setUp({ simulator: { tableOf: '001' }, config: table })
     const { customer } = open({ customers: { profile: 'table', accountNumber: '999' } })

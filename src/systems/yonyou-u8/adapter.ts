@@ -180,19 +180,45 @@ function archive(property: string, codeField: string): Omit<Source<never>, 'read
   }
 }
 
-/** The customer table behind a query of its own; only equal codes can be asked for. */
+/**
+ * The customer table behind a query of its own; only equal codes can be asked for. What a condition looks like is
+ * written nowhere: a layer that overlooks it answers with others, and the whole table is read.
+ */
 function customerTable({ config, map }: Base): Source<'customer'> {
   if (config.customers.profile !== 'table') throw new Error('not the profile of the table')
   const { accountNumber, path, fields } = config.customers
   const query = (client: U8Client, page: number, pageSize: number, condition: object, context: CallContext) =>
     client.query(path, { accountNumber, page, pageSize, condition }, context)
+  let reading: Promise<ReadonlyMap<string, unknown>> | undefined
+  /** All rows by code; whoever comes while they are read gets the same. */
+  const whole = (client: U8Client, { caller }: CallContext) => {
+    const readAll = async () => {
+      const found = new Map<string, unknown>()
+      for (let page = 1; ; page++) {
+        const rows = await query(client, page, config.pageLimit, {}, { caller })
+        const before = found.size
+        for (const row of rows) found.set(fieldText(row, fields.code) ?? '', row)
+        // A layer that overlooks the page, too, would answer the same for ever.
+        if (rows.length < config.pageLimit || found.size === before) return found
+      }
+    }
+    reading ??= readAll().finally(() => {
+      reading = undefined
+    })
+    return reading
+  }
+
   return {
     codeField: fields.code,
     searchable: false,
     read: map.customer,
     async one(client, code, context) {
       const rows = await query(client, 1, 2, { [fields.code]: code }, context)
-      return rows.find((row) => fieldText(row, fields.code) === code) ?? null
+      const codes = rows.map((row) => fieldText(row, fields.code))
+      const at = codes.indexOf(code)
+      if (at >= 0) return rows[at]
+      const isOverlooked = codes.some((told) => told?.toLowerCase() !== code.toLowerCase())
+      return isOverlooked ? ((await whole(client, context)).get(code) ?? null) : null
     },
     pages: (client, _search, context) => async (page, size) => {
       const rows = await query(client, page, size, {}, context)
