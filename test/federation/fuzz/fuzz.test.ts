@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { randomGraph } from './graph.ts'
 import { randomOperation } from './operations.ts'
-import { bench, type Case, composes } from './run.ts'
+import { bench, type Case, composes, overHttp } from './run.ts'
 import { type Failure, shrink } from './shrink.ts'
 
 /** How many graphs, and the first of them: `GRAPHS=5000 GRAPH=1000 vitest run test/federation/fuzz` takes an hour. */
@@ -24,17 +24,18 @@ describe('random graphs', () => {
         const of: Case = { graph: randomGraph(seed), seed, rates: rates[seed % 3] ?? rates[0] }
         if (!composes(of.graph)) continue
         composed++
-        const on = bench(of)
+        const on = bench(of, seed % 4 === 0 ? overHttp : undefined)
         for (let n = 0; n < operationsPerGraph; n++) {
           const root = on.engine.schema.getMutationType() && n % 6 === 5 ? 'mutation' : 'query'
           const operation = randomOperation(on.engine.schema, seed * 1000 + n, { root })
           const wrong: string | undefined = await on.check(operation)
           if (wrong === 'invalid') continue
           compared++
-          if (wrong)
+          if (wrong?.startsWith('refused')) refused++
+          else if (wrong)
             expect.fail(`graph ${seed}, operation ${n}: ${wrong}\n${await smallest({ ...of, operation })}`)
         }
-        await on.engine.close()
+        await on.close()
       }
       // That the dice make graphs that compose and operations that are valid is part of what is tested.
       expect(composed).toBeGreaterThan(graphs * 0.8)
