@@ -240,3 +240,22 @@ test('a shipment is shown though its carrier noted a time and no word', async ()
     events: [{ time: '2026-02-02T10:00:00+00:00', text: '', status: 'IN_TRANSIT' }],
   })
 })
+
+test.each([
+  [2, 3],
+  [5, 5],
+])(
+  'a list that says nothing of its pages is read to its end, where it gives %i at once and asked for %i',
+  async (cap, pageLimit) => {
+    const all = ['C1', 'C2', 'C3', 'C4', 'C5'].map((customerId) => ({ customerId, customerName: customerId }))
+    const { url } = await serve(({ url }) => {
+      const page = Number(url.searchParams.get('page'))
+      return { body: cap < all.length ? all.slice((page - 1) * cap, page * cap) : all }
+    })
+    const settings = { envelope: 'none', listItems: '.', paging: 'page', pageLimit: pageLimit + 1 }
+    const list = must(crm(url, settings).ports.customer?.list)
+    const { items, hasMore } = given(await list({ first: 50 }, context))
+    expect(items.map(({ record }) => record.key)).toEqual(['C1', 'C2', 'C3', 'C4', 'C5'])
+    expect(hasMore).toBe(false)
+  },
+)

@@ -55,6 +55,8 @@ export interface RestAnswer {
 export interface RestPage {
   readonly items: readonly unknown[]
   readonly hasMore: boolean
+  /** The page is short, and nothing says whether it is the last: the system may give less than it is asked for. */
+  readonly unsaid: boolean
   readonly at: number | null
 }
 
@@ -217,7 +219,10 @@ export function createRestClient(options: RestClientOptions): RestClient {
       }
       // Beside the records or a level deeper; a list by itself has nothing.
       const around = paginationSchema.safeParse(fieldOf(data, 'pagination') ?? data)
-      return { items, hasMore: hasMoreOf(items.length, around.data ?? {}, query), at }
+      const { hasMore, total, limit } = around.data ?? {}
+      const told = typeof hasMore === 'boolean' || total || limit
+      const unsaid = !told && items.length > 0 && items.length < Number(query.limit)
+      return { items, hasMore: hasMoreOf(items.length, around.data ?? {}, query), unsaid, at }
     },
     async write(request, context) {
       const { data, answer } = await exchange({

@@ -217,19 +217,25 @@ export function createReading(client: RestClient, settings: ReadingSettings, log
         break
       }
     }
+    let wasUnsaid = false
     for (const start = page; ; page++) {
-      const { items, hasMore, at } = await readPage(page)
+      const { items, hasMore, unsaid, at } = await readPage(page)
       const base = (page - 1) * size
       const placed = items
         .map((raw, index) => ({ raw, id: idOf(raw), position: `${base + index}:${idOf(raw)}` }))
         .slice(offset)
         .filter(({ id }) => !seen.has(id))
       const isNew = page > start && items.length > 0
-      if (isNew && items.every((raw) => seen.has(idOf(raw)))) throw standsStill(source.path)
+      if (isNew && items.every((raw) => seen.has(idOf(raw)))) {
+        // All of it was on the page before: it is a system that does not page.
+        if (wasUnsaid) return
+        throw standsStill(source.path)
+      }
       for (const { id } of placed) seen.add(id)
-      yield { items: placed, hasMore, at }
+      yield { items: placed, hasMore: hasMore || unsaid, at }
       offset = 0
-      if (!hasMore || items.length === 0) return
+      if (!(hasMore || unsaid) || items.length === 0) return
+      wasUnsaid = unsaid
     }
   }
 
