@@ -1194,6 +1194,14 @@ describe('bad days', () => {
     expect(failure(await order.list?.({ first: 1 }, call)).kind).toBe('invalid-response')
   })
 
+  test('an interface that is not there is no empty one', async () => {
+    const { order, customer, simulator } = await setUp()
+    const body = '{"errcode":"404","errmsg":"接口不存在"}'
+    simulator.setFaults([{ match: '/api/', kind: 'status', status: 200, body }])
+    expect(failure(await order.list?.({ first: 1 }, call)).kind).toBe('unauthorized')
+    expect(failure((await customer.readMany(['C20001'], call))[0]).kind).toBe('unauthorized')
+  })
+
   test('a list of one may come as that one, under another name', async () => {
     const { customer, simulator } = await setUp()
     const one = '{"errcode":"0","customer":{"code":"17","name":"x"},"row_count":"1"}'

@@ -49,8 +49,10 @@ export const createYonyouU8: CreateAdapter<YonyouU8Config> = (config, context): 
     connect: (call) => outcomeOf(() => client.connect(call)),
     health: (call) =>
       outcomeOf(async () => {
-        const query = { filter: {}, page: 1, size: 1 }
-        await client.page('/api/warehouse/batch_get', 'warehouse', query, call)
+        // A layer with a customer table may have nothing else.
+        if (config.customers.profile === 'table') await customers.pages(client, undefined, call)(1, 1)
+        else
+          await client.page('/api/warehouse/batch_get', 'warehouse', { filter: {}, page: 1, size: 1 }, call)
         const set = config.dsSequence === undefined ? '' : `, account set ${config.dsSequence}`
         const host = new URL(config.baseUrl).host
         return { detail: `Yonyou U8 of ${config.toAccount}${set}, reached through ${host}` }

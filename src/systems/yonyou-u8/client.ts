@@ -89,7 +89,10 @@ type Meaning = (typeof ERROR_MEANINGS)[number]
 const WORDS: readonly (readonly [Meaning, RegExp])[] = [
   // Nothing that is sold is called so.
   ['token', /token|令牌/i],
-  ['credentials', /app_?(key|secret)|(from|to)_account|ds_sequence|数据源|账号|账套|授权|权限/i],
+  [
+    'credentials',
+    /接口.{0,8}(不存在|未)|无此接口|app_?(key|secret)|(from|to)_account|ds_sequence|数据源|账号|账套|授权|权限/i,
+  ],
   ['offline', /离线|不在线|未启动|未运行|未连接|无法连接|offline/i],
   ['busy', /繁忙|频繁|超出.{0,6}(次数|限制)|too many|busy/i],
   // Not every 正在: that goods are being counted is a reason to refuse.
