@@ -18,24 +18,28 @@ describe('random operations', () => {
   const seeds = Number(process.env.SEEDS ?? 60)
   const first = Number(process.env.SEED ?? 1)
 
-  it(`get the answer that one schema over the same data gives (${seeds} operations)`, async () => {
-    let compared = 0
-    for (let seed = first; seed < first + seeds; seed++) {
-      const { query, variables } = randomOperation(engine.schema, seed, { argumentOf })
-      const document = parse(query)
-      if (validate(schema, document, rules).length > 0) continue
-      compared++
-      const expected = await execute({ schema, document, variableValues: variables, rootValue })
-      const actual = await engine.execute({ document, variables, context: {} })
-      const written = await engine.execute({ document, variables, context: {}, asText: true })
-      if (written.data) expect(written.data).toBeInstanceOf(DataText)
-      // Also the order of keys: clients read JSON.
-      const about = `seed ${seed}: ${query}\n${JSON.stringify(variables)}`
-      expect(JSON.stringify(actual), about).toBe(JSON.stringify(expected))
-      expect(stringifyAnswer(written), about).toBe(JSON.stringify(expected))
-    }
-    expect(compared).toBeGreaterThan(seeds / 3)
-  }, 60_000 + seeds * 200)
+  it(
+    `get the answer that one schema over the same data gives (${seeds} operations)`,
+    async () => {
+      let compared = 0
+      for (let seed = first; seed < first + seeds; seed++) {
+        const { query, variables } = randomOperation(engine.schema, seed, { argumentOf })
+        const document = parse(query)
+        if (validate(schema, document, rules).length > 0) continue
+        compared++
+        const expected = await execute({ schema, document, variableValues: variables, rootValue })
+        const actual = await engine.execute({ document, variables, context: {} })
+        const written = await engine.execute({ document, variables, context: {}, asText: true })
+        if (written.data) expect(written.data).toBeInstanceOf(DataText)
+        // Also the order of keys: clients read JSON.
+        const about = `seed ${seed}: ${query}\n${JSON.stringify(variables)}`
+        expect(JSON.stringify(actual), about).toBe(JSON.stringify(expected))
+        expect(stringifyAnswer(written), about).toBe(JSON.stringify(expected))
+      }
+      expect(compared).toBeGreaterThan(seeds / 3)
+    },
+    60_000 + seeds * 200,
+  )
 
   it('get the same over HTTP, cut into batches', async () => {
     const served = await Promise.all(
