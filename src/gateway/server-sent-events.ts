@@ -27,12 +27,13 @@ export interface EventStreamOptions {
   saysWho(request: FastifyRequest): boolean
   /** A reservation that no client takes for this long is dropped, with all that waits in it. */
   readonly reservationMs?: number
+  /** Of one caller, at a time, that no client has taken yet. */
+  readonly maxReservations?: number
   /** A client that takes nothing of what waits for this long is disconnected. */
   readonly patienceMs?: number
 }
 
 const RESERVATION_MS = 30_000
-/** Of one caller, at a time, that no client has taken yet. */
 const MAX_RESERVATIONS = 1_000
 const HEARTBEAT_MS = 12_000
 /** Of one reservation, at a time: each may hold an answer that waits for the client, and counts until that is sent. */
@@ -55,7 +56,8 @@ export function serveEventStreams(
   server: FastifyInstance,
   options: EventStreamOptions,
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<unknown> {
-  const { operations, callerOf, patienceMs, reservationMs = RESERVATION_MS } = options
+  const { operations, callerOf, patienceMs } = options
+  const { reservationMs = RESERVATION_MS, maxReservations = MAX_RESERVATIONS } = options
   const reservations = new Map<string, Reservation>()
 
   const open = (reply: FastifyReply): Outbox =>
@@ -87,8 +89,8 @@ export function serveEventStreams(
   function reserve(request: FastifyRequest, reply: FastifyReply): unknown {
     const caller = callerOf(request)
     const waiting = [...reservations.values()].filter((one) => one.expiry && isSame(one.caller, caller))
-    if (waiting.length >= MAX_RESERVATIONS) {
-      const message = `${MAX_RESERVATIONS} streams are reserved and not taken. Open those, or wait until they expire.`
+    if (waiting.length >= maxReservations) {
+      const message = `${maxReservations} streams are reserved and not taken. Open those, or wait until they expire.`
       return refuse(reply, 429, 'TOO_MANY_REQUESTS', message)
     }
     const token = randomUUID()
@@ -183,7 +185,7 @@ export function serveEventStreams(
   server.route({
     url: `${options.path}/stream`,
     method: ['GET', 'POST', 'PUT', 'DELETE'],
-    preHandler: async (request, reply) => (isTicket(request) ? undefined : options.guard(request, reply)),
+    onRequest: async (request, reply) => (isTicket(request) ? undefined : options.guard(request, reply)),
     async handler(request, reply) {
       if (request.method === 'PUT') return reserve(request, reply)
       const token = tokenIn(request)

@@ -30,6 +30,8 @@ export interface DoorOptions<TContext extends object> {
   readonly host: string
   readonly port: number
   readonly maxBodyBytes: number
+  /** A request that takes longer than this to arrive is given up, in milliseconds. Default: 30,000. */
+  readonly arrivalMs?: number
   readonly engine: Engine<TContext>
   readonly pipeline: Pipeline
   readonly authenticate: Authenticate
@@ -67,10 +69,19 @@ export interface Door {
 }
 
 const PATH = '/graphql'
+const ARRIVAL_MS = 30_000
+const CHECK_MS = 10_000
 
 export async function openDoor<TContext extends object>(options: DoorOptions<TContext>): Promise<Door> {
   const { engine, pipeline, logger } = options
-  const server = fastify({ bodyLimit: options.maxBodyBytes, forceCloseConnections: true })
+  const { arrivalMs = ARRIVAL_MS } = options
+  const server = fastify({
+    bodyLimit: options.maxBodyBytes,
+    forceCloseConnections: true,
+    // Fastify would wait for ever: connections that bring a byte now and then cost their sender nothing.
+    requestTimeout: arrivalMs,
+    http: { headersTimeout: arrivalMs, connectionsCheckingInterval: Math.min(arrivalMs, CHECK_MS) },
+  })
   // What is no JSON is refused by its type, not by what it says.
   server.removeContentTypeParser('text/plain')
   const signals = new WeakMap<TContext, AbortSignal>()
@@ -164,14 +175,12 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   server.route({
     url: PATH,
     method: ['GET', 'POST'],
-    preHandler: [
-      async (request, reply) => (isVisit(request) ? reply.redirect('/', 303) : undefined),
-      guard,
-      async (request, reply) => {
-        if (wantsEvents(request)) await answerWithEvents(request, reply)
-        else if (wantsParts(request)) await answerInParts(operations, request, reply, callerOf(request))
-      },
-    ],
+    // Before the body is read: strangers are not listened to.
+    onRequest: [async (request, reply) => (isVisit(request) ? reply.redirect('/', 303) : undefined), guard],
+    async preHandler(request, reply) {
+      if (wantsEvents(request)) await answerWithEvents(request, reply)
+      else if (wantsParts(request)) await answerInParts(operations, request, reply, callerOf(request))
+    },
     handler: (request, reply) => {
       const plain = plainRequest(request)
       if (plain) return answerPost(post, plain, request, reply)
