@@ -4,10 +4,11 @@
  * id that was ever given out still leads to it.
  */
 import DataLoader from 'dataloader'
-import type { ExpressionBuilder } from 'kysely'
 import type { Database, Store } from '../store/store.ts'
-import type { IdentityKeyTable, Tables } from '../store/tables.ts'
+import type { IdentityKeyTable } from '../store/tables.ts'
 import { decodeId, encodeId } from './ids.ts'
+import { ALONE, APART, chunks, isKey, merge, STANDS_ALONE } from './keys.ts'
+import { observeAll, unknownOf } from './observe.ts'
 
 /** Record types that have one identity over all systems; all others belong to the system that holds them. */
 export type IdentityType = 'customer' | 'product'
@@ -123,9 +124,7 @@ export function createIdentityRegistry(store: Store): IdentityRegistry {
       // Feeds tell of the same records again and again: without news nothing is committed.
       const news = await unknownOf(store.read, type, system, records)
       if (news.length === 0) return
-      await store.transact(async (tx) => {
-        for (const record of news) await observeOne(tx, type, system, record)
-      })
+      for (const some of chunks(news)) await store.transact((tx) => observeAll(tx, type, system, some))
     },
 
     async link(requests, how) {
@@ -200,113 +199,6 @@ export function createIdentityRegistry(store: Store): IdentityRegistry {
   }
 }
 
-/** Makes values comparable that people write differently: full-width digits, spaces, hyphens, case. */
-export function normaliseMatch(value: string): string {
-  return value
-    .normalize('NFKC')
-    .replaceAll(/[\s\-./]/g, '')
-    .toUpperCase()
-}
-
-/** Those of which `observeOne` would write something. */
-async function unknownOf(
-  db: Database,
-  type: IdentityType,
-  system: string,
-  records: readonly ObservedRecord[],
-): Promise<ObservedRecord[]> {
-  const known = new Set<string>()
-  const keys = [...new Set(records.map(({ key }) => key))]
-  for (let at = 0; at < keys.length; at += CHUNK) {
-    const some = keys.slice(at, at + CHUNK)
-    const [rows, values] = await Promise.all([
-      db
-        .selectFrom('identity_key')
-        .select(['company', 'key', 'label'])
-        .where('type', '=', type)
-        .where('system', '=', system)
-        .where('key', 'in', some)
-        .execute(),
-      db
-        .selectFrom('identity_match')
-        .select(['company', 'key', 'field', 'value'])
-        .where('type', '=', type)
-        .where('system', '=', system)
-        .where('key', 'in', some)
-        .execute(),
-    ])
-    for (const { company, key, label } of rows) known.add(JSON.stringify([company, key, label]))
-    for (const { company, key, field, value } of values)
-      known.add(JSON.stringify([company, key, field, value]))
-  }
-  return records.filter(({ company, key, label, match }) => {
-    const isKnown = (...what: string[]) => known.has(JSON.stringify([company ?? '', key, ...what]))
-    return (
-      !isKnown(label) ||
-      Object.entries(match).some(([field, raw]) => {
-        const value = normaliseMatch(raw ?? '')
-        return value !== '' && !isKnown(field, value)
-      })
-    )
-  })
-}
-
-/** `linked_by` of a key that nothing was linked with, */
-const ALONE = 'none'
-/** and of one that a person has taken out: only a person links it again. */
-const APART = 'apart'
-const STANDS_ALONE = 'no record of another system has the same match value'
-
-async function observeOne(
-  tx: Database,
-  type: IdentityType,
-  system: string,
-  record: ObservedRecord,
-): Promise<void> {
-  const key: SystemKey = { system, company: record.company ?? '', key: record.key }
-  const row = await ensureRow(tx, type, key, record.label)
-  if (row.label !== record.label) {
-    await tx.updateTable('identity_key').set({ label: record.label }).where(isKey(type, key)).execute()
-  }
-  const fresh = await noteMatchValues(tx, type, key, record.match)
-  if (!fresh || row.linked_by === APART) return
-  const isLinked = row.linked_by !== ALONE
-  for (const [field, raw] of Object.entries(record.match)) {
-    const value = normaliseMatch(raw ?? '')
-    if (value === '') continue
-    const others = await tx
-      .selectFrom('identity_match as m')
-      .innerJoin('identity_key as k', (join) =>
-        join
-          .onRef('k.type', '=', 'm.type')
-          .onRef('k.system', '=', 'm.system')
-          .onRef('k.company', '=', 'm.company')
-          .onRef('k.key', '=', 'm.key'),
-      )
-      .where('m.type', '=', type)
-      .where('m.field', '=', field)
-      .where('m.value', '=', value)
-      .where('k.entity', '!=', row.entity)
-      .where('k.linked_by', '!=', APART)
-      .select(['k.entity', 'k.system', 'k.key'])
-      .execute()
-    const entities = [...new Set(others.map((other) => other.entity))]
-    const [target] = entities
-    if (target === undefined) continue
-    const twin = record.severalPerSystem ? undefined : others.find((other) => other.system === system)
-    if (entities.length > 1 || twin) {
-      const names = others.map((other) => `${other.system} ${other.key}`).join(', ')
-      const reason = `${field} is shared with ${names}: link it by hand`
-      if (!isLinked) await tx.updateTable('identity_key').set({ reason }).where(isKey(type, key)).execute()
-      continue
-    }
-    // A link is not undone by a match; but a system that it says nothing of may still join.
-    if (isLinked && (await shareASystem(tx, type, row.entity, target))) continue
-    await merge(tx, type, row.entity, target, `match:${field}`)
-    return
-  }
-}
-
 async function isApart(tx: Database, type: IdentityType, entities: readonly string[]): Promise<boolean> {
   const apart = await tx
     .selectFrom('identity_key')
@@ -316,69 +208,6 @@ async function isApart(tx: Database, type: IdentityType, entities: readonly stri
     .where('linked_by', '=', APART)
     .executeTakeFirst()
   return apart !== undefined
-}
-
-/** Then the two were told apart by somebody, or by another value. */
-async function shareASystem(tx: Database, type: IdentityType, one: string, other: string): Promise<boolean> {
-  const systemsOf = (entity: string) =>
-    tx.selectFrom('identity_key').select('system').where('type', '=', type).where('entity', '=', entity)
-  const shared = await systemsOf(one).where('system', 'in', systemsOf(other)).limit(1).executeTakeFirst()
-  return shared !== undefined
-}
-
-/** @returns Whether a value is new for this key. */
-async function noteMatchValues(
-  tx: Database,
-  type: IdentityType,
-  key: SystemKey,
-  match: ObservedRecord['match'],
-): Promise<boolean> {
-  let fresh = false
-  for (const [field, raw] of Object.entries(match)) {
-    const value = normaliseMatch(raw ?? '')
-    const known = await tx
-      .selectFrom('identity_match')
-      .select('value')
-      .where('type', '=', type)
-      .where('field', '=', field)
-      .where('system', '=', key.system)
-      .where('company', '=', key.company)
-      .where('key', '=', key.key)
-      .executeTakeFirst()
-    if (value === '' || known?.value === value) continue
-    fresh = true
-    await tx
-      .insertInto('identity_match')
-      .values({ type, field, value, ...key })
-      .onConflict((conflict) =>
-        conflict.columns(['type', 'field', 'system', 'company', 'key']).doUpdateSet({ value }),
-      )
-      .execute()
-  }
-  return fresh
-}
-
-/** Everything of `from` belongs to `into` from now on; the keys stay as they are, so old ids still lead here. */
-async function merge(
-  tx: Database,
-  type: IdentityType,
-  from: string,
-  into: string,
-  how: string,
-): Promise<void> {
-  await tx
-    .updateTable('identity_key')
-    .set({ entity: into, linked_by: how, reason: '' })
-    .where('type', '=', type)
-    .where('entity', '=', from)
-    .execute()
-  await tx
-    .updateTable('identity_key')
-    .set({ linked_by: how, reason: '' })
-    .where('type', '=', type)
-    .where('entity', '=', into)
-    .where('linked_by', 'in', [ALONE, APART])
-    .execute()
 }
 
 async function ensureRow(
@@ -402,19 +231,6 @@ async function ensureRow(
   return row
 }
 
-function isKey(type: IdentityType, key: SystemKey) {
-  return (where: ExpressionBuilder<Tables, 'identity_key'>) =>
-    where.and([
-      where('type', '=', type),
-      where('system', '=', key.system),
-      where('company', '=', key.company),
-      where('key', '=', key.key),
-    ])
-}
-
-/** SQLite takes 32,766 parameters; lists are cut well below. */
-const CHUNK = 500
-
 /** From a key's own id to the id of the identity it belongs to. */
 async function rowsOfKeys(
   db: Database,
@@ -425,13 +241,13 @@ async function rowsOfKeys(
   const bySystem = Map.groupBy(keys, (key) => key.system)
   for (const [system, list] of bySystem) {
     const wanted = [...new Set(list.map(({ key }) => key))]
-    for (let at = 0; at < wanted.length; at += CHUNK) {
+    for (const some of chunks(wanted)) {
       const rows = await db
         .selectFrom('identity_key')
         .select(['key', 'entity'])
         .where('type', '=', type)
         .where('system', '=', system)
-        .where('key', 'in', wanted.slice(at, at + CHUNK))
+        .where('key', 'in', some)
         .execute()
       for (const row of rows) found.set(encodeId({ type, system, key: row.key }), row.entity)
     }
@@ -445,12 +261,12 @@ async function rowsOfEntities(
   entities: readonly string[],
 ): Promise<Map<string, SystemKey[]>> {
   const groups = new Map<string, SystemKey[]>()
-  for (let at = 0; at < entities.length; at += CHUNK) {
+  for (const some of chunks(entities)) {
     const rows = await db
       .selectFrom('identity_key')
       .select(['system', 'company', 'key', 'entity'])
       .where('type', '=', type)
-      .where('entity', 'in', entities.slice(at, at + CHUNK))
+      .where('entity', 'in', some)
       .orderBy('seen_at')
       .orderBy('key')
       .execute()

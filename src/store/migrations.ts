@@ -176,4 +176,14 @@ export const migrationsFor = (dialect: Dialect): Record<string, Migration> => ({
   '005_flows': flows(dialect),
   '006_calls': calls(dialect),
   '007_holdings': holdings(),
+  '008_identity_indexes': {
+    async up({ schema }: Kysely<unknown>) {
+      // Who asks knows the key and not the company, which stands before it in the primary key.
+      for (const table of ['identity_key', 'identity_match'])
+        await schema.createIndex(`${table}_key`).on(table).columns(['type', 'system', 'key']).execute()
+      // SQLite goes through all of a type where the list of entities has an index without it.
+      await schema.dropIndex('identity_key_entity').execute()
+      await schema.createIndex('identity_key_entity').on('identity_key').columns(['type', 'entity']).execute()
+    },
+  },
 })

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest'
 import { decodeId, encodeId } from '../../src/identity/ids.ts'
 import { readLinks } from '../../src/identity/links.ts'
-import { createIdentityRegistry, normaliseMatch, type ObservedRecord } from '../../src/identity/registry.ts'
+import { normaliseMatch } from '../../src/identity/observe.ts'
+import { createIdentityRegistry, type ObservedRecord } from '../../src/identity/registry.ts'
 import type { Store } from '../../src/store/store.ts'
 import { places } from '../store/stores.ts'
 
