@@ -1,5 +1,11 @@
 /** The line between an adapter and its system, where a test can listen, and say something else than was said. */
-import { request as ask, createServer, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import {
+  request as ask,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export interface Answer {
@@ -32,9 +38,7 @@ export async function startWire(
 ): Promise<Wire> {
   const heard: Heard[] = []
   let waiting = 0
-  const server = createServer(async (incoming, response) => {
-    waiting++
-    response.once('close', () => waiting--)
+  const pass = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await read(incoming)
     const one = { line: `${incoming.method} ${incoming.url}`, headers: incoming.headers, body }
     heard.push(one)
@@ -45,6 +49,12 @@ export async function startWire(
     response.writeHead(status, { ...headers, 'content-length': text.length })
     if (said === 'half') response.write(text.subarray(0, text.length / 2))
     else response.end(text)
+  }
+  const server = createServer((incoming, response) => {
+    waiting++
+    response.once('close', () => waiting--)
+    // Either end may hang up at any moment: then the other hears so.
+    pass(incoming, response).catch(() => incoming.socket.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
@@ -60,11 +70,14 @@ export async function startWire(
 
 function forward(to: string, { method, url, headers }: IncomingMessage, body: Buffer): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sending = ask(new URL(url ?? '/', to), { method, headers, agent: false }, async (answer) => {
+    const sending = ask(new URL(url ?? '/', to), { method, headers, agent: false }, (answer) => {
       const { 'transfer-encoding': _, ...rest } = answer.headers
-      resolve({ status: answer.statusCode ?? 500, headers: rest, body: await read(answer) })
+      read(answer).then(
+        (whole) => resolve({ status: answer.statusCode ?? 500, headers: rest, body: whole }),
+        reject,
+      )
     })
-    sending.once('error', reject)
+    sending.on('error', reject)
     sending.end(body)
   })
 }
