@@ -16,6 +16,7 @@ import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
 import { cacheControlHeader, demandedAgeMs, demandedOf } from './cache-control.ts'
 import { type Authenticate, saysWho } from './callers.ts'
+import { drain } from './drain.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting, sizeError } from './limits.ts'
 import { answerInParts } from './multipart.ts'
@@ -77,7 +78,6 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   const { arrivalMs = ARRIVAL_MS } = options
   const server = fastify({
     bodyLimit: options.maxBodyBytes,
-    forceCloseConnections: true,
     // Fastify would wait for ever: connections that bring a byte now and then cost their sender nothing.
     requestTimeout: arrivalMs,
     http: { headersTimeout: arrivalMs, connectionsCheckingInterval: Math.min(arrivalMs, CHECK_MS) },
@@ -218,7 +218,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     async close() {
       await sockets.close()
       endAnswers(server)
-      await server.close()
+      await drain(server)
       await apollo.stop()
     },
   }
