@@ -806,6 +806,14 @@ describe('sessions', () => {
     expect(JSON.stringify(order.create?.preview(newOrder, write))).not.toContain(PASSWORD)
   })
 
+  test('an address where there is no Service Layer is not taken for a wrong password', async () => {
+    const { adapter, simulator } = await setUp()
+    simulator.setFaults([{ kind: 'status', status: 404, body: '<html>Not Found</html>', match: 'Login' }])
+    const { kind, detail } = failure(await adapter.health(call)) as { kind: string; detail: string }
+    expect(kind).toBe('unavailable')
+    expect(detail).toContain('baseUrl')
+  })
+
   test('a lack of rights does not cost a session', async () => {
     const { order, simulator, called } = await setUp()
     const body = '{"error":{"code":"-5006","message":"You are not permitted to perform this action"}}'

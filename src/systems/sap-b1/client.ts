@@ -408,6 +408,11 @@ function loginFailure(answer: HttpAnswer, tidy: Tidy): SourceFailure {
     return { kind: 'unavailable', reason: 'overloaded', detail, ...retryAfter(answer) }
   }
   if (answer.status < 400) return { kind: 'invalid-response', detail }
+  // No word of the vendor's: what stands in front of it has no such page.
+  if (answer.status === 404 && !vendorError(answer)) {
+    const where = `${detail}: no Service Layer answers at this address; look at "baseUrl"`
+    return { kind: 'unavailable', reason: 'unreachable', detail: where }
+  }
   // Wrong password, locked user, unknown company, no licence: all of them need a person.
   return { kind: 'unauthorized', detail }
 }
