@@ -296,13 +296,12 @@ export function createWorker(options: WorkerOptions): Worker {
       const left = notFoundSince ? system.commitDelayMs - ageMs(notFoundSince) : system.commitDelayMs
       return lookLater(notFoundSince ?? now(), Math.max(left, 50))
     }
-    if (blind) {
-      const sent = `Whether it was carried out cannot be seen: ${evidence}.`
-      return take(held, { name: 'needs-attention', problem, evidence: sent })
-    }
-    if (lastTry) {
-      const sent = `Sent ${writeback.attempts} times, never found in the system: ${evidence}.`
-      return take(held, { name: 'needs-attention', problem, evidence: sent })
+    if (blind || lastTry) {
+      const sent = blind
+        ? `Whether it was carried out cannot be seen: ${evidence}.`
+        : `Sent ${writeback.attempts} times, never found in the system: ${evidence}.`
+      const message = `System "${system.id}" was sent the change and its answer was lost.`
+      return take(held, { name: 'needs-attention', problem: { ...problem, message }, evidence: sent })
     }
     return take(held, { name: 'accepted', note: `not in the system, sent again: ${evidence}` })
   }

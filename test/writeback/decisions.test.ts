@@ -295,16 +295,19 @@ describe('arguments beside the input', () => {
   })
 
   it('refuse what the system has no place for instead of leaving it out', async () => {
-    const before = gateway.demo.world.count('erpOrders')
-    const refused = await gateway.ask(CREATE, {
-      input: orderInput('from a quotation', { precededBy: [{ type: 'QUOTATION', number: 'Q-7' }] }),
-    })
+    const before = gateway.demo.world.count('erpAccounts')
+    const create = (idempotencyKey: string, legalName: string | null) =>
+      gateway.ask(
+        'mutation ($input: CreateCustomerInput!) { createCustomer(input: $input) { writeback { state } } }',
+        {
+          input: { idempotencyKey, system: 'erp', code: 'C90009', name: '云帆', legalName },
+        },
+      )
+    const refused = await create('named twice', '云帆有限公司')
     expect(codesOf(refused)).toEqual(['UNSUPPORTED'])
-    expect(refused.errors?.[0]?.message).toContain('no place for "precededBy"')
-    const sent = orderInput('with nulls', { precededBy: null, shipTo: null })
-    const { createOrder } = await gateway.data(CREATE, { input: sent })
-    expect(createOrder.writeback.state).toBe('CONFIRMED')
-    expect(gateway.demo.world.count('erpOrders')).toBe(before + 1)
+    expect(refused.errors?.[0]?.message).toContain('no place for "legalName"')
+    expect((await create('with null', null)).data?.createCustomer.writeback.state).toBe('CONFIRMED')
+    expect(gateway.demo.world.count('erpAccounts')).toBe(before + 1)
   })
 })
 
