@@ -14,7 +14,8 @@ const SLOW = [
   'test/events/brokers',
   'test/config/commands',
   'test/readme/readme',
-  'test/identity/registry',
+  'test/e2e/everything',
+  'test/systems/http-own-crash',
 ]
 const isSlow = ({ moduleId }: TestSpecification) => SLOW.some((file) => moduleId.endsWith(`${file}.test.ts`))
 
