@@ -59,11 +59,12 @@ serve({
       available: { value: onHand },
     }
     const appended = await app.store.transact(async (tx) => {
-      // The shelf's number, which the subscriptions filter by.
+      // The shelf's number, which the subscriptions filter by; a look at the ERP may have found another.
+      const state = JSON.stringify({ sku })
       await tx
         .insertInto('snapshot')
-        .values({ system: 'erp', record: 'product', key: product, state: JSON.stringify({ sku }) })
-        .onConflict((conflict) => conflict.columns(['system', 'record', 'key']).doNothing())
+        .values({ system: 'erp', record: 'product', key: product, state })
+        .onConflict((conflict) => conflict.columns(['system', 'record', 'key']).doUpdateSet({ state }))
         .execute()
       return events.record(tx, [{ system: 'erp', record: 'inventoryLevel', value }])
     })
