@@ -16,7 +16,7 @@ import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
 import { cacheControlHeader, demandedAgeMs, demandedOf } from './cache-control.ts'
 import { type Authenticate, saysWho } from './callers.ts'
-import { drain } from './drain.ts'
+import { drainOf } from './drain.ts'
 import { type Example, serveExplorer } from './explorer.ts'
 import { checkNesting, sizeError } from './limits.ts'
 import { answerInParts } from './multipart.ts'
@@ -78,10 +78,12 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
   const { arrivalMs = ARRIVAL_MS } = options
   const server = fastify({
     bodyLimit: options.maxBodyBytes,
+    return503OnClosing: false,
     // Fastify would wait for ever: connections that bring a byte now and then cost their sender nothing.
     requestTimeout: arrivalMs,
     http: { headersTimeout: arrivalMs, connectionsCheckingInterval: Math.min(arrivalMs, CHECK_MS) },
   })
+  const drain = drainOf(server)
   // What is no JSON is refused by its type, not by what it says.
   server.removeContentTypeParser('text/plain')
   const signals = new WeakMap<TContext, AbortSignal>()
@@ -218,7 +220,7 @@ export async function openDoor<TContext extends object>(options: DoorOptions<TCo
     async close() {
       await sockets.close()
       endAnswers(server)
-      await drain(server)
+      await drain()
       await apollo.stop()
     },
   }

@@ -17,7 +17,7 @@ import { CALLER_HEADER, verifyCaller } from '../caller/signature.ts'
 import type { Log } from '../observe/log.ts'
 import { errorBody, requestError } from './answer.ts'
 import { demandedAgeMs, demandedOf } from './cache-control.ts'
-import { drain } from './drain.ts'
+import { drainOf } from './drain.ts'
 import { createPipeline } from './pipeline.ts'
 import { mapped } from './reading-notes.ts'
 import type { Door } from './server.ts'
@@ -49,7 +49,8 @@ const MAX_BODY = 64 * 1024 * 1024
 export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TContext>): Promise<Door> {
   const { schema, logger } = options
   const pipeline = createPipeline(LIMITS)
-  const server = fastify({ bodyLimit: MAX_BODY })
+  const server = fastify({ bodyLimit: MAX_BODY, return503OnClosing: false })
+  const drain = drainOf(server)
   server.setErrorHandler((error: Error & { code?: string; statusCode?: number }, _request, reply) => {
     const { status, body } = requestError(error)
     if (status >= 500) logger.error({ err: error }, 'a subgraph request failed')
@@ -114,7 +115,7 @@ export async function openSubgraphDoor<TContext>(options: SubgraphDoorOptions<TC
     url: `http://${options.host}:${port}/graphql`,
     async close() {
       await sockets.close()
-      await drain(server)
+      await drain()
     },
   }
 }
