@@ -2,7 +2,15 @@
 import type { ExpressionBuilder } from 'kysely'
 import type { Database } from '../store/store.ts'
 import type { Tables } from '../store/tables.ts'
-import type { IdentityType, SystemKey } from './registry.ts'
+
+/** Record types that have one identity over all systems; all others belong to the system that holds them. */
+export type IdentityType = 'customer' | 'product'
+
+export interface SystemKey {
+  readonly system: string
+  readonly company: string
+  readonly key: string
+}
 
 /** `linked_by` of a key that nothing was linked with, */
 export const ALONE = 'none'

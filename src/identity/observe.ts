@@ -5,8 +5,27 @@
 import type { Database } from '../store/store.ts'
 import type { IdentityKeyTable, IdentityMatchTable } from '../store/tables.ts'
 import { encodeId } from './ids.ts'
-import { ALONE, APART, chunks, isKey, merge, STANDS_ALONE, tellLinked } from './keys.ts'
-import type { IdentityType, ObservedRecord, SystemKey } from './registry.ts'
+import {
+  ALONE,
+  APART,
+  chunks,
+  type IdentityType,
+  isKey,
+  merge,
+  STANDS_ALONE,
+  type SystemKey,
+  tellLinked,
+} from './keys.ts'
+
+export interface ObservedRecord {
+  readonly key: string
+  readonly company?: string | null
+  readonly label: string
+  /** Values of the configured match fields, as the system has them. */
+  readonly match: Readonly<Record<string, string | null | undefined>>
+  /** One customer may have several accounts in one ERP; two records of a CRM with one tax number are a question. */
+  readonly severalPerSystem: boolean
+}
 
 /** Makes values comparable that people write differently: full-width digits, spaces, hyphens, case. */
 export function normaliseMatch(value: string): string {
@@ -72,6 +91,7 @@ interface Known {
 /**
  * Takes note of one record after the other, each in sight of those before it; read and written together, as a first
  * look at a system brings all that it has.
+ * @param records One chunk at most: they are looked up in one list.
  */
 export async function observeAll(
   tx: Database,
@@ -190,47 +210,44 @@ async function lookAround(
   }
 
   const own = [...new Set(records.map(({ key }) => key))]
-  for (const some of chunks(own)) {
-    const rows = await tx
-      .selectFrom('identity_key')
-      .selectAll()
-      .where('type', '=', type)
-      .where('system', '=', system)
-      .where('key', 'in', some)
-      .execute()
-    rows.forEach(know)
-    const matches = await tx
-      .selectFrom('identity_match')
-      .select(['field', 'value', 'system', 'company', 'key'])
-      .where('type', '=', type)
-      .where('system', '=', system)
-      .where('key', 'in', some)
-      .execute()
-    matches.forEach(put)
-  }
+  const rows = await tx
+    .selectFrom('identity_key')
+    .selectAll()
+    .where('type', '=', type)
+    .where('system', '=', system)
+    .where('key', 'in', own)
+    .execute()
+  rows.forEach(know)
+  const matches = await tx
+    .selectFrom('identity_match')
+    .select(['field', 'value', 'system', 'company', 'key'])
+    .where('type', '=', type)
+    .where('system', '=', system)
+    .where('key', 'in', own)
+    .execute()
+  matches.forEach(put)
   for (const [field, entries] of wanted) {
     const all = new Set(entries.map(([, raw]) => normaliseMatch(raw ?? '')).filter((value) => value !== ''))
-    for (const some of chunks([...all])) {
-      const rows = await tx
-        .selectFrom('identity_match as m')
-        .innerJoin('identity_key as k', (join) =>
-          join
-            .onRef('k.type', '=', 'm.type')
-            .onRef('k.system', '=', 'm.system')
-            .onRef('k.company', '=', 'm.company')
-            .onRef('k.key', '=', 'm.key'),
-        )
-        .where('m.type', '=', type)
-        .where('m.field', '=', field)
-        .where('m.value', 'in', some)
-        .selectAll('k')
-        .select('m.value')
-        .execute()
-      for (const { value, ...row } of rows) {
-        know(row)
-        const { system, company, key } = row
-        put({ field, value, system, company, key })
-      }
+    if (all.size === 0) continue
+    const found = await tx
+      .selectFrom('identity_match as m')
+      .innerJoin('identity_key as k', (join) =>
+        join
+          .onRef('k.type', '=', 'm.type')
+          .onRef('k.system', '=', 'm.system')
+          .onRef('k.company', '=', 'm.company')
+          .onRef('k.key', '=', 'm.key'),
+      )
+      .where('m.type', '=', type)
+      .where('m.field', '=', field)
+      .where('m.value', 'in', [...all])
+      .selectAll('k')
+      .select('m.value')
+      .execute()
+    for (const { value, ...row } of found) {
+      know(row)
+      const { system, company, key } = row
+      put({ field, value, system, company, key })
     }
   }
 

@@ -7,32 +7,24 @@ import DataLoader from 'dataloader'
 import type { Database, Store } from '../store/store.ts'
 import type { IdentityKeyTable } from '../store/tables.ts'
 import { decodeId, encodeId } from './ids.ts'
-import { ALONE, APART, chunks, isKey, merge, STANDS_ALONE } from './keys.ts'
-import { observeAll, unknownOf } from './observe.ts'
+import {
+  ALONE,
+  APART,
+  chunks,
+  type IdentityType,
+  isKey,
+  merge,
+  STANDS_ALONE,
+  type SystemKey,
+} from './keys.ts'
+import { type ObservedRecord, observeAll, unknownOf } from './observe.ts'
 
-/** Record types that have one identity over all systems; all others belong to the system that holds them. */
-export type IdentityType = 'customer' | 'product'
-
-export interface SystemKey {
-  readonly system: string
-  readonly company: string
-  readonly key: string
-}
+export type { IdentityType, ObservedRecord, SystemKey }
 
 export interface Identity {
   readonly id: string
   /** Never empty; the founding key first. */
   readonly keys: readonly SystemKey[]
-}
-
-export interface ObservedRecord {
-  readonly key: string
-  readonly company?: string | null
-  readonly label: string
-  /** Values of the configured match fields, as the system has them. */
-  readonly match: Readonly<Record<string, string | null | undefined>>
-  /** One customer may have several accounts in one ERP; two records of a CRM with one tax number are a question. */
-  readonly severalPerSystem: boolean
 }
 
 export interface LinkRequest {
@@ -210,19 +202,14 @@ async function isApart(tx: Database, type: IdentityType, entities: readonly stri
   return apart !== undefined
 }
 
-async function ensureRow(
-  tx: Database,
-  type: IdentityType,
-  key: SystemKey,
-  label = '',
-): Promise<IdentityKeyTable> {
+async function ensureRow(tx: Database, type: IdentityType, key: SystemKey): Promise<IdentityKeyTable> {
   const known = await tx.selectFrom('identity_key').selectAll().where(isKey(type, key)).executeTakeFirst()
   if (known) return known
   const row: IdentityKeyTable = {
     type,
     ...key,
     entity: encodeId({ type, system: key.system, key: key.key }),
-    label,
+    label: '',
     linked_by: ALONE,
     reason: STANDS_ALONE,
     seen_at: new Date().toISOString(),
